@@ -1,0 +1,72 @@
+# Build, test and try the secrets engine. `make` alone lists the targets.
+
+MODULE  := github.com/adtokens/vault-plugin-secrets-adtokens
+# Vault shows it as the plugin's version, so it has to be a semantic version with a leading v.
+VERSION ?= $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null || echo v0.1.0-dev)
+COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X $(MODULE)/backend.Version=$(VERSION) -X $(MODULE)/backend.Commit=$(COMMIT)
+
+LINT      := go tool -modfile=scripts/tools/go.mod golangci-lint
+SCRIPTS   := .ci/run $(wildcard scripts/*.sh scripts/*/*.sh)
+# Tests and scripts run the server that is on PATH; without one, the pinned one in bin/.
+VAULT_BIN := $(if $(shell command -v vault),,bin/vault)
+export PATH := $(PATH):$(CURDIR)/bin
+export VERSION
+
+.PHONY: help
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+.PHONY: build
+build: ## Build the plugin and its tools into bin/
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+.PHONY: vault
+vault: bin/vault ## Build the pinned Vault server into bin/vault (minutes, the first time)
+
+bin/vault: scripts/vault/go.mod scripts/vault/go.sum scripts/vault/tools.go
+	scripts/vault/build.sh $@
+
+.PHONY: test
+test: build $(VAULT_BIN) ## Run every test, those against a real Vault server too
+	go test -race ./...
+
+.PHONY: test-unit
+test-unit: ## Run the tests that need no Vault server
+	go test -race ./backend/... ./cmd/... ./tests/simulator/...
+
+.PHONY: cover
+cover: ## Measure the unit tests' coverage of the engine into bin/cover.html
+	@mkdir -p bin
+	go test -coverpkg=./backend/... -coverprofile=bin/cover.out ./backend/...
+	go tool cover -html=bin/cover.out -o bin/cover.html
+	@go tool cover -func=bin/cover.out | tail -n 1
+
+.PHONY: fmt
+fmt: ## Format the Go code
+	$(LINT) fmt
+
+.PHONY: lint
+lint: ## Check code, formatting, modules, scripts and known vulnerabilities
+	$(LINT) config verify
+	$(LINT) run
+	go mod tidy -diff
+	go mod verify
+	@for script in $(SCRIPTS); do bash -n $$script || exit; done
+	scripts/vulncheck.sh || [ $$? -eq 75 ] # 75: the database is out of reach, and the script said so
+
+.PHONY: vulncheck
+vulncheck: ## Check the dependencies for known vulnerabilities (needs the network)
+	scripts/vulncheck.sh
+
+.PHONY: demo
+demo: build $(VAULT_BIN) ## Play the story of a token's reset on a real Vault server
+	scripts/demo.sh
+
+.PHONY: dev
+dev: build $(VAULT_BIN) ## Run Vault with the engine and the simulators until Ctrl-C (PORT=8200)
+	scripts/dev.sh
+
+.PHONY: clean
+clean: ## Remove bin/, the Vault server too
+	rm -rf bin
