@@ -1,0 +1,212 @@
+package simulator
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Service is a part of a provider that is counted, and made to fail, on its own.
+type Service string
+
+// The services.
+const (
+	GoogleToken Service = "google_token" // token and revocation endpoints
+	GoogleAds   Service = "google_ads"
+	GoogleIAM   Service = "google_iam"
+	Impact      Service = "impact"
+)
+
+// FaultKind says how a request fails.
+type FaultKind string
+
+// The kinds of fault.
+const (
+	FaultLatency          FaultKind = "latency"            // the right answer, after LatencyMS
+	FaultDropBefore       FaultKind = "drop_before"        // connection closed, nothing done
+	FaultDropAfter        FaultKind = "drop_after"         // connection closed after the work was done
+	FaultRedirect         FaultKind = "redirect"           // 307 to Location, which asks for the same method and body there
+	FaultGarbage          FaultKind = "garbage"            // 200 with a body that is not JSON, though it says so
+	FaultHalfBody         FaultKind = "half_body"          // the right answer, cut in the middle
+	FaultOversizedBody    FaultKind = "oversized_body"     // the right answer, followed by 16 MiB of white space
+	FaultStatus           FaultKind = "status"             // the provider's error answer with Status
+	FaultWrongContentType FaultKind = "wrong_content_type" // the right answer, announced as text/html
+)
+
+// Fault makes requests to a service fail.
+//
+// Go's HTTP client repeats a GET by itself when a connection that it reused is closed before the answer begins: a
+// drop_before with Times 1 may go unnoticed on such a connection, as it would in life.
+type Fault struct {
+	Service Service   `json:"service"`
+	Kind    FaultKind `json:"kind"`
+	// Times is the number of requests that meet the fault; 0 means all until ClearFaults.
+	Times int `json:"times,omitempty"`
+	// LatencyMS is how long the answer is held back, in milliseconds; it goes with every kind.
+	LatencyMS int `json:"latency_ms,omitempty"`
+	// Status is the HTTP status of FaultStatus, 400 to 599.
+	Status int `json:"status,omitempty"`
+	// RetryAfter is the wait that a 429 or 503 names, in seconds; 0 means it names none.
+	RetryAfter int `json:"retry_after,omitempty"`
+	// Location is the absolute URL of FaultRedirect.
+	Location string `json:"location,omitempty"`
+}
+
+const oversize = 16 << 20
+
+func (f *Fault) validate() error {
+	if !slices.Contains([]Service{GoogleToken, GoogleAds, GoogleIAM, Impact}, f.Service) {
+		return fmt.Errorf("unknown service %q: use google_token, google_ads, google_iam or impact", f.Service)
+	}
+	if f.Times < 0 || f.LatencyMS < 0 || f.RetryAfter < 0 {
+		return fmt.Errorf("times, latency and wait must not be negative")
+	}
+	switch f.Kind {
+	case FaultDropBefore, FaultDropAfter, FaultGarbage, FaultHalfBody, FaultOversizedBody, FaultWrongContentType:
+	case FaultLatency:
+		if f.LatencyMS == 0 {
+			return fmt.Errorf("the fault latency needs a duration")
+		}
+	case FaultStatus:
+		if f.Status < 400 || f.Status > 599 {
+			return fmt.Errorf("the fault status needs an HTTP status from 400 to 599, not %d", f.Status)
+		}
+	case FaultRedirect:
+		if target, err := url.Parse(f.Location); err != nil || !target.IsAbs() {
+			return fmt.Errorf("the fault redirect needs an absolute URL to redirect to")
+		}
+	default:
+		return fmt.Errorf("unknown kind of fault %q", f.Kind)
+	}
+	return nil
+}
+
+// serve counts the request, then answers it, or fails as the first fault of the service says.
+func (s *Simulator) serve(service Service, answer http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fault := s.arrive(service, r.Pattern)
+		if fault == nil {
+			s.logger.Info("request", "service", service, "endpoint", r.Pattern)
+			answer(w, r)
+			return
+		}
+		s.logger.Info("request meets a fault", "service", service, "endpoint", r.Pattern, "fault", fault.Kind)
+		if wait(r.Context(), time.Duration(fault.LatencyMS)*time.Millisecond) {
+			fault.answer(w, r, answer)
+		}
+	})
+}
+
+// arrive counts a request and returns a copy of the fault that it meets, if any.
+func (s *Simulator) arrive(service Service, endpoint string) *Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.requests[service] == nil {
+		s.requests[service] = map[string]int{}
+	}
+	s.requests[service][endpoint]++
+
+	i := slices.IndexFunc(s.faults, func(f *Fault) bool { return f.Service == service })
+	if i < 0 {
+		return nil
+	}
+	fault := *s.faults[i]
+	switch fault.Times {
+	case 0:
+	case 1:
+		s.faults = slices.Delete(s.faults, i, i+1)
+	default:
+		s.faults[i].Times--
+	}
+	return &fault
+}
+
+// wait reports whether d passed before the client went away.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (f *Fault) answer(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	switch f.Kind {
+	case FaultLatency:
+		next(w, r)
+	case FaultDropBefore:
+		panic(http.ErrAbortHandler)
+	case FaultRedirect:
+		http.Redirect(w, r, f.Location, http.StatusTemporaryRedirect)
+	case FaultGarbage:
+		w.Header().Set("Content-Type", "application/json; charset=UTF-8")
+		_, _ = w.Write([]byte("\x00\xff{not json"))
+	case FaultStatus:
+		f.answerStatus(w, r)
+	default:
+		f.spoil(w, r, next)
+	}
+}
+
+// spoil lets the provider do its work and then damages the answer.
+func (f *Fault) spoil(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	answer := recorder{header: w.Header(), status: http.StatusOK}
+	next(&answer, r)
+	body := answer.body.Bytes()
+	switch f.Kind {
+	case FaultDropAfter:
+		panic(http.ErrAbortHandler)
+	case FaultWrongContentType:
+		w.Header().Set("Content-Type", "text/html; charset=UTF-8")
+	case FaultOversizedBody:
+		body = append(body, bytes.Repeat([]byte(" "), oversize)...)
+	case FaultHalfBody:
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		body = body[:len(body)/2]
+	}
+	w.WriteHeader(answer.status)
+	_, _ = w.Write(body)
+	if f.Kind == FaultHalfBody {
+		_ = http.NewResponseController(w).Flush() // the half must be on its way before the connection closes
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// answerStatus gives f.Status in the provider's own form.
+func (f *Fault) answerStatus(w http.ResponseWriter, r *http.Request) {
+	if f.RetryAfter > 0 && f.Service != Impact {
+		w.Header().Set("Retry-After", strconv.Itoa(f.RetryAfter))
+	}
+	switch f.Service {
+	case GoogleToken:
+		writeOAuthError(w, oauthError{status: f.Status, Code: "internal_failure", Description: http.StatusText(f.Status)})
+	case GoogleAds:
+		writeAdsStatus(w, r, f.Status)
+	case GoogleIAM:
+		writeGoogleError(w, googleError{Code: f.Status, Message: http.StatusText(f.Status)})
+	case Impact:
+		if f.Status == http.StatusTooManyRequests && f.RetryAfter > 0 {
+			writeRateLimit(w, rateLimit{limit: defaultRateLimit, reset: f.RetryAfter})
+		}
+		writeImpactError(w, r, f.Status, http.StatusText(f.Status))
+	}
+}
+
+// recorder keeps an answer back; its headers go straight to the real one.
+type recorder struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (r *recorder) Header() http.Header         { return r.header }
+func (r *recorder) WriteHeader(status int)      { r.status = status }
+func (r *recorder) Write(b []byte) (int, error) { return r.body.Write(b) }

@@ -1,0 +1,216 @@
+package simulator
+
+import (
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// googleProject owns every OAuth client and service account of the world.
+const googleProject = "adtokens-simulator"
+
+// DeveloperTokenMode says what the Google Ads API does with the developer-token header.
+type DeveloperTokenMode string
+
+// The modes.
+const (
+	// DeveloperTokenEnforced is how it was before 9 September 2026: the header is required and checked.
+	DeveloperTokenEnforced DeveloperTokenMode = "enforced"
+	// DeveloperTokenIgnored is how it is since: any value is accepted, and none.
+	DeveloperTokenIgnored DeveloperTokenMode = "ignored"
+	// DeveloperTokenHeaderRefused is how a future major version is expected to be: requests that carry the header fail.
+	DeveloperTokenHeaderRefused DeveloperTokenMode = "header_refused"
+)
+
+// DeveloperTokenStatus is what an enforced, genuine developer token is good for.
+type DeveloperTokenStatus string
+
+// The statuses; all but DeveloperTokenApproved are answered with authorizationError DEVELOPER_TOKEN_….
+const (
+	DeveloperTokenApproved       DeveloperTokenStatus = "approved"
+	DeveloperTokenNotApproved    DeveloperTokenStatus = "not_approved"
+	DeveloperTokenProhibited     DeveloperTokenStatus = "prohibited"
+	DeveloperTokenNotOnAllowlist DeveloperTokenStatus = "not_on_allowlist"
+)
+
+// ProjectAccess says whether the Google Cloud project behind a credential may use the Google Ads API in production.
+type ProjectAccess string
+
+// The kinds of access.
+const (
+	ProjectApproved    ProjectAccess = "approved"
+	ProjectNotApproved ProjectAccess = "not_approved"
+)
+
+type googleWorld struct {
+	ManagerCustomerID    string                     `json:"manager_customer_id"`
+	DeveloperToken       string                     `json:"developer_token"`
+	DeveloperTokenMode   DeveloperTokenMode         `json:"developer_token_mode"`
+	DeveloperTokenStatus DeveloperTokenStatus       `json:"developer_token_status"`
+	ProjectAccess        ProjectAccess              `json:"project_access"`
+	OAuthClients         map[string]*oauthClient    `json:"oauth_clients"`
+	ServiceAccounts      map[string]*serviceAccount `json:"service_accounts"`
+}
+
+// oauthClient and what was made for it, oldest first.
+type oauthClient struct {
+	Name          string          `json:"name"`
+	ClientID      string          `json:"client_id"`
+	Secrets       []*clientSecret `json:"secrets"`
+	RefreshTokens []string        `json:"refresh_tokens"`
+}
+
+type clientSecret struct {
+	Value    string `json:"value"`
+	Disabled bool   `json:"disabled"`
+}
+
+type serviceAccount struct {
+	Name  string        `json:"name"`
+	Email string        `json:"email"`
+	ID    string        `json:"unique_id"`
+	Keys  []*accountKey `json:"keys"`
+}
+
+type accountKey struct {
+	ID      string          `json:"id"`
+	File    json.RawMessage `json:"file"`
+	Created time.Time       `json:"created"`
+
+	public *rsa.PublicKey
+}
+
+// newGoogleWorld returns the world that New starts with. Its service account gets the first key when somebody looks.
+func (s *Simulator) newGoogleWorld() googleWorld {
+	s.google = googleWorld{
+		ManagerCustomerID:    randomString("123456789", 1) + randomString(digits, 9),
+		DeveloperTokenMode:   DeveloperTokenEnforced,
+		DeveloperTokenStatus: DeveloperTokenApproved,
+		ProjectAccess:        ProjectApproved,
+		OAuthClients:         map[string]*oauthClient{},
+		ServiceAccounts:      map[string]*serviceAccount{},
+	}
+	s.resetDeveloperToken()
+	s.addOAuthClient(DefaultName)
+	s.addServiceAccount(DefaultName)
+	return s.google
+}
+
+func (s *Simulator) resetDeveloperToken() string {
+	s.google.DeveloperToken = randomString(alphanumeric, 22)
+	s.issue(Secret{GoogleAds, kindDeveloperToken, "manager", s.google.ManagerCustomerID, s.google.DeveloperToken})
+	return s.google.DeveloperToken
+}
+
+func (s *Simulator) addOAuthClient(name string) *oauthClient {
+	client := &oauthClient{
+		Name:     name,
+		ClientID: randomString(digits, 12) + "-" + randomString(digits+lowerLetters, 32) + ".apps.googleusercontent.com",
+	}
+	s.google.OAuthClients[name] = client
+	s.addClientSecret(client)
+	s.addRefreshToken(client)
+	return client
+}
+
+func (s *Simulator) addClientSecret(client *oauthClient) {
+	secret := &clientSecret{Value: "GOCSPX-" + randomString(base64URL, 28)}
+	client.Secrets = append(client.Secrets, secret)
+	s.issue(Secret{GoogleToken, kindClientSecret, client.Name, client.ClientID, secret.Value})
+}
+
+func (s *Simulator) addRefreshToken(client *oauthClient) {
+	token := "1//0" + randomString(base64URL, 99)
+	client.RefreshTokens = append(client.RefreshTokens, token)
+	s.issue(Secret{GoogleToken, kindRefreshToken, client.Name, client.ClientID, token})
+}
+
+func (s *Simulator) addServiceAccount(name string) *serviceAccount {
+	account := &serviceAccount{
+		Name:  name,
+		Email: name + "@" + googleProject + ".iam.gserviceaccount.com",
+		ID:    "1" + randomString(digits, 20),
+	}
+	s.google.ServiceAccounts[name] = account
+	return account
+}
+
+// addKey makes a key of the service account.
+func (s *Simulator) addKey(account *serviceAccount) (*accountKey, error) {
+	private, err := rsaKey(s.keysMade)
+	if err != nil {
+		return nil, err
+	}
+	s.keysMade++
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return nil, fmt.Errorf("encoding a private key: %w", err)
+	}
+	key := &accountKey{ID: randomString(hexDigits, 40), Created: s.now(), public: &private.PublicKey}
+	block := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	key.File, err = json.MarshalIndent(map[string]string{
+		"type":                        "service_account",
+		"project_id":                  googleProject,
+		"private_key_id":              key.ID,
+		"private_key":                 block,
+		"client_email":                account.Email,
+		"client_id":                   account.ID,
+		"auth_uri":                    "https://accounts.google.com/o/oauth2/auth",
+		"token_uri":                   s.tokenURL(),
+		"auth_provider_x509_cert_url": "https://www.googleapis.com/oauth2/v1/certs",
+		"client_x509_cert_url":        "https://www.googleapis.com/robot/v1/metadata/x509/" + strings.Replace(account.Email, "@", "%40", 1),
+		"universe_domain":             "googleapis.com",
+	}, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encoding a key file: %w", err)
+	}
+	account.Keys = append(account.Keys, key)
+	s.issue(Secret{GoogleToken, kindPrivateKey, account.Name, key.ID, block})
+	return key, nil
+}
+
+func (s *Simulator) tokenURL() string { return s.options.GoogleURL + "/token" }
+
+// clientByID returns nil for an unknown client id.
+func (s *Simulator) clientByID(id string) *oauthClient {
+	for _, client := range s.google.OAuthClients {
+		if client.ClientID == id {
+			return client
+		}
+	}
+	return nil
+}
+
+func (c *oauthClient) acceptsSecret(value string) bool {
+	return slices.ContainsFunc(c.Secrets, func(secret *clientSecret) bool {
+		return !secret.Disabled && sameSecret(secret.Value, value)
+	})
+}
+
+func (c *oauthClient) hasRefreshToken(value string) bool {
+	return slices.ContainsFunc(c.RefreshTokens, func(token string) bool { return sameSecret(token, value) })
+}
+
+// accountByEmail returns nil for an unknown address.
+func (s *Simulator) accountByEmail(email string) *serviceAccount {
+	for _, account := range s.google.ServiceAccounts {
+		if account.Email == email {
+			return account
+		}
+	}
+	return nil
+}
+
+// usableKey returns the key if an assertion signed with it is accepted now, else nil.
+func (a *serviceAccount) usableKey(id string) *accountKey {
+	i := slices.IndexFunc(a.Keys, func(key *accountKey) bool { return key.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return a.Keys[i]
+}
