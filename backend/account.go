@@ -1,0 +1,207 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/mail"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+)
+
+const accountSchema = 1
+
+const (
+	defaultRequestTimeout = 10
+	maxRequestTimeout     = 60
+	maxNameLength         = 128
+)
+
+// accountEntry is how an account is stored.
+type accountEntry struct {
+	Schema   int    `json:"schema"`
+	Provider string `json:"provider"`
+	// RequestTimeout is in seconds.
+	RequestTimeout   int  `json:"request_timeout"`
+	VerifyConnection bool `json:"verify_connection"`
+	// Settings are the string fields, the common ones and the provider's own. Empty ones are absent.
+	Settings provider.Values `json:"settings"`
+}
+
+// account is a stored account, ready for use.
+type account struct {
+	accountEntry
+	platform provider.Provider
+	call     provider.Account
+}
+
+// commonAccountFields are the string fields that accounts of every provider have.
+func commonAccountFields() []provider.Field {
+	return []provider.Field{
+		{Name: "contact_email", Check: checkEmail, Description: "Address that the provider warns about the account's API access. A team's, not a person's."},
+		{Name: "ca_cert", Endpoint: true, Check: checkCACert, Description: "PEM encoded CA certificates to trust for base_url and the provider's other addresses, instead of the system's."},
+	}
+}
+
+func checkEmail(value string) (string, error) {
+	address, err := mail.ParseAddress(value)
+	if err != nil || address.Address != value || !strings.Contains(value[strings.LastIndex(value, "@"):], ".") {
+		return "", errors.New("must be an e-mail address such as ads-api@example.com")
+	}
+	return value, nil
+}
+
+func checkCACert(value string) (string, error) {
+	_, err := provider.NewClient(provider.ClientConfig{CACert: value})
+	return value, err
+}
+
+// accountFields are all string fields of the provider's accounts.
+func accountFields(p provider.Provider) []provider.Field {
+	return append(commonAccountFields(), p.AccountFields()...)
+}
+
+func (b *backend) decodeAccount(_ string, stored []byte) (*account, error) {
+	var entry accountEntry
+	if err := decodeJSON(stored, &entry.Schema, accountSchema, &entry); err != nil {
+		return nil, err
+	}
+	return b.newAccount(entry)
+}
+
+func (b *backend) newAccount(entry accountEntry) (*account, error) {
+	p, ok := b.providers[entry.Provider]
+	if !ok {
+		return nil, fmt.Errorf("its provider %q is not known to this plugin (%s)", entry.Provider, Version)
+	}
+	client, err := provider.NewClient(provider.ClientConfig{
+		CACert:  entry.Settings["ca_cert"],
+		Timeout: time.Duration(entry.RequestTimeout) * time.Second,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ca_cert %w", err)
+	}
+	settings := provider.Values{}
+	for _, f := range accountFields(p) {
+		if value := entry.setting(f); value != "" {
+			settings[f.Name] = value
+		}
+	}
+	return &account{accountEntry: entry, platform: p, call: provider.Account{Settings: settings, Client: client}}, nil
+}
+
+// setting is the value in force: what is stored, else the default.
+func (e *accountEntry) setting(f provider.Field) string {
+	if value := e.Settings[f.Name]; value != "" {
+		return value
+	}
+	return f.Default
+}
+
+// account returns the named account. That it does not exist is the caller's mistake.
+func (b *backend) account(ctx context.Context, storage logical.Storage, name string) (*account, error) {
+	a, err := b.accounts.get(ctx, storage, name)
+	if err == nil && a == nil {
+		return nil, badInput("account %q does not exist; configure it at config/%s first", name, name)
+	}
+	return a, err
+}
+
+// apply returns the entry with the fields of a write. The receiver stays as it is.
+func (e *accountEntry) apply(d *framework.FieldData, fields []provider.Field) (*accountEntry, error) {
+	next := *e
+	next.Settings = provider.Values{}
+	for _, f := range fields {
+		value, given := e.Settings[f.Name], false
+		var raw any
+		if raw, given = d.GetOk(f.Name); given {
+			var err error
+			if value, err = f.Canonical(raw.(string)); err != nil {
+				return nil, badInput("%s", err)
+			}
+		}
+		if value != "" {
+			next.Settings[f.Name] = value
+		}
+	}
+	if raw, ok := d.GetOk("request_timeout"); ok {
+		next.RequestTimeout = raw.(int)
+	}
+	if next.RequestTimeout < 1 || next.RequestTimeout > maxRequestTimeout {
+		return nil, badInput("request_timeout must be between 1s and %ds", maxRequestTimeout)
+	}
+	if raw, ok := d.GetOk("verify_connection"); ok {
+		next.VerifyConnection = raw.(bool)
+	}
+	return &next, nil
+}
+
+// checkForeignFields refuses fields that only accounts of another provider have.
+func (b *backend) checkForeignFields(d *framework.FieldData, own []provider.Field, providerName string) error {
+	for _, p := range b.providers {
+		for _, f := range p.AccountFields() {
+			if _, ok := provider.Lookup(own, f.Name); ok {
+				continue
+			}
+			if _, given := d.GetOk(f.Name); given {
+				return badInput("%s is a field of %s accounts; this is a %s account", f.Name, p.Name(), providerName)
+			}
+		}
+	}
+	return nil
+}
+
+// changedEndpoints names the fields that would send the account's secrets, or trust for them, somewhere else.
+func (e *accountEntry) changedEndpoints(next *accountEntry, fields []provider.Field) []string {
+	var changed []string
+	for _, f := range fields {
+		if f.Endpoint && e.setting(f) != next.setting(f) {
+			changed = append(changed, f.Name)
+		}
+	}
+	return changed
+}
+
+// secretsLeftOut names the secrets that are set and not part of the write.
+func (e *accountEntry) secretsLeftOut(d *framework.FieldData, fields []provider.Field) []string {
+	var missing []string
+	for _, f := range fields {
+		if _, given := d.GetOk(f.Name); f.Secret && e.Settings[f.Name] != "" && !given {
+			missing = append(missing, f.Name)
+		}
+	}
+	return missing
+}
+
+// connectionChanged says whether anything differs that the provider would see.
+func (e *accountEntry) connectionChanged(next *accountEntry, fields []provider.Field) bool {
+	return slices.ContainsFunc(fields, func(f provider.Field) bool {
+		return f.Name != "contact_email" && e.setting(f) != next.setting(f)
+	})
+}
+
+// tokensOf lists the tokens that use the account.
+func (b *backend) tokensOf(ctx context.Context, storage logical.Storage, accountName string) ([]*token, error) {
+	names, err := storage.List(ctx, accountTokenPrefix+accountName+"/")
+	if err != nil {
+		return nil, fmt.Errorf("listing the tokens of account %q: %w", accountName, err)
+	}
+	var tokens []*token
+	for _, name := range names {
+		t, err := b.tokens.get(ctx, storage, name)
+		if err != nil {
+			return nil, err
+		}
+		// The index entry of a token whose creation did not finish, or that was created anew elsewhere, is a leftover.
+		if t != nil && t.Account == accountName {
+			tokens = append(tokens, t)
+		}
+	}
+	return tokens, nil
+}

@@ -1,0 +1,184 @@
+// Package backend is a Vault secrets engine for the API tokens of ad platforms: it keeps the current credential of
+// each token, verified against the provider and published atomically.
+//
+// What is stored, below the mount:
+//
+//	config/<account>                 accountEntry  connection settings and secrets, seal-wrapped
+//	token/<name>                     tokenEntry    definition, policy and rotation.Record with the credential, seal-wrapped
+//	account-token/<account>/<name>   empty         which tokens use an account; may outlive its token after a crash
+//	salt                             string        key of the fingerprints, seal-wrapped
+//
+// Locks: a request that changes a token holds that token's lock, and takes its account's lock (shared) around the
+// final write, so that the account is still the one that the credential was verified with. A request that changes an
+// account holds that account's lock and never takes a token's. Reads take neither.
+package backend
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/helper/salt"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/googleads"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/impact"
+)
+
+const (
+	configPrefix       = "config/"
+	tokenPrefix        = "token/"
+	accountTokenPrefix = "account-token/"
+)
+
+const backendHelp = `
+The adtokens secrets engine keeps the API tokens of ad platforms (Google Ads, impact.com).
+
+Configure an account at config/, define its tokens at tokens/, and let apps read creds/<name>. When a token has been
+reset at the provider, hand the new value in at tokens/<name>/rotate: it is verified against the provider, published
+in one step, and picked up by every consumer within the token's refresh_ttl. Reading tokens/<name>/rotate tells how
+the token is reset.
+`
+
+type backend struct {
+	*framework.Backend
+
+	providers map[string]provider.Provider
+	now       func() time.Time
+
+	accounts     *store[account]
+	tokens       *store[token]
+	accountLocks keyedLocks
+	tokenLocks   keyedLocks
+
+	saltMu sync.Mutex
+	salt   *salt.Salt
+}
+
+// Factory makes the engine for one mount.
+func Factory(ctx context.Context, config *logical.BackendConfig) (logical.Backend, error) {
+	b := newBackend(time.Now)
+	if err := b.Setup(ctx, config); err != nil {
+		return nil, fmt.Errorf("setting up the engine: %w", err)
+	}
+	return b, nil
+}
+
+func newBackend(now func() time.Time) *backend {
+	b := &backend{now: now, providers: map[string]provider.Provider{}}
+	for _, p := range []provider.Provider{googleads.New(), impact.New()} {
+		b.providers[p.Name()] = p
+	}
+	b.accounts = newStore(configPrefix, b.decodeAccount)
+	b.tokens = newStore(tokenPrefix, b.decodeToken)
+	b.Backend = &framework.Backend{
+		Help:           strings.TrimSpace(backendHelp),
+		BackendType:    logical.TypeLogical,
+		RunningVersion: Version,
+		PathsSpecial:   &logical.Paths{SealWrapStorage: []string{configPrefix, tokenPrefix, salt.DefaultLocation}},
+		Invalidate:     b.invalidate,
+		Paths: []*framework.Path{
+			b.pathConfig(),
+			b.pathConfigList(),
+			b.pathTokens(),
+			b.pathTokensList(),
+			b.pathRotate(),
+			b.pathVerify(),
+			b.pathHistory(),
+			b.pathCreds(),
+			b.pathStatus(),
+			b.pathInfo(),
+		},
+	}
+	return b
+}
+
+// HandleRequest checks what the sdk would quote in an error before the sdk sees it, and gives every error its status.
+func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (*logical.Response, error) {
+	if err := b.checkInput(req); err != nil {
+		return respond(nil, err)
+	}
+	return respond(b.Backend.HandleRequest(ctx, req))
+}
+
+// HandleExistenceCheck looks at the path only. The sdk would also convert the request's data here, and quote what it
+// cannot convert; HandleRequest refuses that in a moment.
+func (b *backend) HandleExistenceCheck(ctx context.Context, req *logical.Request) (checkFound, exists bool, err error) {
+	pathOnly := *req
+	pathOnly.Data = nil
+	return b.Backend.HandleExistenceCheck(ctx, &pathOnly)
+}
+
+// checkInput refuses values that do not fit their field. It never repeats a value, because it could be a secret in
+// the wrong place.
+func (b *backend) checkInput(req *logical.Request) error {
+	if len(req.Data) == 0 || (req.Operation != logical.CreateOperation && req.Operation != logical.UpdateOperation) {
+		return nil
+	}
+	path := b.Route(req.Path)
+	if path == nil {
+		return nil
+	}
+	d := &framework.FieldData{Raw: req.Data, Schema: path.Fields}
+	for _, name := range slices.Sorted(maps.Keys(req.Data)) {
+		schema := path.Fields[name]
+		if schema == nil {
+			continue
+		}
+		_, isBool := req.Data[name].(bool)
+		if _, _, err := d.GetOkErr(name); err != nil || (isBool && schema.Type == framework.TypeString) || req.Data[name] == nil {
+			return badInput("%s must be %s", name, fieldForms[schema.Type])
+		}
+	}
+	return nil
+}
+
+// fieldForms completes the sentence "<field> must be …".
+var fieldForms = map[framework.FieldType]string{
+	framework.TypeString:         "a string",
+	framework.TypeBool:           "true or false",
+	framework.TypeInt:            "a whole number",
+	framework.TypeKVPairs:        "key=value pairs",
+	framework.TypeDurationSecond: "a duration of zero or more, such as 90, 15m or 24h",
+}
+
+// invalidate drops what another node changed in storage.
+func (b *backend) invalidate(_ context.Context, key string) {
+	switch {
+	case strings.HasPrefix(key, configPrefix):
+		b.accounts.invalidate(strings.TrimPrefix(key, configPrefix))
+	case strings.HasPrefix(key, tokenPrefix):
+		b.tokens.invalidate(strings.TrimPrefix(key, tokenPrefix))
+	case key == salt.DefaultLocation:
+		b.saltMu.Lock()
+		defer b.saltMu.Unlock()
+		b.salt = nil
+	}
+}
+
+// fingerprint identifies a credential without giving it away: a keyed hash that means nothing outside this mount.
+func (b *backend) fingerprint(ctx context.Context, storage logical.Storage, credential provider.Values) (string, error) {
+	b.saltMu.Lock()
+	defer b.saltMu.Unlock()
+	if b.salt == nil {
+		s, err := salt.NewSalt(ctx, storage, &salt.Config{})
+		if err != nil {
+			return "", storageError("reading or creating the fingerprints' salt", err)
+		}
+		b.salt = s
+	}
+	var all strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(credential)) {
+		fmt.Fprintf(&all, "%s=%d:%s\n", name, len(credential[name]), credential[name])
+	}
+	return b.salt.GetHMAC(all.String())[:fingerprintLength], nil
+}
+
+// fingerprintLength is in hexadecimal digits: 64 bits tell the values of any mount apart and still fit a table.
+const fingerprintLength = 16

@@ -1,0 +1,48 @@
+package backend
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+)
+
+// inputError is a mistake of the caller: HTTP 400. Its text holds no secret and says what is right.
+type inputError struct{ message string }
+
+func (e *inputError) Error() string { return e.message }
+
+func badInput(format string, args ...any) error {
+	return &inputError{fmt.Sprintf(format, args...)}
+}
+
+func unknownToken(name string) error {
+	return logical.CodedError(http.StatusNotFound, fmt.Sprintf("token %q does not exist; `vault list <mount>/tokens` shows those that do", name))
+}
+
+// respond turns what a handler returned into what Vault makes the right HTTP status of. Across the plugin's process
+// boundary only a bare sentinel or an outermost coded error keeps its status.
+func respond(response *logical.Response, err error) (*logical.Response, error) {
+	var (
+		input   *inputError
+		silence *provider.Error
+		coded   logical.HTTPCodedError
+	)
+	switch {
+	case err == nil:
+		return response, nil
+	case errors.As(err, &input):
+		return logical.ErrorResponse("%s", err.Error()), nil
+	case errors.As(err, &coded):
+		return nil, coded
+	case errors.As(err, &silence) && silence.Kind == provider.Timeout:
+		return nil, logical.CodedError(http.StatusGatewayTimeout, err.Error())
+	case errors.As(err, &silence):
+		return nil, logical.CodedError(http.StatusBadGateway, err.Error())
+	default:
+		return nil, err
+	}
+}

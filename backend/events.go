@@ -1,0 +1,52 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+)
+
+// Event types, in Vault's event notifications.
+const (
+	eventConfigWrite  = "adtokens/config-write"
+	eventConfigDelete = "adtokens/config-delete"
+	eventTokenWrite   = "adtokens/token-write"
+	eventTokenDelete  = "adtokens/token-delete"
+	eventRotate       = "adtokens/rotate"
+	eventRotateFail   = "adtokens/rotate-fail"
+	eventVerifyFail   = "adtokens/verify-fail"
+)
+
+// eventTimeout bounds the sending: what happened has happened, and its caller is waiting.
+const eventTimeout = 5 * time.Second
+
+// eventOperations says what each event attests, and whether data changed that consumers hold.
+var eventOperations = map[string]struct{ operation, modified string }{
+	eventConfigWrite:  {"write", "true"},
+	eventConfigDelete: {"delete", "true"},
+	eventTokenWrite:   {"write", "true"},
+	eventTokenDelete:  {"delete", "true"},
+	eventRotate:       {"rotate", "true"},
+	eventRotateFail:   {"rotate", "false"},
+	eventVerifyFail:   {"verify", "false"},
+}
+
+// sendEvent tells Vault's subscribers. Pairs are metadata without secrets. A server without event notifications is
+// no error, and no event ever undoes what it speaks of.
+func (b *backend) sendEvent(ctx context.Context, eventType, path string, pairs ...string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), eventTimeout)
+	defer cancel()
+	kind := eventOperations[eventType]
+	err := logical.SendEvent(ctx, b, eventType, append([]string{
+		logical.EventMetadataPath, path,
+		logical.EventMetadataDataPath, path,
+		logical.EventMetadataOperation, kind.operation,
+		logical.EventMetadataModified, kind.modified,
+	}, pairs...)...)
+	if err != nil && !errors.Is(err, framework.ErrNoEvents) {
+		b.Logger().Warn("sending an event failed", "event", eventType, "path", path, "error", err)
+	}
+}

@@ -1,0 +1,86 @@
+package backend
+
+import (
+	"net/http"
+
+	"github.com/hashicorp/vault/sdk/framework"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+)
+
+// operationPrefix begins every operation id in the OpenAPI document of a mount.
+const operationPrefix = "ad-tokens"
+
+// writeOperation declares an operation that changes storage, which standbys and secondaries forward.
+func writeOperation(handler framework.OperationFunc, summary, verb string, responses map[int][]framework.Response) framework.OperationHandler {
+	return &framework.PathOperation{
+		Callback:                    handler,
+		Summary:                     summary,
+		Responses:                   responses,
+		DisplayAttrs:                &framework.DisplayAttributes{OperationVerb: verb},
+		ForwardPerformanceStandby:   true,
+		ForwardPerformanceSecondary: true,
+	}
+}
+
+// readOperation declares an operation that any node answers.
+func readOperation(handler framework.OperationFunc, summary, verb string, fields map[string]*framework.FieldSchema) framework.OperationHandler {
+	return &framework.PathOperation{
+		Callback:     handler,
+		Summary:      summary,
+		Responses:    ok(summary, fields),
+		DisplayAttrs: &framework.DisplayAttributes{OperationVerb: verb},
+	}
+}
+
+func listOperation(handler framework.OperationFunc, summary, keyInfo string) framework.OperationHandler {
+	return readOperation(handler, summary, "list", map[string]*framework.FieldSchema{
+		"keys":     {Type: framework.TypeStringSlice, Required: true, Description: "Names."},
+		"key_info": {Type: framework.TypeMap, Description: keyInfo},
+	})
+}
+
+// ok declares a response with data.
+func ok(description string, fields map[string]*framework.FieldSchema) map[int][]framework.Response {
+	return map[int][]framework.Response{http.StatusOK: {{Description: description, Fields: fields}}}
+}
+
+// addFieldSchema declares a provider's field. Providers may share a name; then each describes its own meaning.
+func addFieldSchema(into map[string]*framework.FieldSchema, f provider.Field, whose string) {
+	description := whose + f.Description
+	if f.Default != "" {
+		description += " Default: " + f.Default + "."
+	}
+	if existing := into[f.Name]; existing != nil {
+		if existing.Description != description {
+			existing.Description += " " + description
+		}
+		return
+	}
+	into[f.Name] = &framework.FieldSchema{
+		Type:         framework.TypeString,
+		Description:  description,
+		DisplayAttrs: &framework.DisplayAttributes{Name: f.Name, Sensitive: f.Secret},
+	}
+}
+
+// allowed lists the values of a field for the OpenAPI document.
+func allowed(names []string) []any {
+	values := make([]any, len(names))
+	for i, name := range names {
+		values[i] = name
+	}
+	return values
+}
+
+// explain puts a verification's own words and the provider's references into one sentence.
+func explain(v provider.Verification) string {
+	message := v.Detail
+	if v.Code != "" {
+		message += " (" + v.Code + ")"
+	}
+	if v.RequestID != "" {
+		message += " [request id " + v.RequestID + "]"
+	}
+	return message
+}

@@ -1,0 +1,294 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+)
+
+const (
+	configHelp = "Configure a provider account."
+
+	configHelpLong = `
+An account is one Google Ads manager account or one impact.com account, with its connection settings. Tokens belong to
+an account.
+
+Secrets are write-only. Where requests go (base_url, token_url, revoke_url, iam_url, ca_cert) can change only together
+with every secret that the account has, in the same write, and not while tokens of the account hold credentials:
+otherwise whoever may write here could have Vault send those to a host of their own.
+
+With verify_connection the OAuth identity of a google_ads account is tried before it is stored. impact.com accounts
+have no identity of their own: each token carries its Account SID and Auth Token.
+`
+	contactEmailMissing = "contact_email is not set: the provider announces API changes, policy problems and leaked tokens by e-mail; " +
+		"set the team's address that is also the API contact at the provider"
+)
+
+func (b *backend) pathConfig() *framework.Path {
+	return &framework.Path{
+		Pattern:        configPrefix + framework.GenericNameRegex("account") + "$",
+		Fields:         b.configFields(),
+		ExistenceCheck: b.pathConfigExists,
+		DisplayAttrs:   &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "account"},
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.CreateOperation: writeOperation(b.pathConfigWrite, "Configure a provider account.", "configure", warningsOnly),
+			logical.UpdateOperation: writeOperation(b.pathConfigWrite, "Change a provider account.", "configure", warningsOnly),
+			logical.ReadOperation:   readOperation(b.pathConfigRead, "Read a provider account, without its secrets.", "read", b.configResponseFields()),
+			logical.DeleteOperation: writeOperation(b.pathConfigDelete, "Delete a provider account that no token uses.", "delete", warningsOnly),
+		},
+		HelpSynopsis:    configHelp,
+		HelpDescription: strings.TrimSpace(configHelpLong),
+	}
+}
+
+func (b *backend) pathConfigList() *framework.Path {
+	return &framework.Path{
+		Pattern:      configPrefix + "?$",
+		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "accounts"},
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ListOperation: listOperation(b.pathConfigListAll, "List the provider accounts.", accountKeyInfo),
+		},
+		HelpSynopsis:    "List the provider accounts.",
+		HelpDescription: "With -detailed, each account's provider is shown.",
+	}
+}
+
+const accountKeyInfo = "Provider of each account."
+
+func (b *backend) configFields() map[string]*framework.FieldSchema {
+	fields := map[string]*framework.FieldSchema{
+		"account":  {Type: framework.TypeString, Required: true, Description: "Name of the account."},
+		"provider": {Type: framework.TypeString, AllowedValues: allowed(b.providerNames()), Description: "Ad platform: google_ads or impact. Fixed once the account exists."},
+		"request_timeout": {
+			Type: framework.TypeDurationSecond, Default: defaultRequestTimeout,
+			Description: "How long one request to the provider may take, 1s to 60s.",
+		},
+		"verify_connection": {Type: framework.TypeBool, Default: true, Description: "Try the account's own credentials, where it has any, before they are stored."},
+	}
+	for _, f := range commonAccountFields() {
+		addFieldSchema(fields, f, "")
+	}
+	for _, name := range b.providerNames() {
+		for _, f := range b.providers[name].AccountFields() {
+			addFieldSchema(fields, f, name+": ")
+		}
+	}
+	return fields
+}
+
+// configResponseFields are the fields of a write without the secrets.
+func (b *backend) configResponseFields() map[string]*framework.FieldSchema {
+	fields := b.configFields()
+	maps.DeleteFunc(fields, func(name string, s *framework.FieldSchema) bool {
+		return name == "account" || (s.DisplayAttrs != nil && s.DisplayAttrs.Sensitive)
+	})
+	fields["request_timeout"] = &framework.FieldSchema{Type: framework.TypeInt, Description: "How long one request to the provider may take, in seconds."}
+	fields["secrets_set"] = &framework.FieldSchema{Type: framework.TypeStringSlice, Required: true, Description: "Names of the secret fields that have a value."}
+	return fields
+}
+
+func (b *backend) providerNames() []string {
+	return slices.Sorted(maps.Keys(b.providers))
+}
+
+func (b *backend) pathConfigExists(ctx context.Context, req *logical.Request, d *framework.FieldData) (bool, error) {
+	a, err := b.accounts.get(ctx, req.Storage, d.Get("account").(string))
+	return a != nil, err
+}
+
+func (b *backend) pathConfigListAll(ctx context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
+	names, err := b.accounts.list(ctx, req.Storage)
+	if err != nil {
+		return nil, err
+	}
+	info := make(map[string]any, len(names))
+	for _, name := range names {
+		a, err := b.accounts.get(ctx, req.Storage, name)
+		if err != nil {
+			return nil, err
+		}
+		if a != nil {
+			info[name] = map[string]any{"provider": a.Provider}
+		}
+	}
+	return logical.ListResponseWithInfo(names, info), nil
+}
+
+func (b *backend) pathConfigRead(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	a, err := b.accounts.get(ctx, req.Storage, d.Get("account").(string))
+	if err != nil || a == nil {
+		return nil, err
+	}
+	secrets := []string{}
+	data := map[string]any{
+		"provider":          a.Provider,
+		"request_timeout":   a.RequestTimeout,
+		"verify_connection": a.VerifyConnection,
+	}
+	for _, f := range accountFields(a.platform) {
+		switch value := a.setting(f); {
+		case !f.Secret:
+			data[f.Name] = value
+		case value != "":
+			secrets = append(secrets, f.Name)
+		}
+	}
+	data["secrets_set"] = secrets
+	return &logical.Response{Data: data}, nil
+}
+
+func (b *backend) pathConfigWrite(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	name := d.Get("account").(string)
+	if len(name) > maxNameLength {
+		return nil, badInput("the account's name must have at most %d characters", maxNameLength)
+	}
+	unlock, err := b.accountLocks.lock(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+
+	stored, err := b.accounts.load(ctx, req.Storage, name)
+	if err != nil {
+		return nil, err
+	}
+	next, err := b.nextAccount(d, stored)
+	if err != nil {
+		return nil, err
+	}
+	response := &logical.Response{}
+	if stored != nil {
+		if err := b.checkEndpoints(ctx, req.Storage, d, name, stored, next); err != nil {
+			return nil, err
+		}
+	}
+	fields := accountFields(next.platform)
+	if next.VerifyConnection && (stored == nil || stored.connectionChanged(&next.accountEntry, fields)) {
+		if err := verifyConnection(ctx, next, response); err != nil {
+			return nil, err
+		}
+	}
+	if err := b.accounts.put(ctx, req.Storage, name, next.accountEntry); err != nil {
+		return nil, err
+	}
+	b.sendEvent(ctx, eventConfigWrite, configPrefix+name, "account", name)
+	if next.Settings["contact_email"] == "" {
+		response.AddWarning(contactEmailMissing)
+	}
+	return response, nil
+}
+
+// nextAccount is what a write makes of the stored account (nil for a new one), checked.
+func (b *backend) nextAccount(d *framework.FieldData, stored *account) (*account, error) {
+	entry := &accountEntry{Schema: accountSchema, RequestTimeout: defaultRequestTimeout, VerifyConnection: true}
+	if stored != nil {
+		entry = &stored.accountEntry
+	}
+	switch given, ok := d.GetOk("provider"); {
+	case stored == nil && !ok:
+		return nil, badInput("provider is missing; give one of %s", strings.Join(b.providerNames(), ", "))
+	case stored == nil:
+		entry.Provider = given.(string)
+	case ok && given.(string) != stored.Provider:
+		return nil, badInput("provider is fixed once an account exists; configure another account for another provider")
+	}
+	p, ok := b.providers[entry.Provider]
+	if !ok {
+		return nil, badInput("provider must be one of %s", strings.Join(b.providerNames(), ", "))
+	}
+	fields := accountFields(p)
+	if err := b.checkForeignFields(d, fields, p.Name()); err != nil {
+		return nil, err
+	}
+	entry, err := entry.apply(d, fields)
+	if err != nil {
+		return nil, err
+	}
+	next, err := b.newAccount(*entry)
+	if err != nil {
+		return nil, badInput("%s", err)
+	}
+	if err := p.CheckAccount(next.call.Settings); err != nil {
+		return nil, badInput("%s", err)
+	}
+	return next, nil
+}
+
+// checkEndpoints keeps secrets from following a changed address: see configHelpLong.
+func (b *backend) checkEndpoints(ctx context.Context, storage logical.Storage, d *framework.FieldData, name string, stored, next *account) error {
+	fields := accountFields(stored.platform)
+	changed := stored.changedEndpoints(&next.accountEntry, fields)
+	if len(changed) == 0 {
+		return nil
+	}
+	if missing := stored.secretsLeftOut(d, fields); len(missing) > 0 {
+		return badInput("%s can change only together with the account's secrets: give %s in the same write",
+			strings.Join(changed, ", "), strings.Join(missing, ", "))
+	}
+	tokens, err := b.tokensOf(ctx, storage, name)
+	if err != nil {
+		return err
+	}
+	for _, t := range tokens {
+		if t.Current != nil {
+			return badInput("%s cannot change while token %q holds a credential, which would follow to the new address; "+
+				"delete the account's tokens first, or configure another account", strings.Join(changed, ", "), t.name)
+		}
+	}
+	return nil
+}
+
+// verifyConnection tries the account's own identity, where it has one.
+func verifyConnection(ctx context.Context, a *account, response *logical.Response) error {
+	v, err := a.platform.VerifyAccount(ctx, a.call)
+	var silence *provider.Error
+	switch {
+	case errors.As(err, &silence):
+		return fmt.Errorf("nothing was changed, because the account could not be tried: %w; verify_connection=false stores it untried", err)
+	case err != nil:
+		return err
+	case v == nil:
+		return nil
+	case v.Outcome == provider.Rejected:
+		return badInput("nothing was changed, because the provider refuses the account's credentials: %s", explain(*v))
+	case v.Outcome == provider.Inconclusive, v.Caveat:
+		response.AddWarning(explain(*v))
+	}
+	return nil
+}
+
+func (b *backend) pathConfigDelete(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	name := d.Get("account").(string)
+	unlock, err := b.accountLocks.lock(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+
+	tokens, err := b.tokensOf(ctx, req.Storage, name)
+	if err != nil {
+		return nil, err
+	}
+	if len(tokens) > 0 {
+		return nil, badInput("account %q is used by %d token(s), among them %q; delete those first", name, len(tokens), tokens[0].name)
+	}
+	if err := b.accounts.delete(ctx, req.Storage, name); err != nil {
+		return nil, err
+	}
+	b.sendEvent(ctx, eventConfigDelete, configPrefix+name, "account", name)
+	return nil, nil
+}
+
+var warningsOnly = map[int][]framework.Response{
+	http.StatusOK:        {{Description: "Done, with warnings."}},
+	http.StatusNoContent: {{Description: "Done."}},
+}

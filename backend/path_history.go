@@ -1,0 +1,51 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+)
+
+func (b *backend) pathHistory() *framework.Path {
+	return &framework.Path{
+		Pattern:      "tokens/" + framework.GenericNameRegex("name") + "/history$",
+		Fields:       map[string]*framework.FieldSchema{"name": nameField()},
+		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "token-history"},
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ReadOperation: readOperation(b.pathHistoryRead, "Read who rotated this token, when and why.", "read", map[string]*framework.FieldSchema{
+				"versions": {Type: framework.TypeSlice, Required: true, Description: "The versions, oldest first: version, created_at, reason, entity_id, " +
+					"display_name, source, verification, fingerprint, retired_at, retired_how."},
+			}),
+		},
+		HelpSynopsis: "Read who rotated this token, when and why.",
+		HelpDescription: fmt.Sprintf("The newest %d versions are kept, without their values. retired_at and retired_how are set once it is known that\n"+
+			"a version stopped to work.", rotation.MaxHistory),
+	}
+}
+
+func (b *backend) pathHistoryRead(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	t, err := b.token(ctx, req.Storage, d.Get("name").(string))
+	if err != nil {
+		return nil, err
+	}
+	versions := make([]any, len(t.History))
+	for i, h := range t.History {
+		versions[i] = map[string]any{
+			"version":      h.Version,
+			"created_at":   timestamp(h.CreatedAt),
+			"reason":       h.Reason,
+			"entity_id":    h.EntityID,
+			"display_name": h.DisplayName,
+			"source":       string(h.Source),
+			"verification": h.Verification,
+			"fingerprint":  h.Fingerprint,
+			"retired_at":   timestamp(h.RetiredAt),
+			"retired_how":  h.RetiredHow,
+		}
+	}
+	return &logical.Response{Data: map[string]any{"versions": versions}}, nil
+}

@@ -1,0 +1,151 @@
+package backend
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"strings"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+)
+
+const rotateHelpLong = `
+Read this path for the runbook: where the token is reset, step by step, what becomes of the old value, and which
+fields to hand in.
+
+Write the new value here once it exists, for example
+
+    vault write adtokens/tokens/acme-rw/rotate auth_token=- reason="left the team: J. Doe"
+
+It is checked for its form, tried at the provider, and published in one storage write; then the old value is tried,
+to confirm that it is dead. A value that the provider refuses is never published, and nothing changes. If the provider
+cannot be reached nothing changes either; verify=false publishes all the same. cas=N refuses the rotation unless N is
+the current version. Fields that are left out keep their value.
+`
+
+func (b *backend) pathRotate() *framework.Path {
+	fields := b.credentialSchemas()
+	maps.Copy(fields, handInFields())
+	fields["name"] = nameField()
+	fields["cas"] = &framework.FieldSchema{Type: framework.TypeInt, Description: "Rotate only if this is the current version."}
+	responses := publishResponses()
+	delete(responses, http.StatusNoContent)
+	return &framework.Path{
+		Pattern:      "tokens/" + framework.GenericNameRegex("name") + "/rotate$",
+		Fields:       fields,
+		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix},
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ReadOperation: &framework.PathOperation{
+				Callback: b.pathRotateRead, Summary: "Read how to rotate this token.", Responses: ok("The runbook.", runbookFields()),
+				DisplayAttrs: &framework.DisplayAttributes{OperationVerb: "read", OperationSuffix: "token-runbook"},
+			},
+			logical.UpdateOperation: writeOperation(b.pathRotateWrite, "Rotate a token to a new credential.", "rotate", responses),
+		},
+		HelpSynopsis:    "Rotate a token, or read how to.",
+		HelpDescription: strings.TrimSpace(rotateHelpLong),
+	}
+}
+
+func runbookFields() map[string]*framework.FieldSchema {
+	return map[string]*framework.FieldSchema{
+		"console_url":         {Type: framework.TypeString, Required: true, Description: "Where the provider's console is."},
+		"steps":               {Type: framework.TypeStringSlice, Required: true, Description: "What to do, in order."},
+		"reset_semantics":     {Type: framework.TypeString, Required: true, Description: "immediate: the old value dies at the reset. overlapping: both can be live."},
+		"previous_credential": {Type: framework.TypeString, Required: true, Description: "What becomes of the old value."},
+		"fields":              {Type: framework.TypeStringSlice, Required: true, Description: "Fields to hand in. Those left out keep their value."},
+		"automatic":           {Type: framework.TypeBool, Required: true, Description: "Whether the engine can rotate this token by itself."},
+		"notes":               {Type: framework.TypeStringSlice, Required: true, Description: "What else to know."},
+	}
+}
+
+func (b *backend) pathRotateRead(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	t, a, err := b.tokenWithAccount(ctx, req.Storage, d.Get("name").(string))
+	if err != nil {
+		return nil, err
+	}
+	runbook := a.platform.Runbook(a.call.Settings, t.Type)
+	steps := make([]string, len(runbook.Steps))
+	for i, step := range runbook.Steps {
+		steps[i] = strings.ReplaceAll(step, "<name>", t.name)
+	}
+	fields := make([]string, len(t.kind.Fields))
+	for i, f := range t.kind.Fields {
+		fields[i] = f.Name
+	}
+	return &logical.Response{Data: map[string]any{
+		"console_url":         runbook.ConsoleURL,
+		"steps":               steps,
+		"reset_semantics":     string(t.kind.ResetSemantics),
+		"previous_credential": runbook.Previous,
+		"fields":              fields,
+		"automatic":           false,
+		"notes":               append([]string{}, runbook.Notes...),
+	}}, nil
+}
+
+// tokenWithAccount returns a token and its account, for reading only.
+func (b *backend) tokenWithAccount(ctx context.Context, storage logical.Storage, name string) (*token, *account, error) {
+	t, err := b.token(ctx, storage, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	a, err := b.account(ctx, storage, t.Account)
+	return t, a, err
+}
+
+func (b *backend) pathRotateWrite(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	name := d.Get("name").(string)
+	t, unlock, err := b.lockToken(ctx, req.Storage, name)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if t == nil {
+		return nil, unknownToken(name)
+	}
+	if err := checkAndSet(d, t); err != nil {
+		return nil, err
+	}
+	a, err := b.account(ctx, req.Storage, t.Account)
+	if err != nil {
+		return nil, err
+	}
+	given, err := b.credentialFields(d, t.kind)
+	if err != nil {
+		return nil, err
+	}
+	if given == nil {
+		return nil, needsPerson(a, t)
+	}
+	return b.handIn(ctx, req, d, handedIn{token: t, account: a, given: given, source: rotation.SourceAssisted})
+}
+
+// checkAndSet refuses a rotation of another version than the caller knows.
+func checkAndSet(d *framework.FieldData, t *token) error {
+	expected, given := d.GetOk("cas")
+	switch {
+	case !given:
+		return nil
+	case expected.(int) < 0:
+		return badInput("cas must be a version number of 0 or more")
+	case expected.(int) != t.Number():
+		return badInput("cas is %d and the current version is %d: somebody rotated this token in the meantime; nothing was changed", expected, t.Number())
+	}
+	return nil
+}
+
+// needsPerson says what to hand in for a token that the engine cannot rotate by itself.
+func needsPerson(a *account, t *token) error {
+	var secret provider.Field
+	for _, f := range t.kind.Fields {
+		if f.Secret {
+			secret = f
+		}
+	}
+	return badInput("a person has to reset a %s: get the new value at %s, then hand it in with `vault write <mount>/tokens/%s/rotate %s=-`; reading that path tells each step",
+		t.Type, a.platform.Runbook(a.call.Settings, t.Type).ConsoleURL, t.name, secret.Name)
+}

@@ -1,0 +1,116 @@
+package backend
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+)
+
+// defaultStatusLimit keeps the answer about as large as a person or a small program can take.
+const defaultStatusLimit = 1000
+
+func (b *backend) pathStatus() *framework.Path {
+	return &framework.Path{
+		Pattern: "status$",
+		Fields: map[string]*framework.FieldSchema{
+			"after": {Type: framework.TypeString, Query: true, Description: "Show tokens whose names sort after this one."},
+			"limit": {Type: framework.TypeInt, Query: true, Default: defaultStatusLimit, Description: "How many tokens to show at most."},
+		},
+		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "status"},
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ReadOperation: readOperation(b.pathStatusRead, "Read the state of every token at a glance.", "read", map[string]*framework.FieldSchema{
+				"summary": {Type: framework.TypeMap, Required: true, Description: "Counts over all tokens: total, ok, rejected, unverified, overdue, in_flight."},
+				"tokens": {Type: framework.TypeMap, Required: true, Description: "By name: account, type, version, fingerprint, age (seconds), health, overdue, " +
+					"next_vault_rotation, rotation_state, last_error."},
+			}),
+		},
+		HelpSynopsis:    "Read the state of every token at a glance.",
+		HelpDescription: "The summary counts all tokens of the mount; tokens shows up to limit of them, those whose names sort after `after`.",
+	}
+}
+
+// statusSummary counts the tokens of the mount. A token without a credential counts in Total only.
+type statusSummary struct {
+	total, ok, rejected, unverified, overdue, inFlight int
+}
+
+func (s *statusSummary) add(t *token, now time.Time) {
+	s.total++
+	switch t.health() {
+	case rotation.HealthOK:
+		s.ok++
+	case rotation.HealthRejected:
+		s.rejected++
+	case rotation.HealthUnverified:
+		s.unverified++
+	}
+	if t.overdue(now) {
+		s.overdue++
+	}
+	if t.State() != rotation.StateIdle {
+		s.inFlight++
+	}
+}
+
+func (b *backend) pathStatusRead(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	after, limit := d.Get("after").(string), d.Get("limit").(int)
+	if limit < 1 {
+		return nil, badInput("limit must be at least 1")
+	}
+	names, err := b.tokens.list(ctx, req.Storage)
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(names)
+	now := b.now()
+	var summary statusSummary
+	shown := map[string]any{}
+	response := &logical.Response{}
+	for _, name := range names {
+		t, err := b.tokens.get(ctx, req.Storage, name)
+		if err != nil {
+			// One token that cannot be read hides none of the others.
+			response.AddWarning("token " + name + ": " + err.Error())
+			continue
+		}
+		if t == nil {
+			continue
+		}
+		summary.add(t, now)
+		if name > after && len(shown) < limit {
+			shown[name] = t.status(now)
+		}
+	}
+	response.Data = map[string]any{
+		"summary": map[string]any{
+			"total": summary.total, "ok": summary.ok, "rejected": summary.rejected, "unverified": summary.unverified,
+			"overdue": summary.overdue, "in_flight": summary.inFlight,
+		},
+		"tokens": shown,
+	}
+	return response, nil
+}
+
+func (t *token) status(now time.Time) map[string]any {
+	status := map[string]any{
+		"account":             t.Account,
+		"type":                t.Type,
+		"version":             t.Number(),
+		"fingerprint":         t.fingerprint(),
+		"age":                 nil,
+		"health":              string(t.health()),
+		"overdue":             t.overdue(now),
+		"next_vault_rotation": timestamp(t.nextRotation),
+		"rotation_state":      string(t.State()),
+		"last_error":          t.LastError,
+	}
+	if t.Current != nil {
+		status["age"] = int(now.Sub(t.Current.PublishedAt).Seconds())
+	}
+	return status
+}

@@ -1,0 +1,354 @@
+package backend
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/helper/automatedrotationutil"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+)
+
+const (
+	tokensHelp = "Define a token of an account."
+
+	tokensHelpLong = `
+A token is a named credential of one account, with its type and its rotation policy. Credential fields are accepted
+when the token is created: that imports the value which apps use today, after the provider has confirmed it
+(verify=false skips that). Later changes go through tokens/<name>/rotate. Reading a token never reveals its value;
+that is what creds/<name> is for.
+
+refresh_ttl bounds how long an app goes on with an old value after a rotation: it is the ttl of creds/<name>.
+A rotation_period or rotation_schedule says when the token is due; one that needs a person becomes overdue.
+`
+	deletedAtProvider = "the credential lives on at the provider; reset, revoke or delete it there if nobody is to use it any more"
+)
+
+func (b *backend) pathTokens() *framework.Path {
+	return &framework.Path{
+		Pattern:        "tokens/" + framework.GenericNameRegex("name") + "$",
+		Fields:         b.tokenFields(),
+		ExistenceCheck: b.pathTokensExists,
+		DisplayAttrs:   &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "token"},
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.CreateOperation: writeOperation(b.pathTokensCreate, "Create a token, with or without importing its credential.", "write", publishResponses()),
+			logical.UpdateOperation: writeOperation(b.pathTokensUpdate, "Change a token's policy.", "write", publishResponses()),
+			logical.ReadOperation:   readOperation(b.pathTokensRead, "Read a token's definition, policy and state, without its value.", "read", b.tokenResponseFields()),
+			logical.DeleteOperation: writeOperation(b.pathTokensDelete, "Delete a token from Vault. It lives on at the provider.", "delete", warningsOnly),
+		},
+		HelpSynopsis:    tokensHelp,
+		HelpDescription: strings.TrimSpace(tokensHelpLong),
+	}
+}
+
+func (b *backend) pathTokensList() *framework.Path {
+	return &framework.Path{
+		Pattern:      "tokens/?$",
+		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "tokens"},
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ListOperation: listOperation(b.pathTokensListAll, "List the tokens.", "Account, type, version and health of each token."),
+		},
+		HelpSynopsis:    "List the tokens.",
+		HelpDescription: "With -detailed, each token's account, type, version and health are shown.",
+	}
+}
+
+func nameField() *framework.FieldSchema {
+	return &framework.FieldSchema{Type: framework.TypeString, Required: true, Description: "Name of the token."}
+}
+
+// credentialSchemas declare the credential fields of all types.
+func (b *backend) credentialSchemas() map[string]*framework.FieldSchema {
+	fields := map[string]*framework.FieldSchema{}
+	for _, name := range b.providerNames() {
+		for _, kind := range b.providers[name].TokenTypes() {
+			for _, f := range kind.Fields {
+				addFieldSchema(fields, f, "")
+			}
+		}
+	}
+	return fields
+}
+
+func (b *backend) typeNames() []string {
+	var names []string
+	for _, name := range b.providerNames() {
+		for _, kind := range b.providers[name].TokenTypes() {
+			names = append(names, kind.Name)
+		}
+	}
+	return names
+}
+
+func (b *backend) policyFields() map[string]*framework.FieldSchema {
+	fields := map[string]*framework.FieldSchema{
+		"account":         {Type: framework.TypeString, Description: "Name of the account that the token belongs to. Fixed once the token exists."},
+		"type":            {Type: framework.TypeString, AllowedValues: allowed(b.typeNames()), Description: "Kind of token, one of the provider's. Fixed once the token exists."},
+		"refresh_ttl":     {Type: framework.TypeDurationSecond, Default: defaultRefreshTTL, Description: "How long an app may go on with a value before it looks again; bounds the outage after a reset. At least 1s."},
+		"custom_metadata": {Type: framework.TypeKVPairs, Description: "Your own key=value pairs, shown when the token is read."},
+	}
+	for _, name := range b.providerNames() {
+		for _, kind := range b.providers[name].TokenTypes() {
+			for _, f := range kind.Options {
+				addFieldSchema(fields, f, "")
+			}
+		}
+	}
+	automatedrotationutil.AddAutomatedRotationFields(fields)
+	delete(fields, "rotation_policy") // a feature of the enterprise edition's rotation manager
+	fields["rotation_period"].Description = "How long after its publication a credential is due for rotation; 0 for never. Excludes rotation_schedule."
+	fields["rotation_schedule"].Description = "Cron expression (five fields, UTC) of when a rotation is due. Excludes rotation_period."
+	fields["rotation_window"].Description = "How long after a scheduled time an automatic rotation may still start, at least 1h; 0 for no limit."
+	fields["disable_automated_rotation"].Description = "Plan no rotations, whatever rotation_period and rotation_schedule say."
+	return fields
+}
+
+func (b *backend) tokenFields() map[string]*framework.FieldSchema {
+	fields := b.policyFields()
+	maps.Copy(fields, b.credentialSchemas())
+	maps.Copy(fields, handInFields())
+	fields["name"] = nameField()
+	return fields
+}
+
+func (b *backend) tokenResponseFields() map[string]*framework.FieldSchema {
+	fields := b.policyFields()
+	for _, name := range []string{"refresh_ttl", "rotation_period", "rotation_window"} {
+		fields[name] = &framework.FieldSchema{Type: framework.TypeInt, Description: fields[name].Description + " In seconds."}
+	}
+	maps.Copy(fields, map[string]*framework.FieldSchema{
+		"provider":            {Type: framework.TypeString, Description: "Ad platform of the account."},
+		"version":             {Type: framework.TypeInt, Description: "Number of the current credential, 0 where there is none."},
+		"fingerprint":         {Type: framework.TypeString, Description: "Keyed hash of the current credential, which identifies it and tells nothing about it."},
+		"health":              {Type: framework.TypeString, Description: "ok, rejected, unverified or none."},
+		"last_verification":   {Type: framework.TypeMap, Description: "When the provider was last asked about the current credential (at), with outcome and detail."},
+		"rotation_state":      {Type: framework.TypeString, Description: "What an automatic rotation is doing."},
+		"last_error":          {Type: framework.TypeString, Description: "Why the last automatic work failed."},
+		"last_vault_rotation": {Type: framework.TypeTime, Description: "When the current credential was published."},
+		"next_vault_rotation": {Type: framework.TypeTime, Description: "When the policy wants it replaced."},
+		"overdue":             {Type: framework.TypeBool, Description: "That time has passed."},
+	})
+	return fields
+}
+
+func (b *backend) pathTokensExists(ctx context.Context, req *logical.Request, d *framework.FieldData) (bool, error) {
+	t, err := b.tokens.get(ctx, req.Storage, d.Get("name").(string))
+	return t != nil, err
+}
+
+func (b *backend) pathTokensListAll(ctx context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
+	names, err := b.tokens.list(ctx, req.Storage)
+	if err != nil {
+		return nil, err
+	}
+	info := make(map[string]any, len(names))
+	for _, name := range names {
+		t, err := b.tokens.get(ctx, req.Storage, name)
+		switch {
+		case err != nil:
+			info[name] = map[string]any{"error": err.Error()}
+		case t != nil:
+			info[name] = map[string]any{"account": t.Account, "type": t.Type, "version": t.Number(), "health": string(t.health())}
+		}
+	}
+	return logical.ListResponseWithInfo(names, info), nil
+}
+
+func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	t, err := b.tokens.get(ctx, req.Storage, d.Get("name").(string))
+	if err != nil || t == nil {
+		return nil, err
+	}
+	now := b.now()
+	_, p, _ := b.tokenType(t.Type)
+	data := map[string]any{
+		"account":                    t.Account,
+		"provider":                   p.Name(),
+		"type":                       t.Type,
+		"refresh_ttl":                t.RefreshTTL,
+		"rotation_period":            int(t.RotationPeriod.Seconds()),
+		"rotation_schedule":          t.RotationSchedule,
+		"rotation_window":            int(t.RotationWindow.Seconds()),
+		"disable_automated_rotation": t.DisableAutomatedRotation,
+		"custom_metadata":            t.CustomMetadata,
+		"version":                    t.Number(),
+		"fingerprint":                t.fingerprint(),
+		"health":                     string(t.health()),
+		"last_verification":          verificationData(t.LastVerification),
+		"rotation_state":             string(t.State()),
+		"last_error":                 t.LastError,
+		"last_vault_rotation":        nil,
+		"next_vault_rotation":        timestamp(t.nextRotation),
+		"overdue":                    t.overdue(now),
+	}
+	if t.Current != nil {
+		data["last_vault_rotation"] = timestamp(t.Current.PublishedAt)
+	}
+	for _, f := range t.kind.Options {
+		data[f.Name] = t.Options[f.Name]
+	}
+	response := &logical.Response{Data: data}
+	if t.overdue(now) {
+		response.AddWarning("the rotation of this token is overdue since " + t.nextRotation.UTC().Format(time.RFC3339) +
+			"; `vault read <mount>/tokens/" + t.name + "/rotate` tells how it is replaced")
+	}
+	return response, nil
+}
+
+func verificationData(c *rotation.Check) map[string]any {
+	if c == nil {
+		return nil
+	}
+	return map[string]any{"at": timestamp(c.At), "outcome": string(c.Outcome), "detail": c.Detail}
+}
+
+func (b *backend) pathTokensCreate(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	name := d.Get("name").(string)
+	existing, unlock, err := b.lockToken(ctx, req.Storage, name)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if existing != nil {
+		return nil, logical.CodedError(http.StatusConflict, "the token was created by somebody else a moment ago; read it, and write again if it still needs to change")
+	}
+	t, a, err := b.newToken(ctx, req.Storage, d, name)
+	if err != nil {
+		return nil, err
+	}
+	credential, err := b.credentialFields(d, t.kind)
+	if err != nil {
+		return nil, err
+	}
+	response := &logical.Response{}
+	if credential == nil {
+		err = b.commit(ctx, req.Storage, a, t)
+		response.AddWarning("the token has no credential yet: hand today's value in with `vault write <mount>/tokens/" + name + "/rotate " +
+			t.kind.Fields[len(t.kind.Fields)-1].Name + "=- …`")
+	} else {
+		response, err = b.handIn(ctx, req, d, handedIn{token: t, account: a, given: credential, source: rotation.SourceImport})
+	}
+	if err != nil {
+		return nil, err
+	}
+	b.sendEvent(ctx, eventTokenWrite, "tokens/"+name, "name", name, "account", t.Account, "type", t.Type)
+	return response, nil
+}
+
+// newToken makes a token of a write's fields, and puts it into its account's index.
+func (b *backend) newToken(ctx context.Context, storage logical.Storage, d *framework.FieldData, name string) (*token, *account, error) {
+	if len(name) > maxNameLength {
+		return nil, nil, badInput("the token's name must have at most %d characters", maxNameLength)
+	}
+	t := &token{name: name, tokenEntry: tokenEntry{
+		Schema:     tokenSchema,
+		Account:    strings.TrimSpace(d.Get("account").(string)),
+		Type:       strings.TrimSpace(d.Get("type").(string)),
+		RefreshTTL: defaultRefreshTTL,
+	}}
+	if t.Account == "" {
+		return nil, nil, badInput("account is missing; name an account of config/")
+	}
+	a, err := b.account(ctx, storage, t.Account)
+	if err != nil {
+		return nil, nil, err
+	}
+	kinds := a.platform.TokenTypes()
+	i := slices.IndexFunc(kinds, func(k provider.TokenType) bool { return k.Name == t.Type })
+	if i < 0 {
+		var names []string
+		for _, k := range kinds {
+			names = append(names, k.Name)
+		}
+		return nil, nil, badInput("type must be one of %s for a token of a %s account", strings.Join(names, ", "), a.Provider)
+	}
+	t.kind = kinds[i]
+	if err := t.applyPolicy(d, b.now()); err != nil {
+		return nil, nil, err
+	}
+	return t, a, b.checkForeignOptions(d, t.kind)
+}
+
+// checkForeignOptions refuses settings that only tokens of other types have.
+func (b *backend) checkForeignOptions(d *framework.FieldData, own provider.TokenType) error {
+	for _, p := range b.providers {
+		for _, kind := range p.TokenTypes() {
+			for _, f := range kind.Options {
+				_, has := provider.Lookup(own.Options, f.Name)
+				if _, given := d.GetOk(f.Name); given && !has {
+					return badInput("%s is no setting of a %s", f.Name, own.Name)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (b *backend) pathTokensUpdate(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	name := d.Get("name").(string)
+	t, unlock, err := b.lockToken(ctx, req.Storage, name)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if t == nil {
+		return nil, unknownToken(name)
+	}
+	for fixed, value := range map[string]string{"account": t.Account, "type": t.Type} {
+		if given, ok := d.GetOk(fixed); ok && strings.TrimSpace(given.(string)) != value {
+			return nil, badInput("%s is fixed once a token exists; create another token", fixed)
+		}
+	}
+	for _, field := range slices.Sorted(maps.Keys(b.credentialSchemas())) {
+		if _, given := d.GetOk(field); given {
+			return nil, badInput("%s is accepted only when a token is created; hand a new value in with tokens/%s/rotate", field, name)
+		}
+	}
+	if err := b.checkForeignOptions(d, t.kind); err != nil {
+		return nil, err
+	}
+	if err := t.applyPolicy(d, b.now()); err != nil {
+		return nil, err
+	}
+	if err := b.tokens.put(ctx, req.Storage, name, t.tokenEntry); err != nil {
+		return nil, err
+	}
+	b.sendEvent(ctx, eventTokenWrite, "tokens/"+name, "name", name, "account", t.Account, "type", t.Type)
+	return nil, nil
+}
+
+func (b *backend) pathTokensDelete(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	name := d.Get("name").(string)
+	t, unlock, err := b.lockToken(ctx, req.Storage, name)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if t == nil {
+		return nil, nil
+	}
+	if err := b.tokens.delete(ctx, req.Storage, name); err != nil {
+		return nil, err
+	}
+	if err := req.Storage.Delete(ctx, accountTokenKey(t)); err != nil {
+		return nil, storageError("deleting the token from its account's index", err)
+	}
+	b.sendEvent(ctx, eventTokenDelete, "tokens/"+name, "name", name, "account", t.Account, "type", t.Type)
+	if t.Current == nil {
+		return nil, nil
+	}
+	response := &logical.Response{}
+	response.AddWarning(deletedAtProvider)
+	return response, nil
+}
+
+func accountTokenKey(t *token) string {
+	return accountTokenPrefix + t.Account + "/" + t.name
+}

@@ -1,0 +1,184 @@
+package provider
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-cleanhttp"
+)
+
+// maxResponseSize bounds what is read of an answer. A list of 10,000 accessible customers has about 260 KiB.
+const maxResponseSize = 1 << 20
+
+// ClientConfig says how an account's HTTP client behaves.
+type ClientConfig struct {
+	// CACert is PEM; empty means the system's roots.
+	CACert string
+	// Timeout bounds one request from connecting to the last byte of the answer.
+	Timeout time.Duration
+}
+
+// NewClient returns a client that is safe to send credentials with: TLS 1.2 or newer, a deadline, bounded answers,
+// and no redirect is ever followed.
+func NewClient(config ClientConfig) (*http.Client, error) {
+	transport := cleanhttp.DefaultPooledTransport()
+	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	transport.MaxResponseHeaderBytes = maxResponseSize
+	if config.CACert != "" {
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM([]byte(config.CACert)) {
+			return nil, errors.New("must hold at least one PEM encoded certificate")
+		}
+		transport.TLSClientConfig.RootCAs = pool
+	}
+	return &http.Client{
+		Transport:     boundedTransport{transport},
+		Timeout:       config.Timeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
+}
+
+// errTooLarge is what reading an answer gives once it is longer than maxResponseSize.
+var errTooLarge = fmt.Errorf("answered with more than %d bytes", maxResponseSize)
+
+type boundedTransport struct{ *http.Transport }
+
+func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := t.Transport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	response.Body = &boundedBody{ReadCloser: response.Body, left: maxResponseSize}
+	return response, nil
+}
+
+type boundedBody struct {
+	io.ReadCloser
+	left int
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	// One byte beyond the limit tells a body that just fits from one that does not.
+	if len(p) > b.left+1 {
+		p = p[:b.left+1]
+	}
+	n, err := b.ReadCloser.Read(p)
+	if b.left -= n; b.left < 0 {
+		return 0, errTooLarge
+	}
+	return n, err
+}
+
+// Response is a platform's answer: 2xx, or a 4xx that speaks about the request.
+type Response struct {
+	Host   string
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// Do sends a request and reads the answer. Whatever is no useful answer (network, timeout, redirect, oversized body,
+// 429, 5xx) is an *Error. For 429 and 5xx the answer is returned too, so that the platform's own code can be told.
+func Do(client *http.Client, request *http.Request) (*Response, error) {
+	raw, err := client.Do(request)
+	if err != nil {
+		return nil, TransportError(request.URL.Host, err)
+	}
+	defer raw.Body.Close()
+	body, err := io.ReadAll(raw.Body)
+	if err != nil {
+		return nil, TransportError(request.URL.Host, err)
+	}
+	response := &Response{Host: request.URL.Host, Status: raw.StatusCode, Header: raw.Header, Body: body}
+	if unusable := StatusError(request.URL.Host, raw.StatusCode, raw.Header); unusable != nil {
+		return response, unusable
+	}
+	return response, nil
+}
+
+// Decode reads the body, which must be one JSON object, into v. Anything else, such as the HTML page of a proxy, is an
+// *Error, whatever the status: it does not come from the platform's API.
+func (r *Response) Decode(v any) error {
+	if !bytes.HasPrefix(bytes.TrimSpace(r.Body), []byte("{")) || json.Unmarshal(r.Body, v) != nil {
+		return r.Unreadable()
+	}
+	return nil
+}
+
+// Unreadable is the error for an answer that is none of the platform's API.
+func (r *Response) Unreadable() *Error {
+	return &Error{Host: r.Host, Problem: fmt.Sprintf("gave an unreadable answer (HTTP %d), which is none of this API; check the address", r.Status)}
+}
+
+// TransportError explains why no answer came, without the request's address, which an *url.Error would repeat.
+func TransportError(host string, err error) *Error {
+	var (
+		urlErr  *url.Error
+		netErr  net.Error
+		certErr *tls.CertificateVerificationError
+		opErr   *net.OpError
+	)
+	if errors.As(err, &urlErr) {
+		err = urlErr.Err
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
+		return &Error{Kind: Timeout, Host: host, Problem: "did not answer in time"}
+	case errors.Is(err, context.Canceled):
+		return &Error{Host: host, Problem: "was not waited for: the request was cancelled"}
+	case errors.Is(err, errTooLarge):
+		return &Error{Host: host, Problem: errTooLarge.Error() + ", which is no answer of this API; check the address"}
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return &Error{Host: host, Problem: "speaks plain HTTP where the address says https://"}
+	case errors.As(err, &certErr):
+		return &Error{Host: host, Problem: "has a TLS certificate that is not trusted; set ca_cert if it is signed by a private CA"}
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return &Error{Host: host, Problem: "closed the connection before its answer was complete"}
+	case errors.As(err, &opErr):
+		return &Error{Host: host, Problem: "could not be reached: " + opErr.Err.Error()}
+	default: // such as a malformed answer, where the error's text may quote what was read
+		return &Error{Host: host, Problem: "gave an answer that is no valid HTTP"}
+	}
+}
+
+// StatusError explains a status that says nothing about the request itself; nil for every other status.
+func StatusError(host string, status int, header http.Header) *Error {
+	switch {
+	case status == http.StatusTooManyRequests:
+		return &Error{Kind: RateLimited, Host: host, Problem: "limits the rate of requests (HTTP 429)", RetryAfter: retryAfter(header)}
+	case status == http.StatusRequestTimeout:
+		return &Error{Kind: Timeout, Host: host, Problem: "did not get the whole request in time (HTTP 408)"}
+	case status >= 500:
+		return &Error{Host: host, Problem: fmt.Sprintf("has a problem of its own (HTTP %d)", status), RetryAfter: retryAfter(header)}
+	case status >= 300 && status < 400, status < 200:
+		return &Error{Host: host, Problem: fmt.Sprintf("answered with a redirect (HTTP %d); credentials are never sent on, so set the final address", status)}
+	default:
+		return nil
+	}
+}
+
+// maxRetryAfter keeps a platform from putting a retry off for ever.
+const maxRetryAfter = 24 * time.Hour
+
+// retryAfter reads how long to wait: the standard Retry-After, or impact.com's X-RateLimit-Reset, both in seconds.
+func retryAfter(header http.Header) time.Duration {
+	for _, name := range []string{"Retry-After", "X-RateLimit-Reset"} {
+		seconds, err := strconv.Atoi(strings.TrimSpace(header.Get(name)))
+		if err == nil && seconds > 0 {
+			return min(time.Duration(seconds)*time.Second, maxRetryAfter)
+		}
+	}
+	return 0
+}

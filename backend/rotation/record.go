@@ -1,0 +1,162 @@
+// Package rotation holds what is stored of a token's credential and the transitions between its versions. It knows
+// neither Vault nor any provider's wire format, so that it can be tested with nothing but a clock.
+package rotation
+
+import (
+	"time"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+)
+
+// MaxHistory bounds how many versions a record remembers; the oldest are forgotten first.
+const MaxHistory = 100
+
+// Source says how a version was obtained.
+type Source string
+
+const (
+	// SourceImport is a credential that was handed in when the token was created.
+	SourceImport Source = "import"
+	// SourceAssisted is a credential that a person reset at the provider and handed in.
+	SourceAssisted Source = "assisted"
+)
+
+// Health is what is known about the current credential.
+type Health string
+
+const (
+	// HealthOK means that the provider accepted it, and has not refused it since.
+	HealthOK Health = "ok"
+	// HealthRejected means that the provider refuses it.
+	HealthRejected Health = "rejected"
+	// HealthUnverified means that the provider was not asked, or cannot tell.
+	HealthUnverified Health = "unverified"
+	// HealthNone means that there is no credential yet.
+	HealthNone Health = "none"
+)
+
+// Record is a token's credential with its past. The zero value has no credential.
+type Record struct {
+	Current *Version `json:"current,omitempty"`
+	// History is oldest first and includes the current version.
+	History          []HistoryEntry `json:"history,omitempty"`
+	Health           Health         `json:"health,omitempty"`
+	LastVerification *Check         `json:"last_verification,omitempty"`
+	// LastError is why the last rotation or verification failed; empty once one has succeeded. It holds no secret.
+	LastError string `json:"last_error,omitempty"`
+}
+
+// Version is one value of a credential.
+type Version struct {
+	Number      int             `json:"number"`
+	Credential  provider.Values `json:"credential"`
+	Fingerprint string          `json:"fingerprint"`
+	PublishedAt time.Time       `json:"published_at"`
+}
+
+// HistoryEntry tells of one version without its value.
+type HistoryEntry struct {
+	Version     int       `json:"version"`
+	CreatedAt   time.Time `json:"created_at"`
+	Reason      string    `json:"reason,omitempty"`
+	EntityID    string    `json:"entity_id,omitempty"`
+	DisplayName string    `json:"display_name,omitempty"`
+	Source      Source    `json:"source"`
+	// Verification is the outcome when the version was published, or VerificationSkipped.
+	Verification string    `json:"verification"`
+	Fingerprint  string    `json:"fingerprint"`
+	RetiredAt    time.Time `json:"retired_at,omitzero"`
+	RetiredHow   string    `json:"retired_how,omitempty"`
+}
+
+// VerificationSkipped stands for an outcome where nobody asked the provider.
+const VerificationSkipped = "skipped"
+
+// Check is a verification with its time.
+type Check struct {
+	At      time.Time        `json:"at"`
+	Outcome provider.Outcome `json:"outcome"`
+	Detail  string           `json:"detail"`
+}
+
+// Number is the current version's number, 0 where there is no credential.
+func (r *Record) Number() int {
+	if r.Current == nil {
+		return 0
+	}
+	return r.Current.Number
+}
+
+// Candidate is a value that is about to become the current one.
+type Candidate struct {
+	Credential  provider.Values
+	Fingerprint string
+	Source      Source
+	Reason      string
+	EntityID    string
+	DisplayName string
+	// Verified is nil where the provider was not asked.
+	Verified *provider.Verification
+}
+
+// Publish makes the candidate the current version. The record is not stored by this.
+func (r *Record) Publish(c Candidate, now time.Time) {
+	now = now.UTC()
+	entry := HistoryEntry{
+		Version:      r.Number() + 1,
+		CreatedAt:    now,
+		Reason:       c.Reason,
+		EntityID:     c.EntityID,
+		DisplayName:  c.DisplayName,
+		Source:       c.Source,
+		Verification: VerificationSkipped,
+		Fingerprint:  c.Fingerprint,
+	}
+	r.Current = &Version{Number: entry.Version, Credential: c.Credential, Fingerprint: c.Fingerprint, PublishedAt: now}
+	r.Health, r.LastVerification, r.LastError = HealthUnverified, nil, ""
+	if c.Verified != nil {
+		entry.Verification = string(c.Verified.Outcome)
+		r.Observe(*c.Verified, now)
+	}
+	r.History = append(r.History, entry)
+	if surplus := len(r.History) - MaxHistory; surplus > 0 {
+		r.History = r.History[surplus:]
+	}
+}
+
+// Observe records what the provider said about the current version. An answer that cannot tell takes back an earlier
+// acceptance, but no refusal: only an acceptance clears an alarm.
+func (r *Record) Observe(v provider.Verification, now time.Time) {
+	r.LastVerification = &Check{At: now.UTC(), Outcome: v.Outcome, Detail: v.Detail}
+	switch {
+	case v.Outcome == provider.Accepted:
+		r.Health = HealthOK
+	case v.Outcome == provider.Rejected:
+		r.Health = HealthRejected
+	case r.Health != HealthRejected:
+		r.Health = HealthUnverified
+	}
+}
+
+// ObserveSilence records that the provider gave no useful answer. What was known before still stands.
+func (r *Record) ObserveSilence(detail string, now time.Time) {
+	r.LastVerification = &Check{At: now.UTC(), Outcome: provider.Inconclusive, Detail: detail}
+}
+
+// Retire notes in the history when and how a version stopped to work.
+func (r *Record) Retire(version int, how string, now time.Time) {
+	for i := range r.History {
+		if r.History[i].Version == version {
+			r.History[i].RetiredAt, r.History[i].RetiredHow = now.UTC(), how
+		}
+	}
+}
+
+// State is what an automatic rotation is doing.
+type State string
+
+// StateIdle means that no rotation is under way.
+const StateIdle State = "idle"
+
+// State is the state of the record.
+func (r *Record) State() State { return StateIdle }

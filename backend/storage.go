@@ -1,0 +1,124 @@
+package backend
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/hashicorp/vault/sdk/logical"
+)
+
+// store keeps the entries of one storage prefix, with a cache in front. Entries are values that nobody changes:
+// what is cached was stored before, and a writer works on a copy of its own (load).
+type store[T any] struct {
+	prefix string
+	// decode makes an entry of what is stored.
+	decode func(name string, stored []byte) (*T, error)
+
+	mu      sync.RWMutex
+	entries map[string]*T
+	// generation counts what made cached entries stale, so that a slow read does not cache what it read before that.
+	generation uint64
+}
+
+func newStore[T any](prefix string, decode func(name string, stored []byte) (*T, error)) *store[T] {
+	return &store[T]{prefix: prefix, decode: decode, entries: map[string]*T{}}
+}
+
+// get returns the cached entry, which must not be changed; nil where there is none.
+func (s *store[T]) get(ctx context.Context, storage logical.Storage, name string) (*T, error) {
+	s.mu.RLock()
+	entry, ok := s.entries[name]
+	generation := s.generation
+	s.mu.RUnlock()
+	if ok {
+		return entry, nil
+	}
+	entry, err := s.load(ctx, storage, name)
+	if err != nil || entry == nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.generation == generation {
+		s.entries[name] = entry
+	}
+	return entry, nil
+}
+
+// load reads the entry from storage, for a caller that is going to change it.
+func (s *store[T]) load(ctx context.Context, storage logical.Storage, name string) (*T, error) {
+	stored, err := storage.Get(ctx, s.prefix+name)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s%s from storage: %w", s.prefix, name, err)
+	}
+	if stored == nil {
+		return nil, nil
+	}
+	entry, err := s.decode(name, stored.Value)
+	if err != nil {
+		return nil, fmt.Errorf("%s%s in storage cannot be used: %w", s.prefix, name, err)
+	}
+	return entry, nil
+}
+
+// put stores the entry. After an error it is unknown whether storage has it, so the next read looks.
+func (s *store[T]) put(ctx context.Context, storage logical.Storage, name string, entry any) error {
+	stored, err := json.Marshal(entry)
+	if err != nil {
+		return fmt.Errorf("encoding %s%s: %w", s.prefix, name, err)
+	}
+	err = storage.Put(ctx, &logical.StorageEntry{Key: s.prefix + name, Value: stored, SealWrap: true})
+	s.invalidate(name)
+	if err != nil {
+		return storageError(fmt.Sprintf("writing %s%s to storage", s.prefix, name), err)
+	}
+	return nil
+}
+
+func (s *store[T]) delete(ctx context.Context, storage logical.Storage, name string) error {
+	err := storage.Delete(ctx, s.prefix+name)
+	s.invalidate(name)
+	if err != nil {
+		return storageError(fmt.Sprintf("deleting %s%s from storage", s.prefix, name), err)
+	}
+	return nil
+}
+
+func (s *store[T]) list(ctx context.Context, storage logical.Storage) ([]string, error) {
+	names, err := storage.List(ctx, s.prefix)
+	if err != nil {
+		return nil, fmt.Errorf("listing %s in storage: %w", s.prefix, err)
+	}
+	return names, nil
+}
+
+func (s *store[T]) invalidate(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.generation++
+	delete(s.entries, name)
+}
+
+// decodeJSON is the common part of a decoder. An encoding error may quote what is stored, so it is not passed on.
+func decodeJSON(stored []byte, schema *int, current int, into any) error {
+	if err := json.Unmarshal(stored, into); err != nil {
+		return errors.New("it is not valid JSON of this engine; restore it from a backup")
+	}
+	if *schema < 1 || *schema > current {
+		return fmt.Errorf("it has schema version %d and this plugin (%s) knows 1 to %d; install the plugin version that wrote it or a newer one",
+			*schema, Version, current)
+	}
+	return nil
+}
+
+// storageError keeps the read-only sentinel bare: Vault forwards the request to the active node only when the error
+// that crosses the plugin's process boundary is exactly that.
+func storageError(doing string, err error) error {
+	if errors.Is(err, logical.ErrReadOnly) || err.Error() == logical.ErrReadOnly.Error() {
+		return logical.ErrReadOnly
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
