@@ -3,7 +3,7 @@
 MODULE  := github.com/adtokens/vault-plugin-secrets-adtokens
 # Vault shows it as the plugin's version, so it has to be a semantic version with a leading v.
 VERSION ?= $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null || echo v0.1.0-dev)
-COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 LDFLAGS := -s -w -X $(MODULE)/backend.Version=$(VERSION) -X $(MODULE)/backend.Commit=$(COMMIT)
 
 LINT      := go tool -modfile=scripts/tools/go.mod golangci-lint
@@ -11,7 +11,6 @@ SCRIPTS   := .ci/run $(wildcard scripts/*.sh scripts/*/*.sh)
 # Tests and scripts run the server that is on PATH; without one, the pinned one in bin/.
 VAULT_BIN := $(if $(shell command -v vault),,bin/vault)
 export PATH := $(PATH):$(CURDIR)/bin
-export VERSION
 
 .PHONY: help
 help: ## List the targets

@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Plays what users live through when a token is reset: every command is shown as typed, and really run. Fails when the
+# engine does not do what the story says.
+# shellcheck disable=SC2016 # commands are shown as typed, and expanded when they run
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+# expect PATTERN: the last command's output has to contain a match.
+expect() { grep -qE -- "$1" <<<"$output" || fail "The answer above should have matched: $1"; }
+
+start_simulator
+start_vault "$(free_port 8200)"
+mount_engine
+import_tokens
+expect '^version +1$'
+
+say 'An app gets a policy of one line and a token that can read its credentials, and nothing else.'
+run 'echo '\''path "adtokens/creds/acme-*" { capabilities = ["read"] }'\'' | vault policy write acme-app -'
+run 'vault token create -policy=acme-app -no-default-policy -field=token > app-token'
+run 'VAULT_TOKEN=$(cat app-token) vault read adtokens/creds/acme-rw'
+expect '^version +1$'
+refused 'VAULT_TOKEN=$(cat app-token) vault read adtokens/tokens/acme-rw'
+expect 'permission denied'
+refused 'VAULT_TOKEN=$(cat app-token) vault write adtokens/tokens/acme-rw/rotate auth_token=mine-now'
+expect 'permission denied'
+
+say "Somebody resets the read/write token in impact.com's console and tells nobody. The old value is dead at once."
+run 'adtokens-simulator console impact reset-read-write > /dev/null'
+run 'vault write -f adtokens/tokens/acme-rw/verify'
+expect '^outcome +rejected$'
+
+say 'What has to be done? The engine knows the console.'
+run 'vault read adtokens/tokens/acme-rw/rotate'
+expect '^reset_semantics +immediate$'
+
+say "The operator copies the wrong token's value. The provider refuses it, so nothing changes."
+refused 'adtokens-simulator console impact show-credentials -token read-only -field auth_token |
+    vault write adtokens/tokens/acme-rw/rotate auth_token=- reason="reset in the console" cas=1'
+expect 'Code: 400'
+run 'vault read -field=version adtokens/tokens/acme-rw'
+expect '^1$'
+
+say 'Now the right one.'
+run 'adtokens-simulator console impact show-credentials -token read-write -field auth_token |
+    vault write adtokens/tokens/acme-rw/rotate auth_token=- reason="reset in the console" cas=1'
+expect '^version +2$'
+expect '^verification +accepted$'
+expect '^previous_credential +rejected by provider$'
+
+say 'The app reads again, as its ttl told it to, and has the new version. The read-only token was never touched.'
+run 'VAULT_TOKEN=$(cat app-token) vault read adtokens/creds/acme-rw'
+expect '^version +2$'
+run 'vault write -f adtokens/tokens/acme-ro/verify'
+expect '^outcome +accepted$'
+expect '^version +1$'
+
+say "Google's developer token: a wrong one has to fail before the right one's success proves anything."
+run 'vault write -f adtokens/tokens/acme-dev/verify'
+expect '^outcome +accepted$'
+run 'adtokens-simulator console google developer-token-mode ignored # as Google does since 9 September 2026'
+run 'vault write -f adtokens/tokens/acme-dev/verify'
+expect '^outcome +inconclusive$'
+
+say 'Who rotated what, when and why? And how are the others?'
+run 'vault read -format=json adtokens/tokens/acme-rw/history'
+expect '"reason": "reset in the console"'
+run 'vault read -format=json adtokens/status'
+expect '"rejected": 0'
+
+say 'The audit log has the reason and the version in clear, the value as a keyed hash,'
+run "grep -h '\"path\":\"adtokens/tokens/acme-rw/rotate\"' audit.log | grep '\"type\":\"response\"' | tail -n 1 |
+    grep -oE '\"(path|reason|cas|auth_token|version|previous_version|verification|previous_credential)\":(\"[^\"]*\"|[0-9]+)'"
+expect '"reason":"reset in the console"'
+expect '"version":2'
+expect '"auth_token":"hmac-sha256:'
+say 'and none of the values that the providers ever issued; nor have the servers'\'' logs.'
+run "adtokens-simulator console ledger | sed -n 's/^ *\"value\": \"\\(.*\\)\"\$/\\1/p' | sort -u > issued
+wc -l < issued
+cat audit.log vault.log simulator.log | grep -cFf issued || true"
+expect '^0$'
+
+say "Done in $SECONDS s."

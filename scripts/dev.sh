@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Runs a Vault server with the engine, and the provider simulators, until Ctrl-C: make dev [PORT=8200]
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+trap 'printf "\nStopping.\n"; exit 0' INT
+
+start_simulator
+start_vault "${PORT:-$(free_port 8200)}"
+mount_engine
+import_tokens
+
+say 'Everything runs. In another terminal:'
+cat <<EOF
+  export PATH=\$PATH:$root/bin
+  export VAULT_ADDR=$VAULT_ADDR VAULT_TOKEN=$VAULT_TOKEN
+  export ADTOKENS_SIMULATOR_CONTROL=$ADTOKENS_SIMULATOR_CONTROL
+
+  vault read adtokens/creds/acme-rw                             # what an app reads
+  adtokens-simulator console impact reset-read-write            # a reset in the console, behind Vault's back
+  vault write -f adtokens/tokens/acme-rw/verify                 # ... is noticed
+  vault read adtokens/tokens/acme-rw/rotate                     # how to rotate
+  adtokens-simulator console impact show-credentials -field auth_token |
+    vault write adtokens/tokens/acme-rw/rotate auth_token=- reason="reset in the console"
+  vault read adtokens/status
+  adtokens-simulator console -h                                 # what else the consoles can do
+  vault path-help adtokens
+
+Logs: $work/{audit,vault,simulator}.log
+Ctrl-C stops everything and removes the logs.
+EOF
+wait -n || true
+fail 'One of the servers has stopped by itself.'

@@ -1,0 +1,170 @@
+# shellcheck shell=bash disable=SC2016 # commands are shown as typed, and expanded when they run
+# Shared by dev.sh and demo.sh: a real Vault server with the engine, and the provider simulators, on loopback ports.
+# Everything started here is stopped when the script ends, whichever way. Needs bash, coreutils, grep and sed.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+umask 077
+work=$(mktemp -d "${TMPDIR:-/tmp}/adtokens.XXXXXX")
+groups=() # process groups of what was started
+export PATH=$PATH:$root/bin
+unset "${!VAULT_@}" # the caller's own server is not ours to touch
+unset "${!ADTOKENS_SIMULATOR_@}"
+
+bold='' dim='' red='' reset=''
+if [[ -t 1 && -z ${NO_COLOR:-} ]]; then
+  bold=$'\e[1m' dim=$'\e[2m' red=$'\e[31m' reset=$'\e[0m'
+fi
+
+say() { printf '\n%s%s%s\n' "$bold" "$*" "$reset"; }
+
+fail() {
+  printf '\n%s%s%s\n' "$red" "$*" "$reset" >&2
+  exit 1
+}
+
+# run COMMAND: shows a command line as a user would type it, runs it in the work directory, and shows what it answers.
+# The answer stays in $output.
+run() { attempt "$1" || fail "This command should have succeeded: $1"; }
+
+# refused COMMAND: the same for a command that has to fail.
+refused() { ! attempt "$1" || fail "This command should have been refused: $1"; }
+
+attempt() {
+  local code=0
+  printf '\n%s$ %s%s\n' "$bold" "$1" "$reset"
+  output=$(cd "$work" && bash -o pipefail -c "$1" 2>&1) || code=$?
+  printf '%s\n' "$output"
+  return "$code"
+}
+
+# start NAME COMMAND...: runs a server in the background, its output in $work/NAME.log and its process id in $started.
+start() {
+  local name=$1
+  shift
+  set -m # gives it a process group: a Ctrl-C stays with this script, and stop reaches its children too
+  "$@" >"$work/$name.log" 2>&1 </dev/null &
+  set +m
+  started=$!
+  groups+=("$started")
+}
+
+# await NAME CONDITION...: waits until the server that was started last is ready.
+await() {
+  local name=$1 deadline=$((SECONDS + 30))
+  shift
+  printf '%sStarting %s ' "$dim" "$name"
+  until "$@" >/dev/null 2>&1; do
+    if ! kill -0 "$started" 2>/dev/null || ((SECONDS >= deadline)); then
+      printf '\n'
+      tail -n 20 "$work/$name.log" >&2
+      fail "The $name did not become ready; its last log lines are above."
+    fi
+    printf '.'
+    sleep 0.2
+  done
+  printf ' ready%s\n' "$reset"
+}
+
+alive() {
+  local group
+  for group in "${groups[@]}"; do
+    if kill -0 -- "-$group" 2>/dev/null; then return 0; fi
+  done
+  return 1
+}
+
+signal() {
+  local group
+  for group in "${groups[@]}"; do
+    kill "-$1" -- "-$group" 2>/dev/null || true
+  done
+}
+
+# stop ends what was started. A failed run keeps its work directory for a look at the logs.
+stop() {
+  local code=$? deadline=$((SECONDS + 10))
+  trap - EXIT
+  trap '' INT TERM HUP # a second Ctrl-C must not leave anything behind
+  signal TERM
+  while alive && ((SECONDS < deadline)); do sleep 0.1; done
+  signal KILL
+  if ((code == 0)); then
+    rm -rf "$work"
+  else
+    printf 'The logs are in %s.\n' "$work" >&2
+  fi
+  exit "$code"
+}
+trap stop EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# free_port prints the first port from $1 on that nobody listens on.
+free_port() {
+  local port
+  for ((port = $1; port < $1 + 100; port++)); do
+    if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+      printf '%s\n' "$port"
+      return
+    fi
+  done
+  fail "No free port from $1 to $port."
+}
+
+start_simulator() {
+  local ready=$work/simulator.json
+  start simulator adtokens-simulator serve -ready-file "$ready"
+  await simulator grep -q '}' "$ready"
+  google=$(sed -n 's/.*"google":"\([^"]*\)".*/\1/p' "$ready")
+  impact=$(sed -n 's/.*"impact":"\([^"]*\)".*/\1/p' "$ready")
+  ADTOKENS_SIMULATOR_CONTROL=$(sed -n 's/.*"control":"\([^"]*\)".*/\1/p' "$ready")
+  export ADTOKENS_SIMULATOR_CONTROL
+}
+
+# start_vault PORT: a server in dev mode. Dev mode's own -dev-plugin-dir would register whatever lies in bin/; a plain
+# plugin directory leaves the registration to the operator, as in production.
+start_vault() {
+  export VAULT_ADDR=http://127.0.0.1:$1 VAULT_TOKEN=root
+  printf 'plugin_directory = "%s"\n' "$root/bin" >"$work/vault.hcl"
+  start vault vault server -dev -dev-no-store-token -dev-root-token-id="$VAULT_TOKEN" \
+    -dev-listen-address="127.0.0.1:$1" -config="$work/vault.hcl"
+  await vault vault status
+}
+
+# mount_engine registers, mounts and audits the engine as an operator does on a production server.
+mount_engine() {
+  local plugin=$root/bin/vault-plugin-secrets-adtokens
+  say 'The operator registers the plugin by its checksum, switches the audit log on and mounts the engine.'
+  run "vault plugin register -sha256=$(sha256sum "$plugin" | cut -d ' ' -f 1) -version=$("$plugin" -version) secret vault-plugin-secrets-adtokens"
+  run "vault audit enable file file_path=$work/audit.log"
+  run 'vault secrets enable -path=adtokens \
+    -audit-non-hmac-request-keys=reason -audit-non-hmac-request-keys=cas \
+    -audit-non-hmac-response-keys=version -audit-non-hmac-response-keys=previous_version \
+    -audit-non-hmac-response-keys=fingerprint -audit-non-hmac-response-keys=verification \
+    -audit-non-hmac-response-keys=previous_credential -audit-non-hmac-response-keys=outcome \
+    -audit-non-hmac-response-keys=health -audit-non-hmac-response-keys=rotation_state \
+    vault-plugin-secrets-adtokens'
+}
+
+# import_tokens configures both accounts and imports what is in use today, copied from the providers' consoles.
+import_tokens() {
+  say 'Two provider accounts. The OAuth identity is what the engine asks Google with.'
+  run "vault write adtokens/config/acme-google provider=google_ads base_url=$google token_url=$google/token \\
+    contact_email=ads-api@acme.example login_customer_id=123-456-7890 \\
+    client_id=\"\$(adtokens-simulator console google show-oauth-client -field client_id)\" \\
+    client_secret=\"\$(adtokens-simulator console google show-oauth-client -field client_secret)\" \\
+    refresh_token=\"\$(adtokens-simulator console google show-oauth-client -field refresh_token)\""
+  run "vault write adtokens/config/acme-impact provider=impact account_type=agency base_url=$impact \\
+    contact_email=ads-api@acme.example"
+
+  say 'Three tokens, imported as they are in use today. Each is tried at its provider before it is stored.'
+  run 'adtokens-simulator console google show-developer-token |
+    vault write adtokens/tokens/acme-dev account=acme-google type=developer_token developer_token=-'
+  run 'adtokens-simulator console impact show-credentials -token read-write -field auth_token |
+    vault write adtokens/tokens/acme-rw account=acme-impact type=legacy_read_write auth_token=- \
+      account_sid="$(adtokens-simulator console impact show-credentials -token read-write -field account_sid)"'
+  run 'adtokens-simulator console impact show-credentials -token read-only -field auth_token |
+    vault write adtokens/tokens/acme-ro account=acme-impact type=legacy_read_only auth_token=- \
+      account_sid="$(adtokens-simulator console impact show-credentials -token read-only -field account_sid)"'
+}
