@@ -1,0 +1,247 @@
+package googleads
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/jwt"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+)
+
+// scopeAdWords is the one scope of the Google Ads API.
+const scopeAdWords = "https://www.googleapis.com/auth/adwords"
+
+// OAuth error codes: RFC 6749 sections 4.1.2.1 and 5.2, RFC 6750 section 3.1, and Google's internal_failure.
+const (
+	oauthInvalidGrant           = "invalid_grant"
+	oauthInvalidClient          = "invalid_client"
+	oauthUnauthorizedClient     = "unauthorized_client"
+	oauthInvalidToken           = "invalid_token"
+	oauthServerError            = "server_error"
+	oauthTemporarilyUnavailable = "temporarily_unavailable"
+	oauthInternalFailure        = "internal_failure"
+)
+
+// What a refused grant means to an operator, by OAuth error code.
+var (
+	clientRefusals = map[string]string{
+		oauthInvalidGrant:       "Google refuses the refresh token: it is expired or revoked; a new consent gives a new one",
+		oauthInvalidClient:      "Google refuses the OAuth client: client_id or client_secret is wrong",
+		oauthUnauthorizedClient: "Google does not let this OAuth client use the refresh token: check that client_id and refresh_token belong together",
+	}
+	keyRefusals = map[string]string{
+		oauthInvalidGrant: "Google refuses the service account key: it is unknown, deleted or disabled, or the clock of the Vault server is wrong; " +
+			"a key that was just created may be refused for a minute or more",
+		oauthInvalidClient:      "Google does not know the service account: check client_email in the key file",
+		oauthUnauthorizedClient: "Google does not let this service account have access tokens for the Google Ads API",
+	}
+)
+
+// hasIdentity reports whether the values, account settings or a credential, hold what access tokens are minted from.
+func hasIdentity(values provider.Values) bool {
+	return values[fieldRefreshToken] != "" || values[fieldServiceAccountKey] != ""
+}
+
+// AccessToken mints an access token for the Google Ads API; Google's live for about an hour.
+func (platform) AccessToken(ctx context.Context, a provider.Account, t provider.Token) (provider.AccessToken, error) {
+	if t.Type == typeDeveloperToken {
+		return provider.AccessToken{}, &provider.Refused{Detail: "A developer_token has no access tokens; oauth_client and service_account_key have"}
+	}
+	token, err := grant(ctx, a, t.Credential)
+	if err != nil {
+		return provider.AccessToken{}, err
+	}
+	return provider.AccessToken{Value: token.AccessToken, Type: token.Type(), ExpiresAt: token.Expiry}, nil
+}
+
+// Revoke ends the grant of an oauth_client's refresh token.
+func (platform) Revoke(ctx context.Context, a provider.Account, t provider.Token) error {
+	refreshToken := t.Credential[fieldRefreshToken]
+	if t.Type != typeOAuthClient || refreshToken == "" {
+		return &provider.Refused{Detail: "Only the refresh token of an oauth_client can be revoked"}
+	}
+	response, err := send(ctx, a, outgoing{
+		method:  http.MethodPost,
+		address: RevokeURL(a.Settings),
+		header:  http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
+		body:    url.Values{"token": {refreshToken}}.Encode(),
+	})
+	if err != nil {
+		return err
+	}
+	if response.Status < http.StatusBadRequest {
+		return nil
+	}
+	code, err := oauthCode(response, a.Settings, t.Credential)
+	if err != nil || code == oauthInvalidToken { // already revoked or expired: what was wanted
+		return err
+	}
+	return &provider.Refused{Detail: "Google refuses to revoke the refresh token", Code: code}
+}
+
+// grant mints an access token from the OAuth identity, which is part of the account's settings or a token's credential.
+// The error is a *provider.Refused or a *provider.Error; nothing of the oauth2 library's own errors is passed on,
+// because they carry the body of the answer.
+func grant(ctx context.Context, a provider.Account, identity provider.Values) (*oauth2.Token, error) {
+	e := &exchange{ctx: ctx, client: a.Client}
+	ctx = context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: e})
+	refusals := clientRefusals
+	var source oauth2.TokenSource
+	if file := identity[fieldServiceAccountKey]; file != "" {
+		key, err := parseKeyFile(file)
+		if err != nil {
+			return nil, &provider.Refused{Detail: fieldServiceAccountKey + " " + err.Error()}
+		}
+		source, refusals = keySource(ctx, a.Settings, key), keyRefusals
+	} else {
+		source = clientSource(ctx, a.Settings, identity)
+	}
+	token, err := source.Token()
+	switch {
+	case e.err != nil:
+		return nil, e.err
+	case e.response == nil:
+		return nil, &provider.Refused{Detail: "The credential is incomplete, so no access token can be asked for"}
+	case e.response.Status >= http.StatusBadRequest:
+		return nil, grantRefusal(e.response, refusals, a.Settings, identity)
+	case err != nil || !usableToken(token):
+		return nil, e.response.Unreadable()
+	}
+	return token, nil
+}
+
+func clientSource(ctx context.Context, settings, identity provider.Values) oauth2.TokenSource {
+	config := oauth2.Config{
+		ClientID:     identity[fieldClientID],
+		ClientSecret: identity[fieldClientSecret],
+		// Left to find out by itself, the library would try a refused client twice.
+		Endpoint: oauth2.Endpoint{TokenURL: TokenURL(settings, ""), AuthStyle: oauth2.AuthStyleInParams},
+	}
+	return config.TokenSource(ctx, &oauth2.Token{RefreshToken: identity[fieldRefreshToken]})
+}
+
+// keySource signs a JWT whose aud is the address it is sent to, and whose iat the library sets 10 seconds back, for
+// clocks that are a little fast.
+func keySource(ctx context.Context, settings provider.Values, key *keyFile) oauth2.TokenSource {
+	config := jwt.Config{
+		Email:        key.ClientEmail,
+		PrivateKey:   []byte(key.PrivateKey),
+		PrivateKeyID: key.PrivateKeyID,
+		Scopes:       []string{scopeAdWords},
+		TokenURL:     TokenURL(settings, key.TokenURI),
+	}
+	return config.TokenSource(ctx)
+}
+
+func usableToken(token *oauth2.Token) bool {
+	_, err := provider.Opaque(token.AccessToken)
+	return err == nil && token.AccessToken != "" && token.Type() == "Bearer"
+}
+
+// exchange carries the oauth2 library's request through provider.Do, so that a grant keeps the rules of every other
+// call, and keeps the answer. It also gives the request its context, which the jwt package forgets.
+type exchange struct {
+	ctx      context.Context
+	client   *http.Client
+	response *provider.Response
+	err      error
+}
+
+func (e *exchange) RoundTrip(request *http.Request) (*http.Response, error) {
+	if e.response, e.err = provider.Do(e.client, request.WithContext(e.ctx)); e.err != nil {
+		return nil, e.err
+	}
+	return &http.Response{
+		StatusCode: e.response.Status,
+		Header:     e.response.Header,
+		Body:       io.NopCloser(bytes.NewReader(e.response.Body)),
+		Request:    request,
+	}, nil
+}
+
+func grantRefusal(response *provider.Response, refusals map[string]string, secrets ...provider.Values) error {
+	code, err := oauthCode(response, secrets...)
+	if err != nil {
+		return err
+	}
+	detail, ok := refusals[code]
+	if !ok {
+		detail = "Google's token endpoint refuses the credential"
+	}
+	return &provider.Refused{Detail: detail, Code: code}
+}
+
+// oauthCode reads the error code of a 4xx answer. An answer that is no OAuth error, or that speaks of trouble at the
+// server, is a *provider.Error.
+func oauthCode(response *provider.Response, secrets ...provider.Values) (string, error) {
+	var body struct {
+		Error string `json:"error"`
+	}
+	if err := response.Decode(&body); err != nil {
+		return "", err
+	}
+	switch body.Error {
+	case "":
+		return "", response.Unreadable()
+	case oauthServerError, oauthTemporarilyUnavailable, oauthInternalFailure:
+		return "", &provider.Error{Host: response.Host, Problem: "has a problem of its own", Code: body.Error}
+	}
+	return publicID(body.Error, secretsOf(secrets...)), nil
+}
+
+// outgoing is a request of this package's own.
+type outgoing struct {
+	method, address string
+	header          http.Header
+	body            string
+}
+
+func send(ctx context.Context, a provider.Account, o outgoing) (*provider.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, o.method, o.address, strings.NewReader(o.body))
+	if err != nil {
+		return nil, &provider.Error{Host: "Google", Problem: "cannot be called: a configured address is no URL"}
+	}
+	request.Header = o.header
+	return provider.Do(a.Client, request)
+}
+
+var publicIDPattern = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,128}$`)
+
+// minEchoLength is how much of a secret an identifier must repeat to count as an echo of it.
+const minEchoLength = 8
+
+// publicID returns an error code or request ID that came over the network if it may be shown: nothing but a plain
+// identifier, and neither a secret, nor with one in it, nor a part of one.
+func publicID(id string, secrets []string) string {
+	if !publicIDPattern.MatchString(id) {
+		return ""
+	}
+	echoes := func(secret string) bool {
+		return strings.Contains(id, secret) || (len(id) >= minEchoLength && strings.Contains(secret, id))
+	}
+	if slices.ContainsFunc(secrets, echoes) {
+		return ""
+	}
+	return id
+}
+
+// secretsOf lists the secrets in account settings and credentials.
+func secretsOf(values ...provider.Values) []string {
+	var secrets []string
+	for _, v := range values {
+		for _, name := range []string{fieldDeveloperToken, fieldClientSecret, fieldRefreshToken, fieldServiceAccountKey} {
+			if v[name] != "" {
+				secrets = append(secrets, v[name])
+			}
+		}
+	}
+	return secrets
+}

@@ -1,0 +1,175 @@
+package googleads
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+)
+
+// developerTokenLength is in characters.
+const developerTokenLength = 22
+
+// What an answer about a developer token means to an operator.
+const (
+	detailTokenProven = "Google Ads accepts the developer token, and rejects a wrong one of the same form"
+	detailTestOnly    = "The developer token is genuine, but has test-only access: it works with test accounts and not with production accounts"
+	detailSunset      = "Google Ads accepts the developer token, and a wrong one of the same form as well, so its answer proves nothing: " +
+		"Google retired developer tokens on 9 September 2026 and ignores the developer-token header since"
+	detailHeaderRefused = "This version of the Google Ads API refuses the developer-token header itself: apps must stop sending it; " +
+		"without it the same call succeeds"
+	detailNoIdentity = "The account has no OAuth identity, and a developer token can only be tried together with one: " +
+		"set client_id, client_secret and refresh_token, or service_account_key, in the account's configuration"
+	detailIdentityRefused = "Google refuses the account's own OAuth identity, so it could not be asked about the developer token; " +
+		"correct the identity in the account's configuration"
+	detailControlUnclear = "Google Ads accepts the developer token, but answered the control call with a wrong token by another error " +
+		"than that the token is invalid, so its answer proves nothing"
+	detailNotToldApart = "Google Ads says that the developer token is not approved, and does not tell it from a wrong one, so its answer proves nothing"
+	detailNotPermitted = "Google Ads refused the call because of what the Google Cloud project or the user behind the account's OAuth identity may do, " +
+		"so it says nothing about the developer token; check the project's access level and the user's access to the manager account"
+)
+
+// tokenRejections are the codes that refuse a developer token.
+var tokenRejections = map[string]string{
+	codeTokenInvalid:        "Google Ads rejects the developer token: it is not valid, or not any more since a reset",
+	codeTokenProhibited:     "Google Ads rejects the developer token: it may not be used with the Google Cloud project of the account's OAuth identity",
+	codeTokenNotOnAllowlist: "Google Ads rejects the developer token: it is not on the allowlist",
+}
+
+// VerifyAccount tries the OAuth identity that developer tokens are tried with.
+func (platform) VerifyAccount(ctx context.Context, a provider.Account) (*provider.Verification, error) {
+	if !hasIdentity(a.Settings) {
+		return nil, nil
+	}
+	v, err := verifyIdentity(ctx, a, a.Settings)
+	if err != nil {
+		return nil, err
+	}
+	return &v, nil
+}
+
+// Verify takes three calls for a developer token (four if Google calls it not approved and cannot tell it from a wrong
+// one), and two for the other types.
+func (platform) Verify(ctx context.Context, a provider.Account, t provider.Token) (provider.Verification, error) {
+	if t.Type == typeDeveloperToken {
+		return verifyDeveloperToken(ctx, a, t.Credential[fieldDeveloperToken])
+	}
+	return verifyIdentity(ctx, a, t.Credential)
+}
+
+// verifyIdentity proves an OAuth identity: the grant decides. The developer-token header, optional since 9 September
+// 2026, is left out.
+func verifyIdentity(ctx context.Context, a provider.Account, identity provider.Values) (provider.Verification, error) {
+	access, err := grant(ctx, a, identity)
+	var refused *provider.Refused
+	if errors.As(err, &refused) {
+		return provider.Verification{Outcome: provider.Rejected, Detail: refused.Detail, Code: refused.Code}, nil
+	}
+	if err != nil {
+		return provider.Verification{}, err
+	}
+	answer, err := listCustomers(ctx, a, adsCall{access: access, secrets: secretsOf(a.Settings, identity)})
+	switch {
+	case err != nil:
+		return provider.Verification{}, err
+	case answer.ok():
+		return verdict(answer, provider.Accepted, "Google grants an access token, and the Google Ads API accepts it"), nil
+	case answer.permissionDenied():
+		v := verdict(answer, provider.Accepted, "The credential is genuine: Google grants an access token; but the Google Ads API does not let it in: "+
+			"check the access level of the Google Cloud project and the permissions in Google Ads")
+		v.Caveat = true
+		return v, nil
+	default:
+		return verdict(answer, provider.Inconclusive, fmt.Sprintf("Google grants an access token, but the Google Ads API refused the call (HTTP %d); "+
+			"check api_version and login_customer_id of the account", answer.status)), nil
+	}
+}
+
+func verdict(answer *adsAnswer, outcome provider.Outcome, detail string) provider.Verification {
+	return provider.Verification{Outcome: outcome, Detail: detail, Code: answer.code(), RequestID: answer.requestID}
+}
+
+// probe calls the Google Ads API with a developer token; the empty string means without the header.
+type probe func(developerToken string) (*adsAnswer, error)
+
+func verifyDeveloperToken(ctx context.Context, a provider.Account, token string) (provider.Verification, error) {
+	if !hasIdentity(a.Settings) {
+		return provider.Verification{Outcome: provider.Inconclusive, Detail: detailNoIdentity}, nil
+	}
+	access, err := grant(ctx, a, a.Settings)
+	var refused *provider.Refused
+	if errors.As(err, &refused) {
+		return provider.Verification{Outcome: provider.Inconclusive, Detail: detailIdentityRefused + ": " + refused.Detail, Code: refused.Code}, nil
+	}
+	if err != nil {
+		return provider.Verification{}, err
+	}
+	secrets := append(secretsOf(a.Settings), token)
+	call := func(developerToken string) (*adsAnswer, error) {
+		return listCustomers(ctx, a, adsCall{access: access, developerToken: developerToken, secrets: secrets})
+	}
+	genuine, err := call(token)
+	switch {
+	case err != nil:
+		return provider.Verification{}, err
+	case genuine.bearerRefused():
+		return verdict(genuine, provider.Inconclusive, detailIdentityRefused), nil
+	case genuine.ok(), genuine.has(codeTokenNotApproved):
+		return judgeByControl(genuine, call)
+	default:
+		return judgeRefusal(genuine, call)
+	}
+}
+
+// judgeByControl tells an answer that proves the token from one that any token gets, by the same call with a wrong
+// token: since 9 September 2026 the API accepts any value.
+func judgeByControl(genuine *adsAnswer, call probe) (provider.Verification, error) {
+	control, err := call(rand.Text()[:developerTokenLength])
+	switch {
+	case err != nil:
+		return provider.Verification{}, err
+	case control.has(codeTokenInvalid) && genuine.ok():
+		return verdict(genuine, provider.Accepted, detailTokenProven), nil
+	case control.has(codeTokenInvalid):
+		v := verdict(genuine, provider.Accepted, detailTestOnly)
+		v.Caveat = true
+		return v, nil
+	case genuine.ok() && control.ok():
+		return verdict(genuine, provider.Inconclusive, detailSunset), nil
+	case genuine.ok():
+		return verdict(control, provider.Inconclusive, detailControlUnclear), nil
+	case control.ok():
+		return verdict(genuine, provider.Inconclusive, detailNotToldApart), nil
+	default:
+		return judgeRefusal(genuine, call)
+	}
+}
+
+// judgeRefusal finds out whether the header is refused, whatever its value, by the same call without it.
+func judgeRefusal(refusal *adsAnswer, call probe) (provider.Verification, error) {
+	without, err := call("")
+	if err == nil && without.ok() {
+		return verdict(refusal, provider.Rejected, detailHeaderRefused), nil
+	}
+	for _, code := range refusal.codes {
+		// The code decides, so it does not matter whether the second call got an answer.
+		if detail, ok := tokenRejections[code]; ok {
+			v := verdict(refusal, provider.Rejected, detail)
+			v.Code = code
+			return v, nil
+		}
+	}
+	switch {
+	case err != nil:
+		return provider.Verification{}, err
+	case refusal.has(codeTokenNotApproved):
+		return verdict(refusal, provider.Inconclusive, detailNotToldApart), nil
+	case refusal.permissionDenied():
+		return verdict(refusal, provider.Inconclusive, detailNotPermitted), nil
+	default:
+		return verdict(refusal, provider.Inconclusive, fmt.Sprintf("Google Ads refused the call, with and without the developer token, "+
+			"for another reason (HTTP %d); check api_version and login_customer_id of the account", refusal.status)), nil
+	}
+}
