@@ -1,0 +1,30 @@
+package provider
+
+import (
+	"context"
+	"time"
+)
+
+// KeyRotator is a Provider that makes and deletes credentials of some types through the platform's own API. Errors are
+// a *Refused, where the platform will not do it, or an *Error, where no useful answer came; after an *Error of
+// CreateKey it is unknown whether a key was made.
+type KeyRotator interface {
+	// RotatesKeys says whether credentials of the type are such keys.
+	RotatesKeys(tokenType string) bool
+	// Key tells what the credential is called at the platform. Its CreatedAt is zero.
+	Key(credential Values) (Key, error)
+	// ListKeys lists the live keys of the owner of t's credential. The platform may be late with new and deleted ones.
+	ListKeys(ctx context.Context, a Account, t Token) ([]Key, error)
+	// CreateKey makes a key for the owner of t's credential. The platform gives its secret only this once.
+	CreateKey(ctx context.Context, a Account, t Token) (Values, error)
+	// DeleteKey deletes a key, acting as t. A key that is gone already is no error.
+	DeleteKey(ctx context.Context, a Account, t Token, key Key) error
+}
+
+// Key identifies a credential at the platform.
+type Key struct {
+	// Owner is whom the key belongs to, for example a service account's e-mail address.
+	Owner     string    `json:"owner"`
+	ID        string    `json:"id"`
+	CreatedAt time.Time `json:"created_at,omitzero"`
+}
