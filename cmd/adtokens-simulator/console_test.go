@@ -1,0 +1,213 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
+)
+
+// result is what a run of the command left behind.
+type result struct {
+	code        int
+	out, errors string
+}
+
+func runCommand(t *testing.T, args ...string) result {
+	t.Helper()
+	var out, errors bytes.Buffer
+	code := run(t.Context(), args, streams{out: &out, err: &errors})
+	return result{code, out.String(), errors.String()}
+}
+
+// newConsole starts a simulator and returns a function that runs console actions on it.
+func newConsole(t *testing.T) func(t *testing.T, line string) result {
+	t.Helper()
+	server, err := simulator.Start(simulator.ServerOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return func(t *testing.T, line string) result {
+		t.Helper()
+		return runCommand(t, append([]string{"console", "-control", server.ControlURL}, strings.Fields(line)...)...)
+	}
+}
+
+func TestConsoleActions(t *testing.T) {
+	t.Parallel()
+	const (
+		nothing        = `^$`
+		developerToken = `^[0-9A-Za-z]{22}\n$`
+		authToken      = `^[0-9A-Za-z]{32}\n$`
+		accountSID     = `^IR[0-9A-Za-z]{32}\n$`
+		object         = `^\{\n(.*\n)+\}\n$`
+	)
+	tests := map[string]struct {
+		before string // an action that the tested one builds on
+		want   string
+	}{
+		"google reset-developer-token":                                      {"", developerToken},
+		"google show-developer-token":                                       {"", developerToken},
+		"google developer-token-mode ignored":                               {"", nothing},
+		"google developer-token-status not_approved":                        {"", nothing},
+		"google project-access not_approved":                                {"", nothing},
+		"google create-oauth-client -client app":                            {"", object},
+		"google show-oauth-client -field client_id":                         {"", `^[0-9]{12}-[0-9a-z]{32}\.apps\.googleusercontent\.com\n$`},
+		"google show-oauth-client -field client_secret":                     {"", `^GOCSPX-[-_0-9A-Za-z]{28}\n$`},
+		"google show-oauth-client -field refresh_token":                     {"", `^1//0[-_0-9A-Za-z]{99}\n$`},
+		"google create-service-account -service-account robot":              {"", `"client_email": "robot@`},
+		"google show-service-account-key":                                   {"", `"type": "service_account"`},
+		"impact create-account shop brand":                                  {"", nothing},
+		"impact enable-legacy-tokens -account brand":                        {"", nothing},
+		"impact show-credentials":                                           {"", object},
+		"impact show-credentials -token read-only -field account_sid":       {"", accountSID},
+		"impact show-credentials -field auth_token -account agency":         {"", authToken},
+		"impact reset-read-write":                                           {"", authToken},
+		"impact reset-read-only -account agency":                            {"", authToken},
+		"impact upgrade-api-version 3":                                      {"", nothing},
+		"impact rate-limit 5":                                               {"", nothing},
+		"impact create-scoped-token a -scopes CompanyInformation":           {"", object},
+		"impact create-scoped-token -account partner -field auth_token a":   {"", authToken},
+		"impact show-scoped-token a -field account_sid":                     {"impact create-scoped-token a", accountSID},
+		"impact duplicate-scoped-token a b -field auth_token":               {"impact create-scoped-token a", authToken},
+		"impact reset-scoped-token a":                                       {"impact create-scoped-token a", authToken},
+		"impact upgrade-scoped-token a 3":                                   {"impact create-scoped-token a -api-version 1", nothing},
+		"impact disable-scoped-token a":                                     {"impact create-scoped-token a", nothing},
+		"impact delete-scoped-token a":                                      {"impact create-scoped-token a", nothing},
+		"fault inject impact status -status 429 -retry-after 3 -times 1":    {"", nothing},
+		"fault inject google_ads latency -latency 2s":                       {"", nothing},
+		"fault inject google_token redirect -location https://example.com/": {"", nothing},
+		"fault clear":       {"", nothing},
+		"clock advance 90m": {"", nothing},
+		"ledger":            {"", object},
+		"state":             {"", object},
+	}
+	covered := map[string]bool{}
+	for line, test := range tests {
+		action, _, err := findCommand(strings.Fields(line))
+		if err != nil {
+			t.Fatal(err)
+		}
+		covered[action.path] = true
+		t.Run(line, func(t *testing.T) {
+			t.Parallel()
+			console := newConsole(t)
+			if test.before != "" {
+				if got := console(t, test.before); got.code != exitOK {
+					t.Fatalf("%s: %s", test.before, got.errors)
+				}
+			}
+			got := console(t, line)
+			if got.code != exitOK || got.errors != "" {
+				t.Fatalf("exit code %d: %s", got.code, got.errors)
+			}
+			if !regexp.MustCompile(test.want).MatchString(got.out) {
+				t.Errorf("printed %d bytes that do not match %s", len(got.out), test.want)
+			}
+		})
+	}
+	for _, action := range commands() {
+		if !covered[action.path] {
+			t.Errorf("no test runs %q", action.path)
+		}
+	}
+}
+
+func TestConsolePrintsTheNewValue(t *testing.T) {
+	t.Parallel()
+	console := newConsole(t)
+	reset := console(t, "impact reset-read-write")
+	shown := console(t, "impact show-credentials -token read-write -field auth_token")
+	if reset.out != shown.out {
+		t.Error("the reset printed another value than the console shows afterwards")
+	}
+}
+
+func TestKeyFileIsPrintedAsItIs(t *testing.T) {
+	t.Parallel()
+	var key struct {
+		PrivateKey string `json:"private_key"`
+	}
+	if err := json.Unmarshal([]byte(newConsole(t)(t, "google show-service-account-key").out), &key); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(key.PrivateKey, "-----BEGIN PRIVATE KEY-----\n") {
+		t.Error("the key file has no private key")
+	}
+}
+
+func TestMistakesAreExplained(t *testing.T) {
+	t.Parallel()
+	console := newConsole(t)
+	for line, test := range map[string]struct {
+		code int
+		want string
+	}{
+		"google":                             {exitUsage, `no console action "google"`},
+		"google drop-everything":             {exitUsage, `no console action "google drop-everything"`},
+		"google developer-token-mode":        {exitUsage, "type console google developer-token-mode MODE"},
+		"google show-oauth-client -x":        {exitUsage, "flag provided but not defined: -x"},
+		"google show-oauth-client -field x":  {exitUsage, `no field "x"`},
+		"google show-oauth-client -client x": {exitFailure, `there is no OAuth client "x"`},
+		"impact upgrade-api-version x":       {exitUsage, `"x" is not a whole number`},
+		"impact show-credentials -token x":   {exitUsage, `not "x"`},
+		"clock advance tomorrow":             {exitUsage, "invalid duration"},
+	} {
+		t.Run(line, func(t *testing.T) {
+			t.Parallel()
+			got := console(t, line)
+			if got.code != test.code || !strings.Contains(got.errors, test.want) || got.out != "" {
+				t.Errorf("exit code %d, %q; want %d, %q", got.code, got.errors, test.code, test.want)
+			}
+		})
+	}
+}
+
+func TestCommandLineMistakes(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		args []string
+		code int
+		want string
+	}{
+		"no command":          {nil, exitUsage, "name a command"},
+		"unknown command":     {[]string{"run"}, exitUsage, `no command "run"`},
+		"serve elsewhere":     {[]string{"serve", "-google", "0.0.0.0:0"}, exitFailure, "not on the loopback interface"},
+		"serve with argument": {[]string{"serve", "now"}, exitUsage, `no argument "now"`},
+		"no control URL":      {[]string{"console", "-control", "", "state"}, exitUsage, "say where the simulator is"},
+		"nobody listens":      {[]string{"console", "-control", "http://127.0.0.1:1", "state"}, exitFailure, "connection refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := runCommand(t, test.args...)
+			if got.code != test.code || !strings.Contains(got.errors, test.want) {
+				t.Errorf("exit code %d, %q; want %d, %q", got.code, got.errors, test.code, test.want)
+			}
+		})
+	}
+}
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	lines := []string{"-h", "serve -h", "console -h"}
+	for _, command := range commands() {
+		lines = append(lines, "console "+command.path+" -h")
+	}
+	for _, line := range lines {
+		t.Run(line, func(t *testing.T) {
+			t.Parallel()
+			got := runCommand(t, strings.Fields(line)...)
+			if got.code != exitOK || !strings.HasPrefix(got.out, "Usage") || got.errors != "" {
+				t.Errorf("exit code %d, printed %q and %q", got.code, got.out, got.errors)
+			}
+		})
+	}
+}
