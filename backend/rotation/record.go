@@ -19,6 +19,10 @@ const (
 	SourceImport Source = "import"
 	// SourceAssisted is a credential that a person reset at the provider and handed in.
 	SourceAssisted Source = "assisted"
+	// SourceIAM is a key that the engine made by the provider's API.
+	SourceIAM Source = "iam"
+	// SourceHook is a credential that the account's reset hook gave.
+	SourceHook Source = "hook"
 )
 
 // Health is what is known about the current credential.
@@ -42,9 +46,22 @@ type Record struct {
 	History          []HistoryEntry `json:"history,omitempty"`
 	Health           Health         `json:"health,omitempty"`
 	LastVerification *Check         `json:"last_verification,omitempty"`
-	// LastError is why the last rotation or verification failed; empty once one has succeeded. It holds no secret.
+	// LastError is why the last rotation or retirement failed; empty once one has succeeded. It holds no secret.
 	LastError string `json:"last_error,omitempty"`
+
+	// Pending is the rotation under way.
+	Pending *Pending `json:"pending,omitempty"`
+	// Retiring are old values whose end is yet to come.
+	Retiring []Retiring `json:"retiring,omitempty"`
+	// Searches look for keys whose secret was lost.
+	Searches []Search `json:"searches,omitempty"`
+	// Failures counts rotations that failed for good in a row, and RetryAt is when the policy may start the next.
+	Failures int       `json:"failures,omitempty"`
+	RetryAt  time.Time `json:"retry_at,omitzero"`
 }
+
+// RetiredByEngine is why a version stopped to work that the engine deleted or revoked.
+const RetiredByEngine = "retired by the engine"
 
 // Version is one value of a credential.
 type Version struct {
@@ -114,6 +131,7 @@ func (r *Record) Publish(c Candidate, now time.Time) {
 	}
 	r.Current = &Version{Number: entry.Version, Credential: c.Credential, Fingerprint: c.Fingerprint, PublishedAt: now}
 	r.Health, r.LastVerification, r.LastError = HealthUnverified, nil, ""
+	r.Failures, r.RetryAt = 0, time.Time{}
 	if c.Verified != nil {
 		entry.Verification = string(c.Verified.Outcome)
 		r.Observe(*c.Verified, now)
@@ -151,12 +169,3 @@ func (r *Record) Retire(version int, how string, now time.Time) {
 		}
 	}
 }
-
-// State is what an automatic rotation is doing.
-type State string
-
-// StateIdle means that no rotation is under way.
-const StateIdle State = "idle"
-
-// State is the state of the record.
-func (r *Record) State() State { return StateIdle }

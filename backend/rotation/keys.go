@@ -1,0 +1,141 @@
+package rotation
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+)
+
+// KeyRing is a provider's key API for one owner.
+type KeyRing interface {
+	List(context.Context) ([]provider.Key, error)
+	Delete(context.Context, provider.Key) error
+	// Key tells what a credential is called.
+	Key(provider.Values) (provider.Key, error)
+}
+
+// A lost key's creation time is looked for in this window around the lost request: the provider's clock may differ, and
+// a request takes no longer than the longest request_timeout. Keys that somebody else makes at other times are safe.
+const (
+	clockSkew   = time.Minute
+	requestTime = time.Minute
+)
+
+// listDelay is how long a list of keys may be late.
+const listDelay = 10 * time.Minute
+
+// Search looks for a key that may have been made although the answer, with its secret, was lost.
+type Search struct {
+	// Known are the keys that existed before the request.
+	Known []string `json:"known"`
+	// Since and Until are when the first and the last request were sent that found these keys.
+	Since       time.Time `json:"since"`
+	Until       time.Time `json:"until"`
+	Attempts    int       `json:"attempts,omitempty"`
+	NextAttempt time.Time `json:"next_attempt"`
+}
+
+// lostKey is what to look for when the answer to the rotation's last request was lost.
+func (p *Pending) lostKey(now time.Time) Search {
+	return Search{Known: p.KnownKeys, Since: p.AttemptedAt, Until: p.AttemptedAt, NextAttempt: now}
+}
+
+// searchFor adds a search, or extends the one that found the same keys, so that a provider that stays away for long
+// leaves one search behind.
+func (r *Record) searchFor(lost Search) {
+	for i := range r.Searches {
+		if slices.Equal(r.Searches[i].Known, lost.Known) {
+			r.Searches[i].Until = lost.Until
+			return
+		}
+	}
+	r.Searches = append(r.Searches, lost)
+}
+
+// orphans are the keys that nobody knows and that were made at the time of the request.
+func (s *Search) orphans(keys []provider.Key, own []string) []provider.Key {
+	return slices.DeleteFunc(slices.Clone(keys), func(k provider.Key) bool {
+		return slices.Contains(s.Known, k.ID) || slices.Contains(own, k.ID) ||
+			k.CreatedAt.Before(s.Since.Add(-clockSkew)) || k.CreatedAt.After(s.Until.Add(requestTime+clockSkew))
+	})
+}
+
+// ownKeys are the IDs of the keys that the record holds.
+func (m *Machine) ownKeys(r *Record) []string {
+	var ids []string
+	add := func(credential provider.Values) {
+		if key, err := m.Keys.Key(credential); err == nil {
+			ids = append(ids, key.ID)
+		}
+	}
+	if r.Current != nil {
+		add(r.Current.Credential)
+	}
+	if r.Pending != nil && r.Pending.Credential != nil {
+		add(r.Pending.Credential)
+	}
+	for _, old := range r.Retiring {
+		add(old.Credential)
+	}
+	return ids
+}
+
+// search looks for lost keys until it is sure that there is none.
+func (m *Machine) search(ctx context.Context, r *Record) error {
+	if m.Keys == nil {
+		return nil
+	}
+	for _, s := range slices.Clone(r.Searches) {
+		if m.Now().Before(s.NextAttempt) {
+			continue
+		}
+		if err := m.searchOnce(ctx, r, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Machine) searchOnce(ctx context.Context, r *Record, s Search) error {
+	i := slices.IndexFunc(r.Searches, func(x Search) bool { return x.Since.Equal(s.Since) })
+	keys, err := m.Keys.List(ctx)
+	var orphans []provider.Key
+	if err == nil {
+		orphans = s.orphans(keys, m.ownKeys(r))
+	}
+	if len(orphans) == 1 {
+		err = m.Keys.Delete(ctx, orphans[0])
+	}
+	var refused *provider.Refused
+	switch {
+	case err == nil && len(orphans) == 1:
+		r.Searches = slices.Delete(r.Searches, i, i+1)
+		return m.Save(ctx, r)
+	case len(orphans) > 1:
+		r.Searches = slices.Delete(r.Searches, i, i+1)
+		return m.fail(ctx, r, severalOrphans(orphans))
+	case errors.As(err, &refused), m.Now().Sub(s.Until) > listDelay:
+		r.Searches = slices.Delete(r.Searches, i, i+1)
+		if err != nil {
+			return m.fail(ctx, r, err)
+		}
+		return m.Save(ctx, r)
+	}
+	r.Searches[i].Attempts++
+	r.Searches[i].NextAttempt = m.Now().UTC().Add(backoff(r.Searches[i].Attempts-1, 5*firstBackoff, maxBackoff, err))
+	if err != nil {
+		return m.fail(ctx, r, err)
+	}
+	return m.Save(ctx, r)
+}
+
+func keyIDs(keys []provider.Key) []string {
+	ids := make([]string, len(keys))
+	for i, k := range keys {
+		ids[i] = k.ID
+	}
+	return ids
+}
