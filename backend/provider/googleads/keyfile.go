@@ -42,14 +42,11 @@ var errNoKeyFile = errors.New("must be the JSON key file of a service account, a
 // parseKeyFile never passes on an error of a decoder, which could quote the key.
 func parseKeyFile(value string) (*keyFile, error) {
 	var key keyFile
-	switch err := json.Unmarshal([]byte(value), &key).(type) {
-	case nil:
-	case *json.UnmarshalTypeError:
-		if err.Field == "" {
-			return nil, errNoKeyFile
+	if err := json.Unmarshal([]byte(value), &key); err != nil {
+		var wrongType *json.UnmarshalTypeError
+		if errors.As(err, &wrongType) && wrongType.Field != "" {
+			return nil, fmt.Errorf("must be a key file whose %q is a string", wrongType.Field)
 		}
-		return nil, fmt.Errorf("must be a key file whose %q is a string", err.Field)
-	default:
 		return nil, errNoKeyFile
 	}
 	if key.Type != "service_account" {

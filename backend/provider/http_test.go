@@ -1,0 +1,340 @@
+package provider_test
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+)
+
+// secret travels in the address and in a header of every request; no error may repeat it.
+const secret = "s3cr3t-v4lue"
+
+// maxResponseSize is the documented bound of an answer, in bytes.
+const maxResponseSize = 1 << 20
+
+func newClient(t *testing.T, config provider.ClientConfig) *http.Client {
+	t.Helper()
+	client, err := provider.NewClient(config)
+	if err != nil {
+		t.Fatalf("NewClient: %v", err)
+	}
+	t.Cleanup(client.CloseIdleConnections)
+	return client
+}
+
+func do(ctx context.Context, t *testing.T, client *http.Client, address string) (*provider.Response, error) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"/?token="+secret, http.NoBody)
+	if err != nil {
+		t.Fatalf("NewRequest: %v", err)
+	}
+	request.Header.Set("Authorization", "Bearer "+secret)
+	response, err := provider.Do(client, request)
+	if strings.Contains(errorText(err), secret) {
+		t.Errorf("the error repeats the secret: %v", err)
+	}
+	return response, err
+}
+
+func wantError(t *testing.T, err error, kind provider.Kind, problem string) *provider.Error {
+	t.Helper()
+	var got *provider.Error
+	if !errors.As(err, &got) {
+		t.Fatalf("got error %v, want a *provider.Error", err)
+	}
+	if got.Kind != kind || !strings.Contains(got.Problem, problem) {
+		t.Errorf("got kind %d, problem %q; want kind %d, problem with %q", got.Kind, got.Problem, kind, problem)
+	}
+	return got
+}
+
+func answer(status int, header map[string]string, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		for name, value := range header {
+			w.Header().Set(name, value)
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+func TestDoReturnsAnswersAboutTheRequest(t *testing.T) {
+	t.Parallel()
+	full := strings.Repeat("x", maxResponseSize)
+	tests := map[string]struct {
+		status int
+		body   string
+	}{
+		"success":           {status: http.StatusOK, body: `{"a":1}`},
+		"no content":        {status: http.StatusNoContent},
+		"refusal":           {status: http.StatusForbidden, body: `{"b":2}`},
+		"largest body":      {status: http.StatusOK, body: full},
+		"largest of errors": {status: http.StatusBadRequest, body: full},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewServer(answer(tc.status, map[string]string{"X-Test": "yes"}, tc.body))
+			t.Cleanup(server.Close)
+			got, err := do(t.Context(), t, newClient(t, provider.ClientConfig{Timeout: time.Minute}), server.URL)
+			if err != nil {
+				t.Fatalf("Do: %v", err)
+			}
+			if got.Status != tc.status || string(got.Body) != tc.body || got.Header.Get("X-Test") != "yes" || "http://"+got.Host != server.URL {
+				t.Errorf("got host %s, status %d, header %q and %d bytes; want %s, %d, yes and %d",
+					got.Host, got.Status, got.Header.Get("X-Test"), len(got.Body), server.URL, tc.status, len(tc.body))
+			}
+		})
+	}
+}
+
+func TestDoTellsStatusesThatSayNothingAboutTheRequest(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		status  int
+		header  map[string]string
+		kind    provider.Kind
+		problem string
+		wait    time.Duration
+	}{
+		"rate limit":                      {status: 429, kind: provider.RateLimited, problem: "limits the rate"},
+		"rate limit with a wait":          {status: 429, header: map[string]string{"Retry-After": " 7 "}, kind: provider.RateLimited, wait: 7 * time.Second},
+		"rate limit, impact.com's header": {status: 429, header: map[string]string{"X-RateLimit-Reset": "90"}, kind: provider.RateLimited, wait: 90 * time.Second},
+		"wait is bounded":                 {status: 429, header: map[string]string{"Retry-After": "99999999"}, kind: provider.RateLimited, wait: 24 * time.Hour},
+		"wait too large for a number":     {status: 429, header: map[string]string{"Retry-After": "99999999999999999999"}, kind: provider.RateLimited},
+		"negative wait":                   {status: 429, header: map[string]string{"Retry-After": "-5"}, kind: provider.RateLimited},
+		"server error":                    {status: 500, kind: provider.Unavailable, problem: "a problem of its own (HTTP 500)"},
+		"maintenance with a wait":         {status: 503, header: map[string]string{"Retry-After": "60"}, kind: provider.Unavailable, problem: "HTTP 503", wait: time.Minute},
+		"request timeout":                 {status: 408, kind: provider.Timeout, problem: "HTTP 408"},
+		"redirect without a location":     {status: 302, kind: provider.Unavailable, problem: "a redirect (HTTP 302)"},
+		"not modified":                    {status: 304, kind: provider.Unavailable, problem: "HTTP 304"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewServer(answer(tc.status, tc.header, ""))
+			t.Cleanup(server.Close)
+			response, err := do(t.Context(), t, newClient(t, provider.ClientConfig{Timeout: time.Minute}), server.URL)
+			got := wantError(t, err, tc.kind, tc.problem)
+			if got.RetryAfter != tc.wait {
+				t.Errorf("got a wait of %s, want %s", got.RetryAfter, tc.wait)
+			}
+			if response == nil || response.Status != tc.status {
+				t.Errorf("got response %+v, want the answer beside the error", response)
+			}
+		})
+	}
+}
+
+func TestDoNeverFollowsARedirect(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
+			var stolen atomic.Int32
+			thief := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { stolen.Add(1) }))
+			t.Cleanup(thief.Close)
+			server := httptest.NewServer(answer(status, map[string]string{"Location": thief.URL}, ""))
+			t.Cleanup(server.Close)
+			_, err := do(t.Context(), t, newClient(t, provider.ClientConfig{Timeout: time.Minute}), server.URL)
+			wantError(t, err, provider.Unavailable, "a redirect")
+			if stolen.Load() != 0 {
+				t.Error("the credential was sent on")
+			}
+		})
+	}
+}
+
+func TestDoTellsWhatKeptTheAnswerAway(t *testing.T) {
+	t.Parallel()
+	halfBody := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		_, _ = io.WriteString(w, "half")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	tests := map[string]struct {
+		handler http.HandlerFunc
+		kind    provider.Kind
+		problem string
+	}{
+		"no answer": {
+			handler: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+			kind:    provider.Timeout, problem: "did not answer in time",
+		},
+		"answer that never ends": {
+			handler: func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.WriteString(w, "{")
+				_ = http.NewResponseController(w).Flush()
+				<-r.Context().Done()
+			},
+			kind: provider.Timeout, problem: "did not answer in time",
+		},
+		"dropped connection":  {handler: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, problem: "closed the connection"},
+		"half an answer":      {handler: halfBody, problem: "closed the connection"},
+		"one byte too many":   {handler: answer(200, nil, strings.Repeat("x", maxResponseSize+1)), problem: "more than 1048576 bytes"},
+		"enormous header":     {handler: answer(200, map[string]string{"X": strings.Repeat("x", 2*maxResponseSize)}, ""), problem: "no valid HTTP"},
+		"header that is none": {handler: rawAnswer("HTTP/1.1 " + secret + "\r\n\r\n"), problem: "no valid HTTP"},
+		"no HTTP at all":      {handler: rawAnswer(secret), problem: "no valid HTTP"},
+		"body that is no gzip": {
+			handler: answer(200, map[string]string{"Content-Encoding": "gzip"}, secret+strings.Repeat("x", 100)),
+			problem: "no valid HTTP",
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewServer(tc.handler)
+			t.Cleanup(server.Close)
+			timeout := time.Minute
+			if tc.kind == provider.Timeout {
+				timeout = 50 * time.Millisecond
+			}
+			response, err := do(t.Context(), t, newClient(t, provider.ClientConfig{Timeout: timeout}), server.URL)
+			got := wantError(t, err, tc.kind, tc.problem)
+			if "http://"+got.Host != server.URL || response != nil {
+				t.Errorf("got host %q and response %v; want that of %s and none", got.Host, response, server.URL)
+			}
+		})
+	}
+}
+
+// silent keeps failed handshakes, which are wanted here, out of the output.
+var silent = log.New(io.Discard, "", 0)
+
+// rawAnswer writes bytes on the wire, which need not be HTTP, and closes the connection.
+func rawAnswer(wire string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		connection, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		defer connection.Close()
+		_, _ = io.WriteString(connection, wire)
+	}
+}
+
+func TestDoObeysItsContext(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	t.Cleanup(server.Close)
+	client := newClient(t, provider.ClientConfig{Timeout: time.Minute})
+
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := do(cancelled, t, client, server.URL)
+	wantError(t, err, provider.Unavailable, "the request was cancelled")
+
+	expired, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	_, err = do(expired, t, client, server.URL)
+	wantError(t, err, provider.Timeout, "did not answer in time")
+}
+
+func TestDoTellsAnUnreachableHost(t *testing.T) {
+	t.Parallel()
+	const nobody = "http://127.0.0.1:1" // a privileged port that nothing listens on
+	_, err := do(t.Context(), t, newClient(t, provider.ClientConfig{Timeout: time.Minute}), nobody)
+	wantError(t, err, provider.Unavailable, "could not be reached: connect: connection refused")
+}
+
+func TestClientTrust(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewUnstartedServer(answer(200, nil, "{}"))
+	server.Config.ErrorLog = silent
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	privateCA := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+
+	old := httptest.NewUnstartedServer(answer(200, nil, "{}"))
+	old.Config.ErrorLog = silent
+	old.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
+	old.StartTLS()
+	t.Cleanup(old.Close)
+
+	plain := httptest.NewServer(answer(200, nil, "{}"))
+	t.Cleanup(plain.Close)
+
+	tests := map[string]struct {
+		address, caCert, problem string
+	}{
+		"private CA that is trusted":  {address: server.URL, caCert: privateCA},
+		"private CA that is not":      {address: server.URL, problem: "set ca_cert if it is signed by a private CA"},
+		"name that is not its own":    {address: strings.Replace(server.URL, "127.0.0.1", "localhost", 1), caCert: privateCA, problem: "TLS certificate that is not trusted"},
+		"TLS older than 1.2":          {address: old.URL, caCert: privateCA, problem: "tls: protocol version not supported"},
+		"plain HTTP behind https://":  {address: strings.Replace(plain.URL, "http:", "https:", 1), problem: "speaks plain HTTP"},
+		"private CA beside plain":     {address: plain.URL, caCert: privateCA},
+		"two certificates in ca_cert": {address: server.URL, caCert: privateCA + privateCA},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := do(t.Context(), t, newClient(t, provider.ClientConfig{CACert: tc.caCert, Timeout: time.Minute}), tc.address)
+			if tc.problem == "" {
+				if err != nil {
+					t.Errorf("Do: %v", err)
+				}
+				return
+			}
+			wantError(t, err, provider.Unavailable, tc.problem)
+		})
+	}
+}
+
+func TestNewClientRefusesACACertThatIsNone(t *testing.T) {
+	t.Parallel()
+	_, err := provider.NewClient(provider.ClientConfig{CACert: secret})
+	if want := "must hold at least one PEM encoded certificate"; errorText(err) != want {
+		t.Errorf("got error %q, want %q", errorText(err), want)
+	}
+}
+
+func TestResponseDecode(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		body string
+		ok   bool
+	}{
+		"object":           {body: `{"name":"x"}`, ok: true},
+		"white space":      {body: " \r\n\t{\"name\":\"x\"}\n", ok: true},
+		"page":             {body: "<html>" + secret + "</html>"},
+		"nothing":          {body: ""},
+		"list":             {body: `[{"name":"x"}]`},
+		"null":             {body: "null"},
+		"half an object":   {body: `{"name":"x`},
+		"two objects":      {body: `{"name":"x"}{}`},
+		"other kind of it": {body: `{"name":{"` + secret + `":1}}`},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var v struct {
+				Name string `json:"name"`
+			}
+			response := provider.Response{Host: "api.example.com", Status: 403, Body: []byte(tc.body)}
+			err := response.Decode(&v)
+			if tc.ok {
+				if err != nil || v.Name != "x" {
+					t.Errorf("got name %q, error %v; want x", v.Name, err)
+				}
+				return
+			}
+			got := wantError(t, err, provider.Unavailable, "unreadable answer (HTTP 403)")
+			if got.Host != "api.example.com" || strings.Contains(err.Error(), secret) {
+				t.Errorf("got error %q, want one with the host and without the body", err)
+			}
+		})
+	}
+}
