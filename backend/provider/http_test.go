@@ -48,16 +48,21 @@ func do(ctx context.Context, t *testing.T, client *http.Client, address string) 
 	return response, err
 }
 
-func wantError(t *testing.T, err error, kind provider.Kind, problem string) *provider.Error {
+// asError returns the *provider.Error that err has to be.
+func asError(t *testing.T, err error) *provider.Error {
 	t.Helper()
-	var got *provider.Error
-	if !errors.As(err, &got) {
+	got, ok := errors.AsType[*provider.Error](err)
+	if !ok {
 		t.Fatalf("got error %v, want a *provider.Error", err)
 	}
-	if got.Kind != kind || !strings.Contains(got.Problem, problem) {
+	return got
+}
+
+func wantError(t *testing.T, err error, kind provider.Kind, problem string) {
+	t.Helper()
+	if got := asError(t, err); got.Kind != kind || !strings.Contains(got.Problem, problem) {
 		t.Errorf("got kind %d, problem %q; want kind %d, problem with %q", got.Kind, got.Problem, kind, problem)
 	}
-	return got
 }
 
 func answer(status int, header map[string]string, body string) http.HandlerFunc {
@@ -127,9 +132,9 @@ func TestDoTellsStatusesThatSayNothingAboutTheRequest(t *testing.T) {
 			server := httptest.NewServer(answer(tc.status, tc.header, ""))
 			t.Cleanup(server.Close)
 			response, err := do(t.Context(), t, newClient(t, provider.ClientConfig{Timeout: time.Minute}), server.URL)
-			got := wantError(t, err, tc.kind, tc.problem)
-			if got.RetryAfter != tc.wait {
-				t.Errorf("got a wait of %s, want %s", got.RetryAfter, tc.wait)
+			wantError(t, err, tc.kind, tc.problem)
+			if got := asError(t, err).RetryAfter; got != tc.wait {
+				t.Errorf("got a wait of %s, want %s", got, tc.wait)
 			}
 			if response == nil || response.Status != tc.status {
 				t.Errorf("got response %+v, want the answer beside the error", response)
@@ -203,9 +208,9 @@ func TestDoTellsWhatKeptTheAnswerAway(t *testing.T) {
 				timeout = 50 * time.Millisecond
 			}
 			response, err := do(t.Context(), t, newClient(t, provider.ClientConfig{Timeout: timeout}), server.URL)
-			got := wantError(t, err, tc.kind, tc.problem)
-			if "http://"+got.Host != server.URL || response != nil {
-				t.Errorf("got host %q and response %v; want that of %s and none", got.Host, response, server.URL)
+			wantError(t, err, tc.kind, tc.problem)
+			if got := asError(t, err).Host; "http://"+got != server.URL || response != nil {
+				t.Errorf("got host %q and response %v; want that of %s and none", got, response, server.URL)
 			}
 		})
 	}
@@ -331,8 +336,8 @@ func TestResponseDecode(t *testing.T) {
 				}
 				return
 			}
-			got := wantError(t, err, provider.Unavailable, "unreadable answer (HTTP 403)")
-			if got.Host != "api.example.com" || strings.Contains(err.Error(), secret) {
+			wantError(t, err, provider.Unavailable, "unreadable answer (HTTP 403)")
+			if asError(t, err).Host != "api.example.com" || strings.Contains(err.Error(), secret) {
 				t.Errorf("got error %q, want one with the host and without the body", err)
 			}
 		})

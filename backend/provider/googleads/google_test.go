@@ -24,7 +24,7 @@ import (
 
 // Secrets of the tests. None may show up in anything that is told to an operator.
 const (
-	developerToken = "Zq9sECRETdevtoken00042" //nolint:gosec // made up
+	developerToken = "Zq9sECRETdevtoken00042"
 	clientSecret   = "GOCSPX-s3cr3t-of-the-client"
 	refreshToken   = "1//0s3cr3t-refresh-token"
 	accessToken    = "ya29.s3cr3t-access-token"
@@ -240,8 +240,8 @@ func checked(t *testing.T) func(provider.Verification, error) (provider.Verifica
 			return v, nil
 		}
 		wantNoSecret(t, err.Error())
-		var silence *provider.Error
-		if !errors.As(err, &silence) {
+		silence, ok := errors.AsType[*provider.Error](err)
+		if !ok {
 			t.Fatalf("got error %v, want a *provider.Error", err)
 		}
 		if v != (provider.Verification{}) {

@@ -48,16 +48,14 @@ func revoke(t *testing.T, a provider.Account, token provider.Token) error {
 
 func wantRefused(t *testing.T, err error, code, detail string) {
 	t.Helper()
-	var refused *provider.Refused
-	if !errors.As(err, &refused) || refused.Code != code || !strings.Contains(refused.Detail, detail) {
+	if refused, ok := errors.AsType[*provider.Refused](err); !ok || refused.Code != code || !strings.Contains(refused.Detail, detail) {
 		t.Errorf("got error %v, want a *provider.Refused with code %q and %q", err, code, detail)
 	}
 }
 
 func wantSilence(t *testing.T, err error, kind provider.Kind, says string) {
 	t.Helper()
-	var silence *provider.Error
-	if !errors.As(err, &silence) || silence.Kind != kind || !strings.Contains(err.Error(), says) {
+	if silence, ok := errors.AsType[*provider.Error](err); !ok || silence.Kind != kind || !strings.Contains(err.Error(), says) {
 		t.Errorf("got error %v, want a *provider.Error of kind %d with %q", err, kind, says)
 	}
 }
@@ -190,11 +188,7 @@ func TestAssertion(t *testing.T) {
 	if len(parts) != 3 {
 		t.Fatalf("got an assertion of %d parts, want 3", len(parts))
 	}
-	var header struct{ Alg, Kid string }
-	decodePart(t, parts[0], &header)
-	if header.Alg != "RS256" || header.Kid != privateKeyID {
-		t.Errorf("got header %+v, want RS256 and the key's ID", header)
-	}
+	wantSignature(t, parts)
 	var claims struct {
 		Iss, Scope, Aud, Sub string
 		Iat, Exp             int64
@@ -208,6 +202,15 @@ func TestAssertion(t *testing.T) {
 	}
 	if life := claims.Exp - claims.Iat; life <= 0 || life > 3600 {
 		t.Errorf("got a life of %d s, want at most an hour", life)
+	}
+}
+
+func wantSignature(t *testing.T, parts []string) {
+	t.Helper()
+	var header struct{ Alg, Kid string }
+	decodePart(t, parts[0], &header)
+	if header.Alg != "RS256" || header.Kid != privateKeyID {
+		t.Errorf("got header %+v, want RS256 and the key's ID", header)
 	}
 	signature, err := base64.RawURLEncoding.DecodeString(parts[2])
 	if err != nil {

@@ -57,6 +57,7 @@ func TestLegacyTokensOfEveryKindOfAccount(t *testing.T) {
 	w := newWorld(t)
 	for _, kind := range []simulator.AccountKind{simulator.Agency, simulator.Brand, simulator.Partner} {
 		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
 			ctx, name := t.Context(), string(kind)
 			if kind != simulator.Agency { // its legacy tokens are enabled from the start
 				if _, err := w.console.EnableLegacyTokens(ctx, name); err != nil {

@@ -90,8 +90,8 @@ func verify(t *testing.T, a provider.Account, token provider.Token) (provider.Ve
 	if strings.Contains(err.Error(), token.Credential["auth_token"]) {
 		t.Errorf("the secret shows up in the error %v", err)
 	}
-	var silence *provider.Error
-	if !errors.As(err, &silence) || v != (provider.Verification{}) {
+	silence, ok := errors.AsType[*provider.Error](err)
+	if !ok || v != (provider.Verification{}) {
 		t.Fatalf("got %+v and error %v, want a *provider.Error alone", v, err)
 	}
 	return v, silence
