@@ -29,6 +29,7 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/googleads"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/impact"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
 const (
@@ -59,6 +60,16 @@ type backend struct {
 
 	saltMu sync.Mutex
 	salt   *salt.Salt
+
+	// Background work goes on until the mount is closed.
+	work      context.Context
+	stopWork  context.CancelFunc
+	workOnce  sync.Once
+	storage   logical.Storage
+	scheduler *rotation.Scheduler
+
+	watchMu  sync.Mutex
+	watchers map[string]chan struct{}
 }
 
 // Factory makes the engine for one mount.
@@ -67,11 +78,13 @@ func Factory(ctx context.Context, config *logical.BackendConfig) (logical.Backen
 	if err := b.Setup(ctx, config); err != nil {
 		return nil, fmt.Errorf("setting up the engine: %w", err)
 	}
+	b.scheduler = rotation.NewScheduler(b.Logger(), b.doWork)
 	return b, nil
 }
 
 func newBackend(now func() time.Time) *backend {
-	b := &backend{now: now, providers: map[string]provider.Provider{}}
+	b := &backend{now: now, providers: map[string]provider.Provider{}, watchers: map[string]chan struct{}{}}
+	b.work, b.stopWork = context.WithCancel(context.Background())
 	for _, p := range []provider.Provider{googleads.New(), impact.New()} {
 		b.providers[p.Name()] = p
 	}
@@ -83,6 +96,11 @@ func newBackend(now func() time.Time) *backend {
 		RunningVersion: Version,
 		PathsSpecial:   &logical.Paths{SealWrapStorage: []string{configPrefix, tokenPrefix, salt.DefaultLocation}},
 		Invalidate:     b.invalidate,
+		InitializeFunc: func(_ context.Context, req *logical.InitializationRequest) error {
+			b.startWork(req.Storage)
+			return nil
+		},
+		Clean: func(context.Context) { b.stopWork() },
 		Paths: []*framework.Path{
 			b.pathConfig(),
 			b.pathConfigList(),
@@ -101,6 +119,9 @@ func newBackend(now func() time.Time) *backend {
 
 // HandleRequest checks what the sdk would quote in an error before the sdk sees it, and gives every error its status.
 func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (*logical.Response, error) {
+	if req.Storage != nil {
+		b.startWork(req.Storage)
+	}
 	if err := b.checkInput(req); err != nil {
 		return respond(nil, err)
 	}

@@ -29,12 +29,13 @@ func respond(response *logical.Response, err error) (*logical.Response, error) {
 	var (
 		input   *inputError
 		silence *provider.Error
+		refused *provider.Refused
 		coded   logical.HTTPCodedError
 	)
 	switch {
 	case err == nil:
 		return response, nil
-	case errors.As(err, &input):
+	case errors.As(err, &input), errors.As(err, &refused):
 		return logical.ErrorResponse("%s", err.Error()), nil
 	case errors.As(err, &coded):
 		return nil, coded

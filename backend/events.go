@@ -18,6 +18,8 @@ const (
 	eventRotate       = "adtokens/rotate"
 	eventRotateFail   = "adtokens/rotate-fail"
 	eventVerifyFail   = "adtokens/verify-fail"
+	eventRetire       = "adtokens/retire"
+	eventOverdue      = "adtokens/overdue"
 )
 
 // eventTimeout bounds the sending: what happened has happened, and its caller is waiting.
@@ -32,6 +34,8 @@ var eventOperations = map[string]struct{ operation, modified string }{
 	eventRotate:       {"rotate", "true"},
 	eventRotateFail:   {"rotate", "false"},
 	eventVerifyFail:   {"verify", "false"},
+	eventRetire:       {"retire", "false"},
+	eventOverdue:      {"rotate", "false"},
 }
 
 // sendEvent tells Vault's subscribers. Pairs are metadata without secrets. A server without event notifications is

@@ -21,6 +21,7 @@ const (
 	previousRejected   = "rejected by provider"
 	previousAccepted   = "still accepted"
 	previousNotChecked = "not checked"
+	previousRetires    = "retires at "
 )
 
 // storageTimeout bounds the write that publishes. It goes on when the caller hangs up, because by then the old value
@@ -96,6 +97,7 @@ func (b *backend) handIn(ctx context.Context, req *logical.Request, d *framework
 		return nil, err
 	}
 	previous := t.Current
+	t.Supersede(b.now())
 	t.Publish(candidate, b.now())
 	if err := b.commit(ctx, req.Storage, in.account, t); err != nil {
 		return nil, err
@@ -149,7 +151,11 @@ func (b *backend) commit(ctx context.Context, storage logical.Storage, a *accoun
 			return storageError("adding the token to its account's index", err)
 		}
 	}
-	return b.tokens.put(ctx, storage, t.name, t.tokenEntry)
+	if err := b.saveToken(ctx, storage, t); err != nil {
+		return err
+	}
+	b.plan(a, t)
+	return nil
 }
 
 func publishedResponse(t *token, previous *rotation.Version, c rotation.Candidate) *logical.Response {
@@ -195,7 +201,7 @@ func (b *backend) checkPrevious(ctx context.Context, storage logical.Storage, a 
 	case v.Outcome == provider.Rejected:
 		response.Data["previous_credential"] = previousRejected
 		t.Retire(previous.Number, previousRejected, b.now())
-		if err := b.tokens.put(ctx, storage, t.name, t.tokenEntry); err != nil {
+		if err := b.saveToken(ctx, storage, t); err != nil {
 			response.AddWarning(fmt.Sprintf("version %d is published, but its history could not be completed: %s", t.Number(), err))
 		}
 	}

@@ -180,6 +180,13 @@ func (b *backend) pathConfigWrite(ctx context.Context, req *logical.Request, d *
 	if err := b.accounts.put(ctx, req.Storage, name, next.accountEntry); err != nil {
 		return nil, err
 	}
+	tokens, err := b.tokensOf(ctx, req.Storage, name)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range tokens {
+		b.plan(next, t) // whether they rotate by themselves may have changed
+	}
 	b.sendEvent(ctx, eventConfigWrite, configPrefix+name, "account", name)
 	if next.Settings["contact_email"] == "" {
 		response.AddWarning(contactEmailMissing)
@@ -238,8 +245,10 @@ func (b *backend) checkEndpoints(ctx context.Context, storage logical.Storage, d
 	if err != nil {
 		return err
 	}
+	// No credential follows to a reset hook: it gets the names of things, and gives values.
+	changed = slices.DeleteFunc(changed, func(field string) bool { return field == fieldHookURL || field == fieldHookCACert })
 	for _, t := range tokens {
-		if t.Current != nil {
+		if len(changed) > 0 && t.holdsCredential() {
 			return badInput("%s cannot change while token %q holds a credential, which would follow to the new address; "+
 				"delete the account's tokens first, or configure another account", strings.Join(changed, ", "), t.name)
 		}
@@ -284,6 +293,7 @@ func (b *backend) pathConfigDelete(ctx context.Context, req *logical.Request, d 
 	if err := b.accounts.delete(ctx, req.Storage, name); err != nil {
 		return nil, err
 	}
+	b.scheduler.ForgetAccount(name)
 	b.sendEvent(ctx, eventConfigDelete, configPrefix+name, "account", name)
 	return nil, nil
 }

@@ -82,7 +82,7 @@ func (b *backend) pathRotateRead(ctx context.Context, req *logical.Request, d *f
 		"reset_semantics":     string(t.kind.ResetSemantics),
 		"previous_credential": runbook.Previous,
 		"fields":              fields,
-		"automatic":           false,
+		"automatic":           source(a, t) != "",
 		"notes":               append([]string{}, runbook.Notes...),
 	}}, nil
 }
@@ -99,6 +99,19 @@ func (b *backend) tokenWithAccount(ctx context.Context, storage logical.Storage,
 
 func (b *backend) pathRotateWrite(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	name := d.Get("name").(string)
+	known, a, err := b.tokenWithAccount(ctx, req.Storage, name)
+	if err != nil {
+		return nil, err
+	}
+	given, err := b.credentialFields(d, known.kind)
+	switch {
+	case err != nil:
+		return nil, err
+	case given == nil && source(a, known) == "":
+		return nil, needsPerson(a, known)
+	case given == nil:
+		return b.rotateAutomatically(ctx, req, d, name)
+	}
 	t, unlock, err := b.lockToken(ctx, req.Storage, name)
 	if err != nil {
 		return nil, err
@@ -110,16 +123,8 @@ func (b *backend) pathRotateWrite(ctx context.Context, req *logical.Request, d *
 	if err := checkAndSet(d, t); err != nil {
 		return nil, err
 	}
-	a, err := b.account(ctx, req.Storage, t.Account)
-	if err != nil {
-		return nil, err
-	}
-	given, err := b.credentialFields(d, t.kind)
-	if err != nil {
-		return nil, err
-	}
-	if given == nil {
-		return nil, needsPerson(a, t)
+	if p := t.Pending; p != nil && !p.Failing() {
+		return nil, underWay(t)
 	}
 	return b.handIn(ctx, req, d, handedIn{token: t, account: a, given: given, source: rotation.SourceAssisted})
 }

@@ -89,10 +89,13 @@ func (b *backend) typeNames() []string {
 
 func (b *backend) policyFields() map[string]*framework.FieldSchema {
 	fields := map[string]*framework.FieldSchema{
-		"account":         {Type: framework.TypeString, Description: "Name of the account that the token belongs to. Fixed once the token exists."},
-		"type":            {Type: framework.TypeString, AllowedValues: allowed(b.typeNames()), Description: "Kind of token, one of the provider's. Fixed once the token exists."},
-		"refresh_ttl":     {Type: framework.TypeDurationSecond, Default: defaultRefreshTTL, Description: "How long an app may go on with a value before it looks again; bounds the outage after a reset. At least 1s."},
-		"custom_metadata": {Type: framework.TypeKVPairs, Description: "Your own key=value pairs, shown when the token is read."},
+		"account":               {Type: framework.TypeString, Description: "Name of the account that the token belongs to. Fixed once the token exists."},
+		"type":                  {Type: framework.TypeString, AllowedValues: allowed(b.typeNames()), Description: "Kind of token, one of the provider's. Fixed once the token exists."},
+		"refresh_ttl":           {Type: framework.TypeDurationSecond, Default: defaultRefreshTTL, Description: "How long an app may go on with a value before it looks again; bounds the outage after a reset. At least 1s."},
+		"verify_period":         {Type: framework.TypeDurationSecond, Default: defaultVerifyPeriod, Description: "How often the provider is asked whether the credential still works; 0 for never."},
+		"rotation_grace_period": {Type: framework.TypeDurationSecond, Default: defaultGracePeriod, Description: "How long an old value lives on that the engine retires itself."},
+		"lease_ttl":             {Type: framework.TypeDurationSecond, Description: "With more than 0, reads of creds/ carry a lease of this length, which ends with the version; each such read writes to storage."},
+		"custom_metadata":       {Type: framework.TypeKVPairs, Description: "Your own key=value pairs, shown when the token is read."},
 	}
 	for _, name := range b.providerNames() {
 		for _, kind := range b.providers[name].TokenTypes() {
@@ -115,12 +118,13 @@ func (b *backend) tokenFields() map[string]*framework.FieldSchema {
 	maps.Copy(fields, b.credentialSchemas())
 	maps.Copy(fields, handInFields())
 	fields["name"] = nameField()
+	fields["force"] = &framework.FieldSchema{Type: framework.TypeBool, Query: true, Description: "When deleting: forget old values that could not be retired."}
 	return fields
 }
 
 func (b *backend) tokenResponseFields() map[string]*framework.FieldSchema {
 	fields := b.policyFields()
-	for _, name := range []string{"refresh_ttl", "rotation_period", "rotation_window"} {
+	for _, name := range []string{"refresh_ttl", "verify_period", "rotation_grace_period", "lease_ttl", "rotation_period", "rotation_window"} {
 		fields[name] = &framework.FieldSchema{Type: framework.TypeInt, Description: fields[name].Description + " In seconds."}
 	}
 	maps.Copy(fields, map[string]*framework.FieldSchema{
@@ -134,6 +138,7 @@ func (b *backend) tokenResponseFields() map[string]*framework.FieldSchema {
 		"last_vault_rotation": {Type: framework.TypeTime, Description: "When the current credential was published."},
 		"next_vault_rotation": {Type: framework.TypeTime, Description: "When the policy wants it replaced."},
 		"overdue":             {Type: framework.TypeBool, Description: "That time has passed."},
+		"retiring":            {Type: framework.TypeSlice, Description: "Old values that the engine is going to retire: version (0 for one that was never published) and at."},
 	})
 	return fields
 }
@@ -173,6 +178,9 @@ func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *f
 		"provider":                   p.Name(),
 		"type":                       t.Type,
 		"refresh_ttl":                t.RefreshTTL,
+		"verify_period":              t.VerifyPeriod,
+		"rotation_grace_period":      t.RotationGracePeriod,
+		"lease_ttl":                  t.LeaseTTL,
 		"rotation_period":            int(t.RotationPeriod.Seconds()),
 		"rotation_schedule":          t.RotationSchedule,
 		"rotation_window":            int(t.RotationWindow.Seconds()),
@@ -187,6 +195,7 @@ func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *f
 		"last_vault_rotation":        nil,
 		"next_vault_rotation":        timestamp(t.nextRotation),
 		"overdue":                    t.overdue(now),
+		"retiring":                   t.retiring(),
 	}
 	if t.Current != nil {
 		data["last_vault_rotation"] = timestamp(t.Current.PublishedAt)
@@ -200,6 +209,15 @@ func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *f
 			"; `vault read <mount>/tokens/" + t.name + "/rotate` tells how it is replaced")
 	}
 	return response, nil
+}
+
+// retiring lists what the engine is going to retire.
+func (t *token) retiring() []any {
+	list := make([]any, len(t.Retiring))
+	for i, old := range t.Retiring {
+		list[i] = map[string]any{"version": old.Version, "at": timestamp(old.At)}
+	}
+	return list
 }
 
 func verificationData(c *rotation.Check) map[string]any {
@@ -251,7 +269,7 @@ func (b *backend) newToken(ctx context.Context, storage logical.Storage, d *fram
 		Schema:     tokenSchema,
 		Account:    strings.TrimSpace(d.Get("account").(string)),
 		Type:       strings.TrimSpace(d.Get("type").(string)),
-		RefreshTTL: defaultRefreshTTL,
+		RefreshTTL: defaultRefreshTTL, VerifyPeriod: defaultVerifyPeriod, RotationGracePeriod: defaultGracePeriod,
 	}}
 	if t.Account == "" {
 		return nil, nil, badInput("account is missing; name an account of config/")
@@ -317,9 +335,14 @@ func (b *backend) pathTokensUpdate(ctx context.Context, req *logical.Request, d 
 	if err := t.applyPolicy(d, b.now()); err != nil {
 		return nil, err
 	}
-	if err := b.tokens.put(ctx, req.Storage, name, t.tokenEntry); err != nil {
+	a, err := b.account(ctx, req.Storage, t.Account)
+	if err != nil {
 		return nil, err
 	}
+	if err := b.saveToken(ctx, req.Storage, t); err != nil {
+		return nil, err
+	}
+	b.plan(a, t)
 	b.sendEvent(ctx, eventTokenWrite, "tokens/"+name, "name", name, "account", t.Account, "type", t.Type)
 	return nil, nil
 }
@@ -334,9 +357,14 @@ func (b *backend) pathTokensDelete(ctx context.Context, req *logical.Request, d 
 	if t == nil {
 		return nil, nil
 	}
+	response := &logical.Response{}
+	if err := b.retireAll(ctx, req.Storage, d, t, response); err != nil {
+		return nil, err
+	}
 	if err := b.tokens.delete(ctx, req.Storage, name); err != nil {
 		return nil, err
 	}
+	b.scheduler.Forget(name)
 	if err := req.Storage.Delete(ctx, accountTokenKey(t)); err != nil {
 		return nil, storageError("deleting the token from its account's index", err)
 	}
@@ -344,9 +372,30 @@ func (b *backend) pathTokensDelete(ctx context.Context, req *logical.Request, d 
 	if t.Current == nil {
 		return nil, nil
 	}
-	response := &logical.Response{}
 	response.AddWarning(deletedAtProvider)
 	return response, nil
+}
+
+// retireAll retires what the token still has to retire, before it is forgotten. force forgets it all the same.
+func (b *backend) retireAll(ctx context.Context, storage logical.Storage, d *framework.FieldData, t *token, response *logical.Response) error {
+	t.Supersede(b.now())
+	if len(t.Retiring) == 0 && len(t.Searches) == 0 {
+		return nil
+	}
+	a, err := b.account(ctx, storage, t.Account)
+	if err != nil {
+		return err
+	}
+	err = b.machine(storage, a, t).RetireNow(ctx, &t.Record)
+	switch {
+	case err == nil:
+		return nil
+	case d.Get("force").(bool):
+		response.AddWarning("an old value lives on at the provider and is forgotten now: " + err.Error())
+		return nil
+	}
+	return logical.CodedError(http.StatusBadGateway, "the token was not deleted, because an old value could not be retired: "+err.Error()+
+		"; try again, or forget the old value with force=true")
 }
 
 func accountTokenKey(t *token) string {

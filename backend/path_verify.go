@@ -44,29 +44,16 @@ func (b *backend) pathVerifyWrite(ctx context.Context, req *logical.Request, d *
 	if t.Current == nil {
 		return nil, noCredential(t)
 	}
-	v, silent, err := observe(ctx, a, t)
+	v, err := b.verifyCurrent(ctx, req.Storage, a, t)
 	if err != nil {
 		return nil, err
-	}
-	now := b.now()
-	if err := b.recordObservation(ctx, req.Storage, t, func(r *rotation.Record) {
-		if silent {
-			r.ObserveSilence(v.Detail, now)
-		} else {
-			r.Observe(v, now)
-		}
-	}); err != nil {
-		return nil, err
-	}
-	if v.Outcome == provider.Rejected {
-		b.sendEvent(ctx, eventVerifyFail, "tokens/"+t.name, "name", t.name, "account", t.Account, "fingerprint", t.fingerprint())
 	}
 	return &logical.Response{Data: map[string]any{
 		"outcome":       string(v.Outcome),
 		"detail":        v.Detail,
 		"provider_code": v.Code,
 		"request_id":    v.RequestID,
-		"checked_at":    timestamp(now),
+		"checked_at":    timestamp(b.now()),
 		"version":       t.Number(),
 	}}, nil
 }
@@ -85,7 +72,7 @@ func observe(ctx context.Context, a *account, t *token) (v provider.Verification
 }
 
 // recordObservation stores what the provider said, unless the token was rotated or deleted while it was asked.
-func (b *backend) recordObservation(ctx context.Context, storage logical.Storage, asked *token, observe func(*rotation.Record)) error {
+func (b *backend) recordObservation(ctx context.Context, storage logical.Storage, a *account, asked *token, observe func(*rotation.Record)) error {
 	t, unlock, err := b.lockToken(ctx, storage, asked.name)
 	if err != nil {
 		return err
@@ -95,7 +82,11 @@ func (b *backend) recordObservation(ctx context.Context, storage logical.Storage
 		return nil
 	}
 	observe(&t.Record)
-	return b.tokens.put(ctx, storage, t.name, t.tokenEntry)
+	if err := b.saveToken(ctx, storage, t); err != nil {
+		return err
+	}
+	b.plan(a, t)
+	return nil
 }
 
 // noCredential tells the reader of an empty token how to fill it.

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/vault/sdk/helper/custommetadata"
 	"github.com/hashicorp/vault/sdk/logical"
 	sdkrotation "github.com/hashicorp/vault/sdk/rotation"
+	"github.com/robfig/cron/v3"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
@@ -22,8 +23,10 @@ import (
 const tokenSchema = 1
 
 const (
-	defaultRefreshTTL = 60
-	maxReasonLength   = 512
+	defaultRefreshTTL   = 60
+	defaultVerifyPeriod = 24 * 60 * 60
+	defaultGracePeriod  = 24 * 60 * 60
+	maxReasonLength     = 512
 )
 
 // tokenEntry is how a token is stored: one record, so that every change of it is one write.
@@ -33,7 +36,13 @@ type tokenEntry struct {
 	Type    string          `json:"type"`
 	Options provider.Values `json:"options,omitempty"`
 	// RefreshTTL is how many seconds a consumer may go on with a value before it looks again.
-	RefreshTTL     int               `json:"refresh_ttl"`
+	RefreshTTL int `json:"refresh_ttl"`
+	// VerifyPeriod is in seconds; 0 is never.
+	VerifyPeriod int `json:"verify_period"`
+	// RotationGracePeriod is how many seconds the engine lets an old value live that it retires itself.
+	RotationGracePeriod int `json:"rotation_grace_period"`
+	// LeaseTTL is in seconds; 0 means that reads carry no lease.
+	LeaseTTL       int               `json:"lease_ttl,omitempty"`
 	CustomMetadata map[string]string `json:"custom_metadata,omitempty"`
 
 	automatedrotationutil.AutomatedRotationParams
@@ -48,8 +57,9 @@ type token struct {
 	tokenEntry
 	name string
 	kind provider.TokenType
-	// nextRotation is zero where no rotation is planned.
+	// nextRotation is zero where no rotation is planned, and schedule nil where there is no rotation_schedule.
 	nextRotation time.Time
+	schedule     *cron.SpecSchedule
 }
 
 func (b *backend) decodeToken(name string, stored []byte) (*token, error) {
@@ -62,9 +72,7 @@ func (b *backend) decodeToken(name string, stored []byte) (*token, error) {
 		return nil, fmt.Errorf("its type %q is not known to this plugin (%s)", t.Type, Version)
 	}
 	t.kind = kind
-	var err error
-	t.nextRotation, err = t.planNext()
-	return t, err
+	return t, t.planRotation()
 }
 
 // tokenType finds a type and the provider that has it. No two providers share a type's name.
@@ -79,30 +87,36 @@ func (b *backend) tokenType(name string) (provider.TokenType, provider.Provider,
 	return provider.TokenType{}, nil, false
 }
 
-// planNext is when the policy wants the current credential replaced; zero for never.
-func (e *tokenEntry) planNext() (time.Time, error) {
-	if e.Current == nil || e.DisableAutomatedRotation {
-		return time.Time{}, nil
+// planRotation works out when the policy wants the current credential replaced.
+func (t *token) planRotation() error {
+	t.nextRotation, t.schedule = time.Time{}, nil
+	if t.Current == nil || t.DisableAutomatedRotation {
+		return nil
 	}
 	switch {
-	case e.RotationPeriod > 0:
-		return e.Current.PublishedAt.Add(e.RotationPeriod), nil
-	case e.RotationSchedule != "":
-		schedule, err := sdkrotation.DefaultScheduler.Parse(e.RotationSchedule)
+	case t.RotationPeriod > 0:
+		t.nextRotation = t.Current.PublishedAt.Add(t.RotationPeriod)
+	case t.RotationSchedule != "":
+		schedule, err := sdkrotation.DefaultScheduler.Parse(t.RotationSchedule)
 		if err != nil {
-			return time.Time{}, errors.New("its rotation_schedule is not valid; write a new one")
+			return errors.New("its rotation_schedule is not valid; write a new one")
 		}
-		since := e.Current.PublishedAt
-		if e.ScheduleSince.After(since) {
-			since = e.ScheduleSince
+		since := t.Current.PublishedAt
+		if t.ScheduleSince.After(since) {
+			since = t.ScheduleSince
 		}
-		return schedule.Next(since), nil
+		t.schedule, t.nextRotation = schedule, schedule.Next(since)
 	}
-	return time.Time{}, nil
+	return nil
 }
 
 func (t *token) overdue(now time.Time) bool {
 	return !t.nextRotation.IsZero() && now.After(t.nextRotation)
+}
+
+// holdsCredential says whether there is any value that would follow a changed address.
+func (t *token) holdsCredential() bool {
+	return t.Current != nil || t.Pending != nil || len(t.Retiring) > 0
 }
 
 // health is what is known about the credential, in the words of `tokens/<name>`.
@@ -150,10 +164,13 @@ func (b *backend) lockToken(ctx context.Context, storage logical.Storage, name s
 
 // applyPolicy takes the fields of a write that say how the token is treated.
 func (t *token) applyPolicy(d *framework.FieldData, now time.Time) error {
-	if raw, ok := d.GetOk("refresh_ttl"); ok {
-		if t.RefreshTTL = raw.(int); t.RefreshTTL < 1 {
-			return badInput("refresh_ttl must be at least 1s")
+	for name, seconds := range t.durations() {
+		if raw, ok := d.GetOk(name); ok {
+			*seconds = raw.(int)
 		}
+	}
+	if t.RefreshTTL < 1 {
+		return badInput("refresh_ttl must be at least 1s")
 	}
 	if raw, ok := d.GetOk("custom_metadata"); ok {
 		t.CustomMetadata = raw.(map[string]string)
@@ -182,6 +199,16 @@ func (t *token) applyPolicy(d *framework.FieldData, now time.Time) error {
 	return t.applyRotationPolicy(d, now)
 }
 
+// durations are the policy's plain lengths of time, in seconds, by field.
+func (t *token) durations() map[string]*int {
+	return map[string]*int{
+		"refresh_ttl":           &t.RefreshTTL,
+		"verify_period":         &t.VerifyPeriod,
+		"rotation_grace_period": &t.RotationGracePeriod,
+		"lease_ttl":             &t.LeaseTTL,
+	}
+}
+
 func (t *token) applyRotationPolicy(d *framework.FieldData, now time.Time) error {
 	schedule, scheduleGiven := d.GetOk("rotation_schedule")
 	if scheduleGiven && schedule.(string) != "" {
@@ -207,6 +234,7 @@ func (t *token) applyRotationPolicy(d *framework.FieldData, now time.Time) error
 	if t.RotationSchedule != before {
 		t.ScheduleSince = now.UTC()
 	}
+	t.OverdueReported = false
 	return nil
 }
 

@@ -58,6 +58,8 @@ type Record struct {
 	// Failures counts rotations that failed for good in a row, and RetryAt is when the policy may start the next.
 	Failures int       `json:"failures,omitempty"`
 	RetryAt  time.Time `json:"retry_at,omitzero"`
+	// OverdueReported is set once it was told that a person is late with the next rotation.
+	OverdueReported bool `json:"overdue_reported,omitempty"`
 }
 
 // RetiredByEngine is why a version stopped to work that the engine deleted or revoked.
@@ -131,7 +133,7 @@ func (r *Record) Publish(c Candidate, now time.Time) {
 	}
 	r.Current = &Version{Number: entry.Version, Credential: c.Credential, Fingerprint: c.Fingerprint, PublishedAt: now}
 	r.Health, r.LastVerification, r.LastError = HealthUnverified, nil, ""
-	r.Failures, r.RetryAt = 0, time.Time{}
+	r.Failures, r.RetryAt, r.OverdueReported = 0, time.Time{}, false
 	if c.Verified != nil {
 		entry.Verification = string(c.Verified.Outcome)
 		r.Observe(*c.Verified, now)

@@ -47,10 +47,11 @@ type platform struct{}
 var (
 	_ provider.AccessTokenMinter = platform{}
 	_ provider.Revoker           = platform{}
+	_ provider.KeyRotator        = platform{}
 )
 
 // New returns the Google Ads platform. It is a provider.AccessTokenMinter for oauth_client and service_account_key,
-// and a provider.Revoker for oauth_client.
+// a provider.Revoker for oauth_client, and a provider.KeyRotator for service_account_key.
 func New() provider.Provider { return platform{} }
 
 func (platform) Name() string { return "google_ads" }

@@ -41,7 +41,7 @@ var (
 		oauthInvalidGrant: "Google refuses the service account key: it is unknown, deleted or disabled, or the clock of the Vault server is wrong; " +
 			"a key that was just created may be refused for a minute or more",
 		oauthInvalidClient:      "Google does not know the service account: check client_email in the key file",
-		oauthUnauthorizedClient: "Google does not let this service account have access tokens for the Google Ads API",
+		oauthUnauthorizedClient: "Google does not let this service account have access tokens for this API",
 	}
 )
 
@@ -55,7 +55,7 @@ func (platform) AccessToken(ctx context.Context, a provider.Account, t provider.
 	if t.Type == typeDeveloperToken {
 		return provider.AccessToken{}, &provider.Refused{Detail: "A developer_token has no access tokens; oauth_client and service_account_key have"}
 	}
-	token, err := grant(ctx, a, t.Credential)
+	token, err := grant(ctx, a, grantRequest{identity: t.Credential, scope: scopeAdWords})
 	if err != nil {
 		return provider.AccessToken{}, err
 	}
@@ -87,22 +87,29 @@ func (platform) Revoke(ctx context.Context, a provider.Account, t provider.Token
 	return &provider.Refused{Detail: "Google refuses to revoke the refresh token", Code: code}
 }
 
-// grant mints an access token from the OAuth identity, which is part of the account's settings or a token's credential.
-// The error is a *provider.Refused or a *provider.Error; nothing of the oauth2 library's own errors is passed on,
-// because they carry the body of the answer.
-func grant(ctx context.Context, a provider.Account, identity provider.Values) (*oauth2.Token, error) {
+// grantRequest is the access token to ask for.
+type grantRequest struct {
+	// identity is part of an account's settings or of a token's credential.
+	identity provider.Values
+	// scope is asked for with a key; a refresh token has the scopes of its consent.
+	scope string
+}
+
+// grant mints an access token. The error is a *provider.Refused or a *provider.Error; nothing of the oauth2 library's
+// own errors is passed on, because they carry the body of the answer.
+func grant(ctx context.Context, a provider.Account, g grantRequest) (*oauth2.Token, error) {
 	e := &exchange{ctx: ctx, client: a.Client}
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: e})
 	refusals := clientRefusals
 	var source oauth2.TokenSource
-	if file := identity[fieldServiceAccountKey]; file != "" {
-		key, err := parseKeyFile(file)
+	if g.identity[fieldServiceAccountKey] != "" {
+		config, err := keyConfig(a.Settings, g)
 		if err != nil {
-			return nil, &provider.Refused{Detail: fieldServiceAccountKey + " " + err.Error()}
+			return nil, err
 		}
-		source, refusals = keySource(ctx, a.Settings, key), keyRefusals
+		source, refusals = config.TokenSource(ctx), keyRefusals
 	} else {
-		source = clientSource(ctx, a.Settings, identity)
+		source = clientSource(ctx, a.Settings, g.identity)
 	}
 	token, err := source.Token()
 	switch {
@@ -111,7 +118,7 @@ func grant(ctx context.Context, a provider.Account, identity provider.Values) (*
 	case e.response == nil:
 		return nil, &provider.Refused{Detail: "The credential is incomplete, so no access token can be asked for"}
 	case e.response.Status >= http.StatusBadRequest:
-		return nil, grantRefusal(e.response, refusals, a.Settings, identity)
+		return nil, grantRefusal(e.response, refusals, a.Settings, g.identity)
 	case err != nil || !usableToken(token):
 		return nil, e.response.Unreadable()
 	}
@@ -128,17 +135,20 @@ func clientSource(ctx context.Context, settings, identity provider.Values) oauth
 	return config.TokenSource(ctx, &oauth2.Token{RefreshToken: identity[fieldRefreshToken]})
 }
 
-// keySource signs a JWT whose aud is the address it is sent to, and whose iat the library sets 10 seconds back, for
+// keyConfig signs JWTs whose aud is the address they are sent to, and whose iat the library sets 10 seconds back, for
 // clocks that are a little fast.
-func keySource(ctx context.Context, settings provider.Values, key *keyFile) oauth2.TokenSource {
-	config := jwt.Config{
+func keyConfig(settings provider.Values, g grantRequest) (*jwt.Config, error) {
+	key, err := parseKeyFile(g.identity[fieldServiceAccountKey])
+	if err != nil {
+		return nil, &provider.Refused{Detail: fieldServiceAccountKey + " " + err.Error()}
+	}
+	return &jwt.Config{
 		Email:        key.ClientEmail,
 		PrivateKey:   []byte(key.PrivateKey),
 		PrivateKeyID: key.PrivateKeyID,
-		Scopes:       []string{scopeAdWords},
+		Scopes:       []string{g.scope},
 		TokenURL:     TokenURL(settings, key.TokenURI),
-	}
-	return config.TokenSource(ctx)
+	}, nil
 }
 
 func usableToken(token *oauth2.Token) bool {

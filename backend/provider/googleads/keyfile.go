@@ -39,6 +39,12 @@ func checkKeyFile(value string) (string, error) {
 
 var errNoKeyFile = errors.New("must be the JSON key file of a service account, as the Google Cloud console downloads it (in the CLI: @key-file.json)")
 
+// Both become part of addresses of the IAM API.
+var (
+	checkServiceAccount = provider.Match(`[0-9A-Za-z._+-]+@[0-9A-Za-z.-]+`, "the address of a service account")
+	checkKeyID          = provider.Match(`[0-9A-Za-z_-]{1,128}`, "the ID of a key")
+)
+
 // parseKeyFile never passes on an error of a decoder, which could quote the key.
 func parseKeyFile(value string) (*keyFile, error) {
 	var key keyFile
@@ -52,10 +58,10 @@ func parseKeyFile(value string) (*keyFile, error) {
 	if key.Type != "service_account" {
 		return nil, errors.New(`must be the key file of a service account: its "type" must be "service_account"`)
 	}
-	if _, err := provider.Opaque(key.ClientEmail); err != nil || key.ClientEmail == "" {
+	if _, err := checkServiceAccount(key.ClientEmail); err != nil {
 		return nil, errors.New(`must be a key file whose "client_email" is the service account's address`)
 	}
-	if _, err := provider.Opaque(key.PrivateKeyID); err != nil || key.PrivateKeyID == "" {
+	if _, err := checkKeyID(key.PrivateKeyID); err != nil {
 		return nil, errors.New(`must be a key file whose "private_key_id" is the ID of the key`)
 	}
 	if !isRSAKey(key.PrivateKey) {

@@ -62,7 +62,7 @@ func (platform) Verify(ctx context.Context, a provider.Account, t provider.Token
 // verifyIdentity proves an OAuth identity: the grant decides. The developer-token header, optional since 9 September
 // 2026, is left out.
 func verifyIdentity(ctx context.Context, a provider.Account, identity provider.Values) (provider.Verification, error) {
-	access, err := grant(ctx, a, identity)
+	access, err := grant(ctx, a, grantRequest{identity: identity, scope: scopeAdWords})
 	var refused *provider.Refused
 	if errors.As(err, &refused) {
 		return provider.Verification{Outcome: provider.Rejected, Detail: refused.Detail, Code: refused.Code}, nil
@@ -98,7 +98,7 @@ func verifyDeveloperToken(ctx context.Context, a provider.Account, token string)
 	if !hasIdentity(a.Settings) {
 		return provider.Verification{Outcome: provider.Inconclusive, Detail: detailNoIdentity}, nil
 	}
-	access, err := grant(ctx, a, a.Settings)
+	access, err := grant(ctx, a, grantRequest{identity: a.Settings, scope: scopeAdWords})
 	var refused *provider.Refused
 	if errors.As(err, &refused) {
 		return provider.Verification{Outcome: provider.Inconclusive, Detail: detailIdentityRefused + ": " + refused.Detail, Code: refused.Code}, nil

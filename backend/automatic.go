@@ -1,0 +1,255 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/hashicorp/go-uuid"
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+)
+
+// rotateWait is how long a rotation by hand waits for its end; the work goes on after that.
+const rotateWait = 30 * time.Second
+
+// source says how the engine gets a new value for the token by itself; empty where it cannot.
+func source(a *account, t *token) rotation.Source {
+	rotator, ok := a.platform.(provider.KeyRotator)
+	switch {
+	case ok && rotator.RotatesKeys(t.Type):
+		return rotation.SourceIAM
+	case a.Settings[fieldHookURL] != "":
+		return rotation.SourceHook
+	}
+	return ""
+}
+
+// machine gives the token's record its outside world. The token is a copy to change, under its lock.
+func (b *backend) machine(storage logical.Storage, a *account, t *token) *rotation.Machine {
+	m := &rotation.Machine{
+		Now:   b.now,
+		Grace: time.Duration(t.RotationGracePeriod) * time.Second,
+		Save: func(ctx context.Context, _ *rotation.Record) error {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTimeout)
+			defer cancel()
+			return b.saveToken(ctx, storage, t)
+		},
+		Fingerprint: func(ctx context.Context, credential provider.Values) (string, error) {
+			return b.fingerprint(ctx, storage, credential)
+		},
+		Verify: func(ctx context.Context, credential provider.Values) (provider.Verification, error) {
+			return a.platform.Verify(ctx, a.call, t.call(credential))
+		},
+		Retire: func(ctx context.Context, credential provider.Values) error {
+			return retireCredential(ctx, a, t, credential)
+		},
+		Obtain: func(ctx context.Context, p *rotation.Pending) (provider.Values, error) { return askHook(ctx, a, t, p) },
+		Happened: func(ctx context.Context, r *rotation.Record, e rotation.Event) {
+			b.sendEvent(ctx, machineEvents[e], "tokens/"+t.name, "name", t.name, "account", t.Account,
+				"version", fmt.Sprint(r.Number()), "fingerprint", t.fingerprint(), "rotation_state", string(r.State()))
+		},
+	}
+	if rotator, ok := a.platform.(provider.KeyRotator); ok && rotator.RotatesKeys(t.Type) {
+		m.Keys = &keyRing{rotator: rotator, account: a, token: t}
+		m.Obtain = func(ctx context.Context, _ *rotation.Pending) (provider.Values, error) {
+			return rotator.CreateKey(ctx, a.call, t.call(t.Current.Credential))
+		}
+	}
+	return m
+}
+
+var machineEvents = map[rotation.Event]string{
+	rotation.Published: eventRotate,
+	rotation.Failed:    eventRotateFail,
+	rotation.Retired:   eventRetire,
+}
+
+// keyRing is the key API as the token's current credential.
+type keyRing struct {
+	rotator provider.KeyRotator
+	account *account
+	token   *token
+}
+
+func (k *keyRing) List(ctx context.Context) ([]provider.Key, error) {
+	return k.rotator.ListKeys(ctx, k.account.call, k.token.call(k.token.Current.Credential))
+}
+
+func (k *keyRing) Delete(ctx context.Context, key provider.Key) error {
+	return k.rotator.DeleteKey(ctx, k.account.call, k.token.call(k.token.Current.Credential), key)
+}
+
+func (k *keyRing) Key(credential provider.Values) (provider.Key, error) {
+	return k.rotator.Key(credential)
+}
+
+// retireCredential deletes an old key, or revokes an old grant.
+func retireCredential(ctx context.Context, a *account, t *token, old provider.Values) error {
+	if rotator, ok := a.platform.(provider.KeyRotator); ok && rotator.RotatesKeys(t.Type) {
+		key, err := rotator.Key(old)
+		if err != nil {
+			return err
+		}
+		return rotator.DeleteKey(ctx, a.call, t.call(t.Current.Credential), key)
+	}
+	revoker, ok := a.platform.(provider.Revoker)
+	if !ok {
+		return &provider.Refused{Detail: "This provider offers no way to retire a credential"}
+	}
+	return revoker.Revoke(ctx, a.call, t.call(old))
+}
+
+// newRotation is the intent of an automatic rotation.
+func newRotation(source rotation.Source, reason string) (rotation.Pending, error) {
+	id, err := uuid.GenerateUUID()
+	if err != nil {
+		return rotation.Pending{}, fmt.Errorf("making an idempotency key: %w", err)
+	}
+	return rotation.Pending{ID: id, Source: source, Reason: reason}, nil
+}
+
+// rotateAutomatically starts a rotation by hand and waits for its end, or for rotateWait.
+func (b *backend) rotateAutomatically(ctx context.Context, req *logical.Request, d *framework.FieldData, name string) (*logical.Response, error) {
+	before, err := b.token(ctx, req.Storage, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := underWay(before); err != nil {
+		return nil, err
+	}
+	id, err := b.startByHand(ctx, req, d, name)
+	if err != nil {
+		return nil, err
+	}
+	deadline := time.NewTimer(rotateWait)
+	defer deadline.Stop()
+	for {
+		changed := b.watch(name)
+		t, err := b.token(ctx, req.Storage, name)
+		switch {
+		case err != nil:
+			return nil, err
+		case t.Pending == nil || t.Pending.ID != id:
+			return b.rotatedResponse(ctx, req, t, before)
+		}
+		select {
+		case <-changed:
+		case <-deadline.C:
+			return underWayResponse(t), nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// startByHand stores the intent and lets the work begin. It returns the rotation's ID.
+func (b *backend) startByHand(ctx context.Context, req *logical.Request, d *framework.FieldData, name string) (string, error) {
+	t, unlock, err := b.lockToken(ctx, req.Storage, name)
+	if err != nil {
+		return "", err
+	}
+	started := false
+	defer func() {
+		if !started {
+			unlock()
+		}
+	}()
+	if t == nil {
+		return "", unknownToken(name)
+	}
+	if err := errors.Join(checkAndSet(d, t), underWay(t)); err != nil {
+		return "", err
+	}
+	a, err := b.account(ctx, req.Storage, t.Account)
+	if err != nil {
+		return "", err
+	}
+	why, err := reason(d, t.kind, nil)
+	if err != nil {
+		return "", err
+	}
+	intent, err := newRotation(source(a, t), why)
+	if err != nil {
+		return "", err
+	}
+	intent.EntityID, intent.DisplayName = req.EntityID, req.DisplayName
+	m := b.machine(req.Storage, a, t)
+	if err := m.Start(ctx, &t.Record, intent); err != nil {
+		return "", fmt.Errorf("nothing was changed: %w", err)
+	}
+	started = true
+	go func() {
+		defer unlock()
+		b.logError("rotating a token", t.name, m.Advance(b.work, &t.Record))
+		b.plan(a, t)
+	}()
+	return intent.ID, nil
+}
+
+// underWay refuses a second rotation beside one that needs nothing but patience.
+func underWay(t *token) error {
+	p := t.Pending
+	if p == nil || (p.Source == rotation.SourceHook && p.Rejections > 0) {
+		return nil
+	}
+	message := fmt.Sprintf("a rotation of this token is under way (%s, since %s)", t.State(), p.RequestedAt.Format(time.RFC3339))
+	if t.LastError != "" {
+		message += ", and goes on by itself after a problem: " + t.LastError
+	}
+	return logical.CodedError(http.StatusConflict, message)
+}
+
+func underWayResponse(t *token) *logical.Response {
+	response := &logical.Response{Data: map[string]any{
+		"version":        t.Number(),
+		"fingerprint":    t.fingerprint(),
+		"rotation_state": string(t.State()),
+	}}
+	response.AddWarning(fmt.Sprintf("the rotation is not finished after %s and goes on by itself; `vault read <mount>/tokens/%s` shows its state", rotateWait, t.name))
+	if t.LastError != "" {
+		response.AddWarning("the last problem was: " + t.LastError)
+	}
+	return response
+}
+
+// rotatedResponse says how a rotation by hand ended.
+func (b *backend) rotatedResponse(ctx context.Context, req *logical.Request, t, before *token) (*logical.Response, error) {
+	if t.Number() == before.Number() {
+		return nil, badInput("nothing was changed: %s", t.LastError)
+	}
+	entry := t.History[len(t.History)-1]
+	c := rotation.Candidate{Fingerprint: entry.Fingerprint, Verified: &provider.Verification{Outcome: provider.Outcome(entry.Verification)}}
+	if t.LastVerification != nil {
+		c.Verified.Detail = t.LastVerification.Detail
+	}
+	response := publishedResponse(t, before.Current, c)
+	response.Data["rotation_state"] = string(t.State())
+	for _, old := range t.Retiring {
+		if before.Current != nil && old.Version == before.Number() {
+			response.Data["previous_credential"] = previousRetires + old.At.Format(time.RFC3339)
+			return response, nil
+		}
+	}
+	if before.Current == nil || entry.Source != rotation.SourceHook {
+		return response, nil
+	}
+	a, err := b.account(ctx, req.Storage, t.Account)
+	if err != nil {
+		return nil, err
+	}
+	current, unlock, err := b.lockToken(ctx, req.Storage, t.name)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if current != nil && current.Number() == t.Number() {
+		b.checkPrevious(ctx, req.Storage, a, current, before.Current, response)
+	}
+	return response, nil
+}

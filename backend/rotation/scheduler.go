@@ -1,0 +1,173 @@
+package rotation
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/vault/sdk/helper/fairshare"
+	"github.com/hashicorp/vault/sdk/queue"
+	"golang.org/x/time/rate"
+)
+
+// workers bounds how many tokens are worked on at a time. Accounts share them fairly, and no account gets them all.
+const workers = 20
+
+// Per account, so that background work stays far below the providers' quotas (impact.com: 1,000 requests an hour,
+// shared with the customer's own) and still handles a burst: verifications, and everything else.
+const (
+	verificationBurst = 20
+	rotationBurst     = 10
+	rotationsPerSec   = 5
+)
+
+var verificationRate = rate.Every(time.Minute)
+
+// Kind is what is planned for a token; each has a rate limit of its own.
+type Kind int
+
+const (
+	// Rotate is a step of a rotation or of a retirement.
+	Rotate Kind = iota
+	// Verify is a routine check of the current credential.
+	Verify
+)
+
+// Job is the next thing to do for a token.
+type Job struct {
+	Token, Account string
+	Kind           Kind
+	At             time.Time
+	// paid is set once the job has passed the rate limit.
+	paid bool
+}
+
+// Scheduler calls Work for each token when its job is due. There is one job per token: planning another replaces it.
+type Scheduler struct {
+	// Work does the job and plans the next one. It gets the context of Run.
+	Work   func(context.Context, Job)
+	Logger hclog.Logger
+
+	mu sync.Mutex
+	// queue orders the tokens of jobs by time. It would copy a value, and lose the job's unexported field with that.
+	queue    *queue.PriorityQueue
+	jobs     map[string]Job
+	limiters map[string]*limiter
+	wake     chan struct{}
+}
+
+type limiter struct{ verify, rotate *rate.Limiter }
+
+// NewScheduler returns a scheduler that Run starts.
+func NewScheduler(logger hclog.Logger, work func(context.Context, Job)) *Scheduler {
+	return &Scheduler{Work: work, Logger: logger, queue: queue.New(), jobs: map[string]Job{},
+		limiters: map[string]*limiter{}, wake: make(chan struct{}, 1)}
+}
+
+// Plan replaces the token's job.
+func (s *Scheduler) Plan(j Job) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget(j.Token)
+	s.push(j)
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Forget drops the token's job.
+func (s *Scheduler) Forget(token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget(token)
+}
+
+func (s *Scheduler) forget(token string) {
+	if _, err := s.queue.PopByKey(token); err != nil {
+		s.Logger.Error("dropping planned work failed", "token", token, "error", err)
+	}
+	delete(s.jobs, token)
+}
+
+// ForgetAccount drops the rate limits of an account that is gone.
+func (s *Scheduler) ForgetAccount(account string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.limiters, account)
+}
+
+// idle is how long Run sleeps where nothing is planned; planning wakes it.
+const idle = time.Hour
+
+// Run hands out jobs until the context ends.
+func (s *Scheduler) Run(ctx context.Context) {
+	jobs := fairshare.NewJobManager("adtokens", workers, s.Logger, nil)
+	jobs.Start()
+	defer jobs.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-s.wake:
+		}
+		timer.Reset(s.dispatch(ctx, jobs))
+	}
+}
+
+// dispatch hands out what is due, and returns how long nothing else will be.
+func (s *Scheduler) dispatch(ctx context.Context, jobs *fairshare.JobManager) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		item, err := s.queue.Pop()
+		if err != nil { // empty
+			return idle
+		}
+		j := s.jobs[item.Key]
+		if wait := time.Until(j.At); wait > 0 {
+			s.push(j)
+			return wait
+		}
+		if !j.paid {
+			delay := s.limiter(j).Reserve().Delay()
+			if j.paid = true; delay > 0 {
+				j.At = time.Now().Add(delay)
+				s.push(j)
+				continue
+			}
+		}
+		delete(s.jobs, item.Key)
+		jobs.AddJob(&task{run: func() { s.Work(ctx, j) }}, j.Account)
+	}
+}
+
+func (s *Scheduler) push(j Job) {
+	s.jobs[j.Token] = j
+	if err := s.queue.Push(&queue.Item{Key: j.Token, Priority: j.At.UnixMilli()}); err != nil {
+		s.Logger.Error("planning work failed", "token", j.Token, "error", err)
+	}
+}
+
+func (s *Scheduler) limiter(j Job) *rate.Limiter {
+	l := s.limiters[j.Account]
+	if l == nil {
+		l = &limiter{verify: rate.NewLimiter(verificationRate, verificationBurst), rotate: rate.NewLimiter(rotationsPerSec, rotationBurst)}
+		s.limiters[j.Account] = l
+	}
+	if j.Kind == Verify {
+		return l.verify
+	}
+	return l.rotate
+}
+
+// task adapts a function to the sdk's job manager. Failures are the function's own business.
+type task struct{ run func() }
+
+func (t *task) Execute() error { t.run(); return nil }
+
+func (t *task) OnFailure(error) {}

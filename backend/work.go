@@ -1,0 +1,256 @@
+package backend
+
+import (
+	"context"
+	"hash/fnv"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+)
+
+const (
+	// retryStorage is when to look again at a token whose storage failed.
+	retryStorage = 5 * time.Second
+	// retryStandby is when a node that may not write looks whether it may by now.
+	retryStandby = 30 * time.Second
+	// reasonScheduled is the reason of a rotation that the policy asked for.
+	reasonScheduled = "scheduled"
+)
+
+// startWork begins the background work of a mount: rotations, retirements and verifications that are due. It is called
+// by whatever reaches the mount first, because a plugin process that was killed comes back without being initialized.
+func (b *backend) startWork(storage logical.Storage) {
+	b.workOnce.Do(func() {
+		b.storage = storage
+		go b.scheduler.Run(b.work)
+		go b.planAll()
+	})
+}
+
+// planAll plans the work of all tokens. Reads need nothing of it.
+func (b *backend) planAll() {
+	for {
+		names, err := b.tokens.list(b.work, b.storage)
+		b.logError("planning the background work", "", err)
+		for _, name := range names {
+			if b.work.Err() != nil {
+				return
+			}
+			t, a, err := b.tokenWithAccount(b.work, b.storage, name)
+			b.logError("planning the background work", name, err)
+			if err == nil {
+				b.plan(a, t)
+			}
+		}
+		if err == nil {
+			return
+		}
+		select {
+		case <-b.work.Done():
+			return
+		case <-time.After(retryStorage):
+		}
+	}
+}
+
+// saveToken stores the token and tells those who wait for a change. Whoever holds the token's lock calls plan once it
+// is done with the token.
+func (b *backend) saveToken(ctx context.Context, storage logical.Storage, t *token) error {
+	if err := b.tokens.put(ctx, storage, t.name, t.tokenEntry); err != nil {
+		return err
+	}
+	b.changed(t.name)
+	return t.planRotation()
+}
+
+// watch returns a channel that is closed when the token is stored the next time.
+func (b *backend) watch(name string) <-chan struct{} {
+	b.watchMu.Lock()
+	defer b.watchMu.Unlock()
+	if b.watchers[name] == nil {
+		b.watchers[name] = make(chan struct{})
+	}
+	return b.watchers[name]
+}
+
+func (b *backend) changed(name string) {
+	b.watchMu.Lock()
+	defer b.watchMu.Unlock()
+	if b.watchers[name] != nil {
+		close(b.watchers[name])
+		delete(b.watchers, name)
+	}
+}
+
+// plan has the scheduler call doWork when the token needs it next.
+func (b *backend) plan(a *account, t *token) {
+	at, kind := t.nextWork(b.now(), source(a, t))
+	if at.IsZero() {
+		b.scheduler.Forget(t.name)
+		return
+	}
+	b.scheduler.Plan(rotation.Job{Token: t.name, Account: t.Account, Kind: kind, At: at})
+}
+
+// nextWork is when the token needs something, and what; the zero time where it needs nothing.
+func (t *token) nextWork(now time.Time, source rotation.Source) (time.Time, rotation.Kind) {
+	at, kind := t.NextStep(), rotation.Rotate
+	due := t.rotationStart(now)
+	if source == "" {
+		due = t.overdueReport()
+	}
+	if !due.IsZero() && (at.IsZero() || due.Before(at)) {
+		at = due
+	}
+	if due := t.nextVerification(); !due.IsZero() && (at.IsZero() || due.Before(at)) {
+		at, kind = due, rotation.Verify
+	}
+	return at, kind
+}
+
+// rotationStart is when the policy may start the next rotation: not before the last failure's wait is over, and only
+// within rotation_window of a scheduled time.
+func (t *token) rotationStart(now time.Time) time.Time {
+	start := t.nextRotation
+	if start.IsZero() || t.Pending != nil && !t.Pending.Stalled() {
+		return time.Time{}
+	}
+	if t.RetryAt.After(start) {
+		start = t.RetryAt
+	}
+	if earliest := now.Add(-t.RotationWindow); t.RotationWindow > 0 && t.schedule != nil && t.nextRotation.Before(earliest) {
+		// Its window is over, so the policy waits for the next scheduled time whose window is not.
+		if start = t.schedule.Next(earliest); t.RetryAt.After(start) {
+			start = t.RetryAt
+		}
+	}
+	return start
+}
+
+// overdueReport is when to tell that a person is late with a rotation; zero where that was told.
+func (t *token) overdueReport() time.Time {
+	if t.OverdueReported {
+		return time.Time{}
+	}
+	return t.nextRotation
+}
+
+// nextVerification is when the routine check is due. A tenth of jitter, fixed for each token, spreads those that were
+// imported together.
+func (t *token) nextVerification() time.Time {
+	if t.VerifyPeriod == 0 || t.Current == nil {
+		return time.Time{}
+	}
+	since := t.Current.PublishedAt
+	if t.LastVerification != nil {
+		since = t.LastVerification.At
+	}
+	hash := fnv.New32a()
+	hash.Write([]byte(t.name)) //nolint:errcheck // a hash takes everything
+	period := time.Duration(t.VerifyPeriod) * time.Second
+	return since.Add(period - period/10*time.Duration(hash.Sum32()%100)/100)
+}
+
+// doWork does what is due for a token. The scheduler calls it.
+func (b *backend) doWork(ctx context.Context, j rotation.Job) {
+	if !b.WriteSafeReplicationState() {
+		j.At = time.Now().Add(retryStandby)
+		b.scheduler.Plan(j)
+		return
+	}
+	t, err := b.tokens.get(ctx, b.storage, j.Token)
+	if err == nil && t == nil {
+		return
+	}
+	if err == nil && j.Kind == rotation.Verify {
+		err = b.verifyRoutinely(ctx, t)
+	} else if err == nil {
+		err = b.rotateRoutinely(ctx, j.Token)
+	}
+	if err != nil && ctx.Err() == nil {
+		b.logError("background work", j.Token, err)
+		j.At = time.Now().Add(retryStorage)
+		b.scheduler.Plan(j)
+	}
+}
+
+// rotateRoutinely takes the token's due steps, and starts a rotation that the policy asks for.
+func (b *backend) rotateRoutinely(ctx context.Context, name string) error {
+	t, unlock, err := b.lockToken(ctx, b.storage, name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if t == nil {
+		return nil
+	}
+	a, err := b.account(ctx, b.storage, t.Account)
+	if err != nil {
+		return err
+	}
+	from, m := source(a, t), b.machine(b.storage, a, t)
+	if start := t.rotationStart(b.now()); from != "" && !start.IsZero() && !start.After(b.now()) {
+		intent, err := newRotation(from, reasonScheduled)
+		if err != nil {
+			return err
+		}
+		// A refusal is in the record, with the time of the next try. Other errors are storage's.
+		if err := m.Start(ctx, &t.Record, intent); err != nil && !t.RetryAt.After(b.now()) {
+			return err
+		}
+	}
+	if err := m.Advance(ctx, &t.Record); err != nil {
+		return err
+	}
+	if from == "" && t.overdue(b.now()) && !t.OverdueReported {
+		t.OverdueReported = true
+		if err := b.saveToken(ctx, b.storage, t); err != nil {
+			return err
+		}
+		b.sendEvent(ctx, eventOverdue, "tokens/"+name, "name", name, "account", t.Account, "fingerprint", t.fingerprint())
+	}
+	b.plan(a, t)
+	return nil
+}
+
+// verifyRoutinely notices that somebody reset the token without telling Vault.
+func (b *backend) verifyRoutinely(ctx context.Context, t *token) error {
+	a, err := b.account(ctx, b.storage, t.Account)
+	if err != nil || t.Current == nil {
+		return err
+	}
+	_, err = b.verifyCurrent(ctx, b.storage, a, t)
+	return err
+}
+
+// verifyCurrent asks the provider about the current credential and stores the answer. A credential that turns out to be
+// rejected is an event.
+func (b *backend) verifyCurrent(ctx context.Context, storage logical.Storage, a *account, t *token) (provider.Verification, error) {
+	v, silent, err := observe(ctx, a, t)
+	if err != nil {
+		return v, err
+	}
+	now := b.now()
+	if err := b.recordObservation(ctx, storage, a, t, func(r *rotation.Record) {
+		if silent {
+			r.ObserveSilence(v.Detail, now)
+		} else {
+			r.Observe(v, now)
+		}
+	}); err != nil {
+		return v, err
+	}
+	if v.Outcome == provider.Rejected && t.Health != rotation.HealthRejected {
+		b.sendEvent(ctx, eventVerifyFail, "tokens/"+t.name, "name", t.name, "account", t.Account, "fingerprint", t.fingerprint())
+	}
+	return v, nil
+}
+
+func (b *backend) logError(doing, name string, err error) {
+	if err != nil && b.work.Err() == nil {
+		b.Logger().Error(doing+" failed", "token", name, "error", err)
+	}
+}
