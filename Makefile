@@ -27,7 +27,7 @@ bin/vault: scripts/vault/go.mod scripts/vault/go.sum scripts/vault/tools.go
 	scripts/vault/build.sh $@
 
 .PHONY: test
-test: build $(VAULT_BIN) ## Run every test, those against a real Vault server too
+test: $(VAULT_BIN) ## Run every test, those against a real Vault server too
 	go test -race ./...
 
 .PHONY: test-unit

@@ -2,7 +2,7 @@
 # Shared by dev.sh and demo.sh: a real Vault server with the engine, and the provider simulators, on loopback ports.
 # Everything started here is stopped when the script ends, whichever way. Needs bash, coreutils, grep and sed.
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 umask 077
 work=$(mktemp -d "${TMPDIR:-/tmp}/adtokens.XXXXXX")
 groups=() # process groups of what was started
@@ -26,14 +26,14 @@ fail() {
 # The answer stays in $output.
 run() { attempt "$1" || fail "This command should have succeeded: $1"; }
 
-# refused COMMAND: the same for a command that has to fail.
-refused() { ! attempt "$1" || fail "This command should have been refused: $1"; }
+# refused COMMAND: the same for one that has to fail.
+refused() { ! attempt "$1" || fail "This command should have failed: $1"; }
 
 attempt() {
   local code=0
   printf '\n%s$ %s%s\n' "$bold" "$1" "$reset"
   output=$(cd "$work" && bash -o pipefail -c "$1" 2>&1) || code=$?
-  printf '%s\n' "$output"
+  if [[ $output ]]; then printf '%s\n' "$output"; fi
   return "$code"
 }
 
@@ -80,7 +80,7 @@ signal() {
   done
 }
 
-# stop ends what was started. A failed run keeps its work directory for a look at the logs.
+# stop ends what was started. A failed run, unlike an interrupted one, keeps its work directory for a look at the logs.
 stop() {
   local code=$? deadline=$((SECONDS + 10))
   trap - EXIT
@@ -88,7 +88,7 @@ stop() {
   signal TERM
   while alive && ((SECONDS < deadline)); do sleep 0.1; done
   signal KILL
-  if ((code == 0)); then
+  if ((code == 0 || code > 128)); then
     rm -rf "$work"
   else
     printf 'The logs are in %s.\n' "$work" >&2
@@ -100,16 +100,13 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
 # free_port prints the first port from $1 on that nobody listens on.
 free_port() {
-  local port
-  for ((port = $1; port < $1 + 100; port++)); do
-    if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-      printf '%s\n' "$port"
-      return
-    fi
-  done
-  fail "No free port from $1 to $port."
+  local port=$1
+  until is_free "$port"; do port=$((port + 1)); done
+  printf '%s\n' "$port"
 }
 
 start_simulator() {
@@ -125,11 +122,12 @@ start_simulator() {
 # start_vault PORT: a server in dev mode. Dev mode's own -dev-plugin-dir would register whatever lies in bin/; a plain
 # plugin directory leaves the registration to the operator, as in production.
 start_vault() {
-  export VAULT_ADDR=http://127.0.0.1:$1 VAULT_TOKEN=root
+  is_free "$1" || fail "Port $1 is taken; choose another one: make dev PORT=…"
+  export VAULT_ADDR=http://127.0.0.1:$1 VAULT_TOKEN=root-$RANDOM$RANDOM$RANDOM
   printf 'plugin_directory = "%s"\n' "$root/bin" >"$work/vault.hcl"
   start vault vault server -dev -dev-no-store-token -dev-root-token-id="$VAULT_TOKEN" \
     -dev-listen-address="127.0.0.1:$1" -config="$work/vault.hcl"
-  await vault vault status
+  await vault vault token lookup # whoever else answers at this port does not know our token
 }
 
 # mount_engine registers, mounts and audits the engine as an operator does on a production server.
