@@ -54,17 +54,26 @@ func TestConsoleActions(t *testing.T) {
 		before string // an action that the tested one builds on
 		want   string
 	}{
-		"google reset-developer-token":                                      {"", developerToken},
-		"google show-developer-token":                                       {"", developerToken},
-		"google developer-token-mode ignored":                               {"", nothing},
-		"google developer-token-status not_approved":                        {"", nothing},
-		"google project-access not_approved":                                {"", nothing},
-		"google create-oauth-client -client app":                            {"", object},
-		"google show-oauth-client -field client_id":                         {"", `^[0-9]{12}-[0-9a-z]{32}\.apps\.googleusercontent\.com\n$`},
-		"google show-oauth-client -field client_secret":                     {"", `^GOCSPX-[-_0-9A-Za-z]{28}\n$`},
-		"google show-oauth-client -field refresh_token":                     {"", `^1//0[-_0-9A-Za-z]{99}\n$`},
-		"google create-service-account -service-account robot":              {"", `"client_email": "robot@`},
-		"google show-service-account-key":                                   {"", `"type": "service_account"`},
+		"google reset-developer-token":                               {"", developerToken},
+		"google show-developer-token":                                {"", developerToken},
+		"google developer-token-mode ignored":                        {"", nothing},
+		"google developer-token-status not_approved":                 {"", nothing},
+		"google project-access not_approved":                         {"", nothing},
+		"google create-oauth-client app":                             {"", object},
+		"google show-oauth-client -field client_id":                  {"", `^[0-9]{12}-[0-9a-z]{32}\.apps\.googleusercontent\.com\n$`},
+		"google show-oauth-client -field client_secret":              {"", `^GOCSPX-[-_0-9A-Za-z]{28}\n$`},
+		"google show-oauth-client -field refresh_token":              {"", `^1//0[-_0-9A-Za-z]{99}\n$`},
+		"google create-service-account robot":                        {"", `"client_email": "robot@`},
+		"google show-service-account-key":                            {"", `"type": "service_account"`},
+		"google add-client-secret -field client_secret":              {"", `^GOCSPX-[-_0-9A-Za-z]{28}\n$`},
+		"google new-consent -client app -field refresh_token":        {"google create-oauth-client app", `^1//0[-_0-9A-Za-z]{99}\n$`},
+		"google withdraw-consent":                                    {"", nothing},
+		"google list-service-account-keys":                           {"google show-service-account-key", `"created": "`},
+		"google create-service-account-key -service-account default": {"", `"client_email": "default@`},
+		"google key-administration denied":                           {"", nothing},
+		"google show-iam-settings":                                   {"google configure-iam -propagation 2s", `"key_propagation": 2000000000`},
+		"google configure-iam -propagation 2s -deletion-delay 1s -list-lag 1s -limit-error failed_precondition -key-creation forbidden": {"", nothing},
+		"hook reset oauth_client -field refresh_token":                      {"", `^1//0[-_0-9A-Za-z]{99}\n$`},
 		"impact create-account shop brand":                                  {"", nothing},
 		"impact enable-legacy-tokens -account brand":                        {"", nothing},
 		"impact show-credentials":                                           {"", object},
@@ -114,9 +123,68 @@ func TestConsoleActions(t *testing.T) {
 			}
 		})
 	}
+	for _, path := range []string{ // TestConsoleActionsOnOneSecretOrKey
+		"google disable-client-secret", "google delete-client-secret",
+		"google disable-service-account-key", "google enable-service-account-key", "google delete-service-account-key",
+	} {
+		covered[path] = true
+	}
 	for _, action := range commands() {
 		if !covered[action.path] {
 			t.Errorf("no test runs %q", action.path)
+		}
+	}
+}
+
+// TestConsoleActionsOnOneSecretOrKey runs the actions whose argument comes from another one.
+func TestConsoleActionsOnOneSecretOrKey(t *testing.T) {
+	t.Parallel()
+	console := newConsole(t)
+	run := func(line string) string {
+		t.Helper()
+		got := console(t, line)
+		if got.code != exitOK {
+			t.Fatal(got.errors)
+		}
+		return strings.TrimSpace(got.out)
+	}
+	secret := run("google show-oauth-client -field client_secret")
+	run("google add-client-secret")
+	run("google disable-client-secret " + secret)
+	run("google delete-client-secret " + secret)
+	if run("google show-oauth-client -field client_secret") == secret {
+		t.Error("the deleted secret is still shown")
+	}
+
+	var key struct {
+		ID string `json:"private_key_id"`
+	}
+	if err := json.Unmarshal([]byte(run("google show-service-account-key")), &key); err != nil {
+		t.Fatal(err)
+	}
+	run("google disable-service-account-key " + key.ID)
+	if !strings.Contains(run("google list-service-account-keys"), `"disabled": true`) {
+		t.Error("the key is not disabled")
+	}
+	run("google enable-service-account-key " + key.ID)
+	if strings.Contains(run("google list-service-account-keys"), `"disabled": true`) {
+		t.Error("the key is not enabled")
+	}
+	run("google delete-service-account-key " + key.ID)
+	if !strings.Contains(run("google list-service-account-keys"), `"deleted": "`) {
+		t.Error("the key is not deleted")
+	}
+}
+
+func TestConfigureIAMLeavesOtherSettings(t *testing.T) {
+	t.Parallel()
+	console := newConsole(t)
+	console(t, "google configure-iam -propagation 2s -key-creation forbidden")
+	console(t, "google configure-iam -list-lag 1s")
+	shown := console(t, "google show-iam-settings").out
+	for _, want := range []string{`"key_propagation": 2000000000`, `"key_list_lag": 1000000000`, `"key_creation": "forbidden"`} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("%s is missing in %s", want, shown)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -25,9 +24,10 @@ import (
 type running struct {
 	ready
 	binary, log string // paths
+	process     *exec.Cmd
 }
 
-// startCommand builds the command and serves with it. The test fails unless it stops within seconds of a SIGTERM.
+// startCommand builds the command and serves with it, until stop or the end of the test.
 func startCommand(t *testing.T, args ...string) running {
 	t.Helper()
 	directory := t.TempDir()
@@ -35,11 +35,12 @@ func startCommand(t *testing.T, args ...string) running {
 	if output, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("building: %v\n%s", err, output)
 	}
-	serve := exec.CommandContext(context.WithoutCancel(t.Context()), binary, append([]string{"serve"}, args...)...)
 	log, err := os.Create(filepath.Join(directory, "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer log.Close()
+	serve := exec.CommandContext(t.Context(), binary, append([]string{"serve"}, args...)...)
 	serve.Stderr = log
 	stdout, err := serve.StdoutPipe()
 	if err != nil {
@@ -48,19 +49,6 @@ func startCommand(t *testing.T, args ...string) running {
 	if err := serve.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		kill := time.AfterFunc(10*time.Second, func() { _ = serve.Process.Kill() })
-		defer kill.Stop()
-		if err := serve.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Error(err)
-		}
-		if err := serve.Wait(); err != nil {
-			t.Errorf("after SIGTERM: %v", err)
-		}
-		if err := log.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	line, err := bufio.NewReader(stdout).ReadBytes('\n')
 	if err != nil {
 		t.Fatalf("reading the ready line: %v", err)
@@ -69,33 +57,53 @@ func startCommand(t *testing.T, args ...string) running {
 	if err := json.Unmarshal(line, &at); err != nil {
 		t.Fatal(err)
 	}
-	return running{at, binary, log.Name()}
+	return running{at, binary, log.Name(), serve}
+}
+
+// stop wants a clean exit within seconds of the signal.
+func (r running) stop(t *testing.T, signal os.Signal) {
+	t.Helper()
+	kill := time.AfterFunc(10*time.Second, func() { _ = r.process.Process.Kill() })
+	defer kill.Stop()
+	if err := r.process.Process.Signal(signal); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.process.Wait(); err != nil {
+		t.Errorf("after %s: %v", signal, err)
+	}
 }
 
 func TestCommandServesOverTLSAndStopsOnSignal(t *testing.T) {
 	t.Parallel()
 	readyFile := filepath.Join(t.TempDir(), "ready.json")
-	var caPath string
-	t.Run("while it runs", func(t *testing.T) {
-		command := startCommand(t, "-tls", "-ready-file", readyFile)
-		caPath = command.CACert
-		checkReadyFile(t, readyFile, command.ready)
-		requestOverTLS(t, command.ready)
+	command := startCommand(t, "-tls", "-ready-file", readyFile)
+	checkReadyFile(t, readyFile, command.ready)
+	requestOverTLS(t, command.ready)
 
-		show := exec.CommandContext(t.Context(), command.binary, "console", "google", "show-developer-token")
-		show.Env = append(os.Environ(), controlVariable+"="+command.Control)
-		output, err := show.Output()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !regexp.MustCompile(`^[0-9A-Za-z]{22}\n$`).Match(output) {
-			t.Error("the console did not print one developer token")
-		}
-		checkLog(t, command)
-	})
-	if _, err := os.Stat(caPath); !os.IsNotExist(err) {
-		t.Errorf("the CA certificate is left behind at %s", caPath)
+	show := exec.CommandContext(t.Context(), command.binary, "console", "google", "show-developer-token")
+	show.Env = append(os.Environ(), controlVariable+"="+command.Control)
+	output, err := show.Output()
+	if err != nil {
+		t.Fatal(err)
 	}
+	if !regexp.MustCompile(`^[0-9A-Za-z]{22}\n$`).Match(output) {
+		t.Error("the console did not print one developer token")
+	}
+	checkLog(t, command)
+
+	command.stop(t, syscall.SIGTERM)
+	if _, err := os.Stat(command.CACert); !os.IsNotExist(err) {
+		t.Errorf("the CA certificate is left behind at %s", command.CACert)
+	}
+}
+
+func TestCommandStopsOnInterrupt(t *testing.T) {
+	t.Parallel()
+	command := startCommand(t)
+	if command.CACert != "" {
+		t.Errorf("without TLS there is a CA certificate at %s", command.CACert)
+	}
+	command.stop(t, os.Interrupt)
 }
 
 func checkReadyFile(t *testing.T, path string, want ready) {
@@ -123,10 +131,15 @@ func requestOverTLS(t *testing.T, at ready) {
 	if !pool.AppendCertsFromPEM(text) {
 		t.Fatal("the CA certificate is no PEM")
 	}
-	client := cleanhttp.DefaultClient()
-	client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	transport := cleanhttp.DefaultTransport()
+	transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	client := http.Client{Transport: transport}
 	for _, url := range []string{at.Google + "/v26/customers:listAccessibleCustomers", at.Impact + "/Agencies/IRx/CompanyInformation"} {
-		response, err := client.Get(url)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := client.Do(request)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -66,7 +66,7 @@ func (c *Client) ClearFaults(ctx context.Context) error {
 
 // AdvanceClock moves the world's time, back when d is negative.
 func (c *Client) AdvanceClock(ctx context.Context, d time.Duration) error {
-	_, err := call[none](ctx, c, "clock/advance", advance{d.Milliseconds()})
+	_, err := call[none](ctx, c, "clock/advance", advance{d})
 	return err
 }
 
@@ -120,6 +120,34 @@ func (c *Client) OAuthClient(ctx context.Context, client string) (OAuthCredentia
 	return call[OAuthCredential](ctx, c, "google/show-oauth-client", name{client})
 }
 
+// AddClientSecret gives an OAuth client a second secret; both are live.
+func (c *Client) AddClientSecret(ctx context.Context, client string) (OAuthCredential, error) {
+	return call[OAuthCredential](ctx, c, "google/add-client-secret", name{client})
+}
+
+// DisableClientSecret ends a secret of an OAuth client.
+func (c *Client) DisableClientSecret(ctx context.Context, client, secret string) error {
+	_, err := call[none](ctx, c, "google/disable-client-secret", clientSecretName{client, secret})
+	return err
+}
+
+// DeleteClientSecret deletes a disabled secret of an OAuth client.
+func (c *Client) DeleteClientSecret(ctx context.Context, client, secret string) error {
+	_, err := call[none](ctx, c, "google/delete-client-secret", clientSecretName{client, secret})
+	return err
+}
+
+// NewConsent gives an OAuth client one more refresh token.
+func (c *Client) NewConsent(ctx context.Context, client string) (OAuthCredential, error) {
+	return call[OAuthCredential](ctx, c, "google/new-consent", name{client})
+}
+
+// WithdrawConsent ends all refresh tokens of an OAuth client.
+func (c *Client) WithdrawConsent(ctx context.Context, client string) error {
+	_, err := call[none](ctx, c, "google/withdraw-consent", name{client})
+	return err
+}
+
 // CreateServiceAccount makes a service account with a key and returns the JSON key file.
 func (c *Client) CreateServiceAccount(ctx context.Context, account string) (json.RawMessage, error) {
 	return call[json.RawMessage](ctx, c, "google/create-service-account", name{account})
@@ -128,6 +156,56 @@ func (c *Client) CreateServiceAccount(ctx context.Context, account string) (json
 // ServiceAccountKey returns the JSON key file of the newest key.
 func (c *Client) ServiceAccountKey(ctx context.Context, account string) (json.RawMessage, error) {
 	return call[json.RawMessage](ctx, c, "google/show-service-account-key", name{account})
+}
+
+// ServiceAccountKeys returns all user-managed keys there ever were, oldest first, without propagation delays.
+func (c *Client) ServiceAccountKeys(ctx context.Context, account string) ([]KeyInfo, error) {
+	return call[[]KeyInfo](ctx, c, "google/list-service-account-keys", name{account})
+}
+
+// CreateServiceAccountKey makes one more key, as a person would, and returns its JSON key file.
+func (c *Client) CreateServiceAccountKey(ctx context.Context, account string) (json.RawMessage, error) {
+	return call[json.RawMessage](ctx, c, "google/create-service-account-key", name{account})
+}
+
+// DisableServiceAccountKey disables a key.
+func (c *Client) DisableServiceAccountKey(ctx context.Context, key KeyName) error {
+	_, err := call[none](ctx, c, "google/disable-service-account-key", key)
+	return err
+}
+
+// EnableServiceAccountKey enables a disabled key.
+func (c *Client) EnableServiceAccountKey(ctx context.Context, key KeyName) error {
+	_, err := call[none](ctx, c, "google/enable-service-account-key", key)
+	return err
+}
+
+// DeleteServiceAccountKey deletes a key.
+func (c *Client) DeleteServiceAccountKey(ctx context.Context, key KeyName) error {
+	_, err := call[none](ctx, c, "google/delete-service-account-key", key)
+	return err
+}
+
+// SetKeyAdministration says whether a service account may manage the project's service account keys.
+func (c *Client) SetKeyAdministration(ctx context.Context, account string, permission KeyAdministration) error {
+	_, err := call[none](ctx, c, "google/key-administration", keyAdministration{account, permission})
+	return err
+}
+
+// IAMSettings returns how the IAM API behaves.
+func (c *Client) IAMSettings(ctx context.Context) (IAMSettings, error) {
+	return call[IAMSettings](ctx, c, "google/show-iam-settings", none{})
+}
+
+// ConfigureIAM says how the IAM API behaves; empty choices mean the default.
+func (c *Client) ConfigureIAM(ctx context.Context, settings IAMSettings) error {
+	_, err := call[none](ctx, c, "google/configure-iam", settings)
+	return err
+}
+
+// HookReset performs a reset on behalf of a company's automation and returns the credential fields of the new value.
+func (c *Client) HookReset(ctx context.Context, in HookResetInput) (map[string]string, error) {
+	return call[map[string]string](ctx, c, "hook/reset", in)
 }
 
 // CreateImpactAccount makes an account without tokens.

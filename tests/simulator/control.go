@@ -13,12 +13,14 @@ import (
 
 // Control does what a person does in the providers' consoles. Every action is a POST of a JSON object (or nothing, for
 // an action without input) to /<provider>/<action>; the answer is the action's result in JSON, or 400 with
-// {"error": "sentence"}. Client has a method for each.
+// {"error": "sentence"}. Durations are in nanoseconds. Client has a method for each.
 func (s *Simulator) Control() http.Handler {
 	mux := http.NewServeMux()
 	s.routeWorld(mux)
 	s.routeGoogle(mux)
+	s.routeIAM(mux)
 	s.routeImpact(mux)
+	mux.Handle("POST /hook/reset", action(s, s.controlHookReset))
 	return mux
 }
 
@@ -38,8 +40,24 @@ func (s *Simulator) routeGoogle(mux *http.ServeMux) {
 	mux.Handle("POST /google/project-access", action(s, s.controlProjectAccess))
 	mux.Handle("POST /google/create-oauth-client", action(s, s.controlCreateOAuthClient))
 	mux.Handle("POST /google/show-oauth-client", action(s, s.controlShowOAuthClient))
+	mux.Handle("POST /google/add-client-secret", action(s, s.controlAddClientSecret))
+	mux.Handle("POST /google/disable-client-secret", action(s, s.controlDisableClientSecret))
+	mux.Handle("POST /google/delete-client-secret", action(s, s.controlDeleteClientSecret))
+	mux.Handle("POST /google/new-consent", action(s, s.controlNewConsent))
+	mux.Handle("POST /google/withdraw-consent", action(s, s.controlWithdrawConsent))
+}
+
+func (s *Simulator) routeIAM(mux *http.ServeMux) {
 	mux.Handle("POST /google/create-service-account", action(s, s.controlCreateServiceAccount))
 	mux.Handle("POST /google/show-service-account-key", action(s, s.controlShowServiceAccountKey))
+	mux.Handle("POST /google/list-service-account-keys", action(s, s.controlListServiceAccountKeys))
+	mux.Handle("POST /google/create-service-account-key", action(s, s.controlCreateServiceAccountKey))
+	mux.Handle("POST /google/disable-service-account-key", action(s, s.controlDisableServiceAccountKey))
+	mux.Handle("POST /google/enable-service-account-key", action(s, s.controlEnableServiceAccountKey))
+	mux.Handle("POST /google/delete-service-account-key", action(s, s.controlDeleteServiceAccountKey))
+	mux.Handle("POST /google/key-administration", action(s, s.controlKeyAdministration))
+	mux.Handle("POST /google/show-iam-settings", action(s, s.controlShowIAMSettings))
+	mux.Handle("POST /google/configure-iam", action(s, s.controlConfigureIAM))
 }
 
 func (s *Simulator) routeImpact(mux *http.ServeMux) {
@@ -130,11 +148,11 @@ func (s *Simulator) controlClearFaults(none) (none, error) {
 }
 
 type advance struct {
-	Milliseconds int64 `json:"milliseconds"`
+	By time.Duration `json:"by"`
 }
 
 func (s *Simulator) controlAdvanceClock(in advance) (none, error) {
-	s.clockOffset += time.Duration(in.Milliseconds) * time.Millisecond
+	s.clockOffset += in.By
 	return none{}, nil
 }
 
@@ -165,10 +183,10 @@ func find[T any](in map[string]T, kind, name string) (T, error) {
 }
 
 // choose sets *to to one of the choices.
-func choose[T ~string](to *T, choice string, choices ...T) (none, error) {
-	if !slices.Contains(choices, T(choice)) {
+func choose[T ~string](to *T, choice T, choices ...T) (none, error) {
+	if !slices.Contains(choices, choice) {
 		return none{}, fmt.Errorf("%q is none of %v", choice, choices)
 	}
-	*to = T(choice)
+	*to = choice
 	return none{}, nil
 }

@@ -1,8 +1,8 @@
 package simulator
 
 import (
-	"encoding/json"
 	"fmt"
+	"slices"
 )
 
 // OAuthCredential is what an app needs of an OAuth client: its id, its newest enabled secret and its newest refresh token.
@@ -21,17 +21,17 @@ func (s *Simulator) controlShowDeveloperToken(none) (value, error) {
 }
 
 func (s *Simulator) controlDeveloperTokenMode(in value) (none, error) {
-	return choose(&s.google.DeveloperTokenMode, in.Value,
+	return choose(&s.google.DeveloperTokenMode, DeveloperTokenMode(in.Value),
 		DeveloperTokenEnforced, DeveloperTokenIgnored, DeveloperTokenHeaderRefused)
 }
 
 func (s *Simulator) controlDeveloperTokenStatus(in value) (none, error) {
-	return choose(&s.google.DeveloperTokenStatus, in.Value,
+	return choose(&s.google.DeveloperTokenStatus, DeveloperTokenStatus(in.Value),
 		DeveloperTokenApproved, DeveloperTokenNotApproved, DeveloperTokenProhibited, DeveloperTokenNotOnAllowlist)
 }
 
 func (s *Simulator) controlProjectAccess(in value) (none, error) {
-	return choose(&s.google.ProjectAccess, in.Value, ProjectApproved, ProjectNotApproved)
+	return choose(&s.google.ProjectAccess, ProjectAccess(in.Value), ProjectApproved, ProjectNotApproved)
 }
 
 func (s *Simulator) controlCreateOAuthClient(in name) (OAuthCredential, error) {
@@ -63,32 +63,79 @@ func (c *oauthClient) credential() OAuthCredential {
 	return credential
 }
 
-func (s *Simulator) controlCreateServiceAccount(in name) (json.RawMessage, error) {
-	if err := free(s.google.ServiceAccounts, in.Name); err != nil {
-		return nil, err
-	}
-	key, err := s.addKey(s.addServiceAccount(in.Name))
-	if err != nil {
-		return nil, err
-	}
-	return key.File, nil
+// clientSecretName says which secret of which client an action is about: the value itself.
+type clientSecretName struct {
+	Client string `json:"client"`
+	Secret string `json:"secret"`
 }
 
-// controlShowServiceAccountKey shows the newest key's file. Google shows it only once; the console of a simulator may repeat it.
-func (s *Simulator) controlShowServiceAccountKey(in name) (json.RawMessage, error) {
-	account, err := find(s.google.ServiceAccounts, "service account", in.Name)
+// maxClientSecrets is the documented number of secrets that a client can have at once.
+const maxClientSecrets = 2
+
+func (s *Simulator) controlAddClientSecret(in name) (OAuthCredential, error) {
+	client, err := find(s.google.OAuthClients, "OAuth client", in.Name)
 	if err != nil {
-		return nil, err
+		return OAuthCredential{}, err
 	}
-	if n := len(account.Keys); n > 0 {
-		return account.Keys[n-1].File, nil
+	if len(client.Secrets) >= maxClientSecrets {
+		return OAuthCredential{}, fmt.Errorf("the OAuth client %q has %d secrets already: delete one first", in.Name, maxClientSecrets)
 	}
-	if account.Name != DefaultName {
-		return nil, fmt.Errorf("the service account %q has no key", account.Name)
-	}
-	key, err := s.addKey(account)
+	s.addClientSecret(client)
+	return client.credential(), nil
+}
+
+// secret finds a client and one of its secrets.
+func (s *Simulator) secret(in clientSecretName) (*oauthClient, *clientSecret, error) {
+	client, err := find(s.google.OAuthClients, "OAuth client", in.Client)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return key.File, nil
+	for _, secret := range client.Secrets {
+		if sameSecret(secret.Value, in.Secret) {
+			return client, secret, nil
+		}
+	}
+	return nil, nil, fmt.Errorf("the OAuth client %q has no such secret", in.Client)
+}
+
+func (s *Simulator) controlDisableClientSecret(in clientSecretName) (none, error) {
+	_, secret, err := s.secret(in)
+	if err != nil {
+		return none{}, err
+	}
+	secret.Disabled = true
+	return none{}, nil
+}
+
+// controlDeleteClientSecret wants the secret disabled first, as the Cloud console does.
+func (s *Simulator) controlDeleteClientSecret(in clientSecretName) (none, error) {
+	client, secret, err := s.secret(in)
+	if err != nil {
+		return none{}, err
+	}
+	if !secret.Disabled {
+		return none{}, fmt.Errorf("the secret of OAuth client %q is enabled: disable it first", in.Client)
+	}
+	client.Secrets = slices.DeleteFunc(client.Secrets, func(other *clientSecret) bool { return other == secret })
+	return none{}, nil
+}
+
+// controlNewConsent gives the client one more refresh token; the older ones stay valid.
+func (s *Simulator) controlNewConsent(in name) (OAuthCredential, error) {
+	client, err := find(s.google.OAuthClients, "OAuth client", in.Name)
+	if err != nil {
+		return OAuthCredential{}, err
+	}
+	s.addRefreshToken(client)
+	return client.credential(), nil
+}
+
+// controlWithdrawConsent is what a user does who removes the app's access: every refresh token ends.
+func (s *Simulator) controlWithdrawConsent(in name) (none, error) {
+	client, err := find(s.google.OAuthClients, "OAuth client", in.Name)
+	if err != nil {
+		return none{}, err
+	}
+	client.RefreshTokens = nil
+	return none{}, nil
 }

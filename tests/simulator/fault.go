@@ -27,7 +27,7 @@ type FaultKind string
 
 // The kinds of fault.
 const (
-	FaultLatency          FaultKind = "latency"            // the right answer, after LatencyMS
+	FaultLatency          FaultKind = "latency"            // the right answer, after Latency
 	FaultDropBefore       FaultKind = "drop_before"        // connection closed, nothing done
 	FaultDropAfter        FaultKind = "drop_after"         // connection closed after the work was done
 	FaultRedirect         FaultKind = "redirect"           // 307 to Location, which asks for the same method and body there
@@ -45,10 +45,12 @@ const (
 type Fault struct {
 	Service Service   `json:"service"`
 	Kind    FaultKind `json:"kind"`
+	// Method is the HTTP method of the requests that meet the fault; empty means all.
+	Method string `json:"method,omitempty"`
 	// Times is the number of requests that meet the fault; 0 means all until ClearFaults.
 	Times int `json:"times,omitempty"`
-	// LatencyMS is how long the answer is held back, in milliseconds; it goes with every kind.
-	LatencyMS int `json:"latency_ms,omitempty"`
+	// Latency is how long the answer is held back; it goes with every kind.
+	Latency time.Duration `json:"latency,omitempty"`
 	// Status is the HTTP status of FaultStatus, 400 to 599.
 	Status int `json:"status,omitempty"`
 	// RetryAfter is the wait that a 429 or 503 names, in seconds; 0 means it names none.
@@ -63,13 +65,13 @@ func (f *Fault) validate() error {
 	if !slices.Contains([]Service{GoogleToken, GoogleAds, GoogleIAM, Impact}, f.Service) {
 		return fmt.Errorf("unknown service %q: use google_token, google_ads, google_iam or impact", f.Service)
 	}
-	if f.Times < 0 || f.LatencyMS < 0 || f.RetryAfter < 0 {
+	if f.Times < 0 || f.Latency < 0 || f.RetryAfter < 0 {
 		return fmt.Errorf("times, latency and wait must not be negative")
 	}
 	switch f.Kind {
 	case FaultDropBefore, FaultDropAfter, FaultGarbage, FaultHalfBody, FaultOversizedBody, FaultWrongContentType:
 	case FaultLatency:
-		if f.LatencyMS == 0 {
+		if f.Latency == 0 {
 			return fmt.Errorf("the fault latency needs a duration")
 		}
 	case FaultStatus:
@@ -89,29 +91,31 @@ func (f *Fault) validate() error {
 // serve counts the request, then answers it, or fails as the first fault of the service says.
 func (s *Simulator) serve(service Service, answer http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fault := s.arrive(service, r.Pattern)
+		fault := s.arrive(service, r)
 		if fault == nil {
 			s.logger.Info("request", "service", service, "endpoint", r.Pattern)
 			answer(w, r)
 			return
 		}
 		s.logger.Info("request meets a fault", "service", service, "endpoint", r.Pattern, "fault", fault.Kind)
-		if wait(r.Context(), time.Duration(fault.LatencyMS)*time.Millisecond) {
+		if wait(r.Context(), fault.Latency) {
 			fault.answer(w, r, answer)
 		}
 	})
 }
 
 // arrive counts a request and returns a copy of the fault that it meets, if any.
-func (s *Simulator) arrive(service Service, endpoint string) *Fault {
+func (s *Simulator) arrive(service Service, r *http.Request) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.requests[service] == nil {
 		s.requests[service] = map[string]int{}
 	}
-	s.requests[service][endpoint]++
+	s.requests[service][r.Pattern]++
 
-	i := slices.IndexFunc(s.faults, func(f *Fault) bool { return f.Service == service })
+	i := slices.IndexFunc(s.faults, func(f *Fault) bool {
+		return f.Service == service && (f.Method == "" || f.Method == r.Method)
+	})
 	if i < 0 {
 		return nil
 	}

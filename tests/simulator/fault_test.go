@@ -17,7 +17,7 @@ func TestFaults(t *testing.T) {
 		fault simulator.Fault
 		judge func(t *testing.T, answer response, err error)
 	}{
-		"latency": {simulator.Fault{Kind: simulator.FaultLatency, LatencyMS: 50}, func(t *testing.T, answer response, err error) {
+		"latency": {simulator.Fault{Kind: simulator.FaultLatency, Latency: 50 * time.Millisecond}, func(t *testing.T, answer response, err error) {
 			t.Helper()
 			check(t, err)
 			if answer.status != 200 {
@@ -75,7 +75,7 @@ func TestFaults(t *testing.T) {
 			start := time.Now()
 			answer, err := trySend(t, r)
 			test.judge(t, answer, err)
-			if took := time.Since(start); took < time.Duration(test.fault.LatencyMS)*time.Millisecond {
+			if took := time.Since(start); took < test.fault.Latency {
 				t.Errorf("answered after %s", took)
 			}
 			if answer := send(t, r); answer.status != 200 {

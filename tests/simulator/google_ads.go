@@ -105,7 +105,7 @@ func (s *Simulator) handleListAccessibleCustomers(w http.ResponseWriter, r *http
 		return
 	}
 	s.mu.Lock()
-	denied := s.authorize(r, scopeAdWords)
+	_, denied := s.authorize(r, scopeAdWords)
 	failure := s.adsCheck(r, version)
 	customer := s.google.ManagerCustomerID
 	s.mu.Unlock()
@@ -128,33 +128,37 @@ func adsVersion(r *http.Request) (int, bool) {
 	return version, found && err == nil && version >= 1 && version <= latestAdsVersion
 }
 
-// authorize returns what Google's front end refuses the request's bearer token with, or nil. The caller holds mu.
-func (s *Simulator) authorize(r *http.Request, scope string) *googleError {
+// authorize returns what the request's bearer token stands for, or what Google's front end refuses it with. The caller holds mu.
+func (s *Simulator) authorize(r *http.Request, scope string) (*accessToken, *googleError) {
 	value, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !found {
-		return &googleError{Code: http.StatusUnauthorized, Message: "Request is missing required authentication credential. " +
+		return nil, &googleError{Code: http.StatusUnauthorized, Message: "Request is missing required authentication credential. " +
 			"Expected OAuth 2 access token, login cookie or other valid authentication credential. " +
 			"See https://developers.google.com/identity/sign-in/web/devconsole-project."}
 	}
 	token := s.liveAccessToken(value)
 	if token == nil {
-		return &googleError{Code: http.StatusUnauthorized, Message: summaries[http.StatusUnauthorized]}
+		return nil, &googleError{Code: http.StatusUnauthorized, Message: summaries[http.StatusUnauthorized]}
 	}
 	if !slices.Contains(token.scopes, scope) {
-		return &googleError{Code: http.StatusForbidden, Message: "Request had insufficient authentication scopes."}
+		return nil, &googleError{Code: http.StatusForbidden, Message: "Request had insufficient authentication scopes."}
 	}
-	return nil
+	return token, nil
 }
 
 // adsCheck returns the error of an authenticated request, or nil. The caller holds mu.
 func (s *Simulator) adsCheck(r *http.Request, version int) *adsFailure {
 	if version < oldestAdsVersion {
-		return &adsFailure{http.StatusBadRequest, "requestError", "UNSUPPORTED_VERSION",
-			fmt.Sprintf("Version v%d is deprecated. Requests to this version will be blocked.", version)}
+		return &adsFailure{
+			http.StatusBadRequest, "requestError", "UNSUPPORTED_VERSION",
+			fmt.Sprintf("Version v%d is deprecated. Requests to this version will be blocked.", version),
+		}
 	}
 	if values := r.Header.Values("login-customer-id"); len(values) > 0 && !customerIDPattern.MatchString(values[0]) {
-		return &adsFailure{http.StatusBadRequest, "headerError", "INVALID_LOGIN_CUSTOMER_ID",
-			"The login customer ID could not be validated."}
+		return &adsFailure{
+			http.StatusBadRequest, "headerError", "INVALID_LOGIN_CUSTOMER_ID",
+			"The login customer ID could not be validated.",
+		}
 	}
 	if failure := s.developerTokenCheck(r.Header.Values("developer-token")); failure != nil {
 		return failure
@@ -163,8 +167,10 @@ func (s *Simulator) adsCheck(r *http.Request, version int) *adsFailure {
 		return nil
 	}
 	// The specific code came with v25; older versions have only the general one.
-	failure := &adsFailure{http.StatusForbidden, "authorizationError", "ACTION_NOT_PERMITTED",
-		"The caller is not permitted to perform this action."}
+	failure := &adsFailure{
+		http.StatusForbidden, "authorizationError", "ACTION_NOT_PERMITTED",
+		"The caller is not permitted to perform this action.",
+	}
 	if version >= 25 {
 		failure.code = "CLOUD_PROJECT_NOT_APPROVED_FOR_PRODUCTION"
 		failure.message = "The Google Cloud project is not approved for use with production accounts."
@@ -182,22 +188,30 @@ func (s *Simulator) developerTokenCheck(values []string) *adsFailure {
 			return nil
 		}
 		// Google has announced neither the code nor the text of this answer; UNKNOWN stands in for the code.
-		return &adsFailure{http.StatusBadRequest, "requestError", "UNKNOWN",
-			"The developer-token header is not supported by this API version."}
+		return &adsFailure{
+			http.StatusBadRequest, "requestError", "UNKNOWN",
+			"The developer-token header is not supported by this API version.",
+		}
 	}
 	if len(values) == 0 || values[0] == "" {
-		return &adsFailure{http.StatusBadRequest, "requestError", "DEVELOPER_TOKEN_PARAMETER_MISSING",
-			"Developer token parameter missing in the request."}
+		return &adsFailure{
+			http.StatusBadRequest, "requestError", "DEVELOPER_TOKEN_PARAMETER_MISSING",
+			"Developer token parameter missing in the request.",
+		}
 	}
 	if !sameSecret(values[0], s.google.DeveloperToken) {
-		return &adsFailure{http.StatusUnauthorized, "authenticationError", "DEVELOPER_TOKEN_INVALID",
-			"The developer token is not valid."}
+		return &adsFailure{
+			http.StatusUnauthorized, "authenticationError", "DEVELOPER_TOKEN_INVALID",
+			"The developer token is not valid.",
+		}
 	}
 	if s.google.DeveloperTokenStatus == DeveloperTokenApproved {
 		return nil
 	}
-	return &adsFailure{http.StatusForbidden, "authorizationError",
-		"DEVELOPER_TOKEN_" + strings.ToUpper(string(s.google.DeveloperTokenStatus)), developerTokenMessages[s.google.DeveloperTokenStatus]}
+	return &adsFailure{
+		http.StatusForbidden, "authorizationError",
+		"DEVELOPER_TOKEN_" + strings.ToUpper(string(s.google.DeveloperTokenStatus)), developerTokenMessages[s.google.DeveloperTokenStatus],
+	}
 }
 
 var developerTokenMessages = map[DeveloperTokenStatus]string{

@@ -159,7 +159,7 @@ func (s *Simulator) grantAssertion(assertion string) (*grantResponse, *oauthErro
 	if account == nil {
 		return nil, invalidGrant("Invalid grant: account not found")
 	}
-	claims, ok := account.verify(token)
+	claims, ok := s.verify(account, token)
 	if !ok {
 		return nil, invalidGrant("Invalid JWT Signature.")
 	}
@@ -170,10 +170,10 @@ func (s *Simulator) grantAssertion(assertion string) (*grantResponse, *oauthErro
 }
 
 // verify checks the signature against the key that the header names, or against all of them.
-func (a *serviceAccount) verify(token *jwt.JSONWebToken) (assertionClaims, bool) {
+func (s *Simulator) verify(account *serviceAccount, token *jwt.JSONWebToken) (assertionClaims, bool) {
 	keyID := token.Headers[0].KeyID
-	for _, key := range a.Keys {
-		if keyID != "" && keyID != key.ID || a.usableKey(key.ID) == nil {
+	for _, key := range account.Keys {
+		if keyID != "" && keyID != key.ID || !s.isUsable(key) {
 			continue
 		}
 		var claims assertionClaims

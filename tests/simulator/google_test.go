@@ -7,9 +7,11 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,7 +55,7 @@ func (w world) refreshGrant(t *testing.T, credential simulator.OAuthCredential) 
 	if answer.status != http.StatusOK {
 		t.Fatalf("the refresh grant got status %d", answer.status)
 	}
-	return answer.object(t)["access_token"].(string)
+	return answer.text(t, "access_token")
 }
 
 func (w world) revoke(t *testing.T, token string) {
@@ -102,9 +104,7 @@ func TestRefreshGrant(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			form := refreshForm(good)
-			for key, value := range test.change {
-				form[key] = value
-			}
+			maps.Copy(form, test.change)
 			answer := send(t, request{method: "POST", url: w.GoogleURL + "/token", form: form})
 			object := answer.object(t)
 			if answer.status != test.status {
@@ -188,7 +188,11 @@ func privateKey(t *testing.T, key keyFile) *rsa.PrivateKey {
 	block, _ := pem.Decode([]byte(key.PrivateKey))
 	private, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	check(t, err)
-	return private.(*rsa.PrivateKey)
+	rsaKey, ok := private.(*rsa.PrivateKey)
+	if !ok {
+		t.Fatalf("the private key is a %T", private)
+	}
+	return rsaKey
 }
 
 // goodAssertion is one that Google accepts.
@@ -329,6 +333,19 @@ func adsError(t *testing.T, answer response) (status, category, code string) {
 	return body.Error.Status, "", ""
 }
 
+// onlyCustomer returns the id of the one customer of a good answer.
+func onlyCustomer(t *testing.T, answer response) string {
+	t.Helper()
+	var body struct {
+		ResourceNames []string `json:"resourceNames"`
+	}
+	check(t, json.Unmarshal(answer.body, &body))
+	if len(body.ResourceNames) != 1 {
+		t.Fatalf("status %d with %d customers", answer.status, len(body.ResourceNames))
+	}
+	return strings.TrimPrefix(body.ResourceNames[0], "customers/")
+}
+
 func TestListAccessibleCustomers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -360,9 +377,8 @@ func TestListAccessibleCustomers(t *testing.T) {
 				t.Fatalf("got status %d, want %d", answer.status, test.httpStatus)
 			}
 			if test.httpStatus == 200 {
-				names := answer.object(t)["resourceNames"].([]any)
-				if len(names) != 1 || !regexp.MustCompile(`^customers/[0-9]{10}$`).MatchString(names[0].(string)) {
-					t.Errorf("got customers %v", names)
+				if customer := onlyCustomer(t, answer); !regexp.MustCompile(`^[0-9]{10}$`).MatchString(customer) {
+					t.Errorf("got customer %s", customer)
 				}
 				return
 			}
@@ -501,7 +517,7 @@ func TestCloudScopeIsNotEnoughForAds(t *testing.T) {
 	key := decodeKey(t, must(w.console.ServiceAccountKey(t.Context(), simulator.DefaultName))(t))
 	a := goodAssertion(t, key)
 	a.Scope = "https://www.googleapis.com/auth/cloud-platform"
-	token := w.grantAssertion(t, a.sign(t)).object(t)["access_token"].(string)
+	token := w.grantAssertion(t, a.sign(t)).text(t, "access_token")
 	answer := send(t, request{method: "GET", url: w.customersURL("v26"), header: map[string]string{"Authorization": "Bearer " + token}})
 	if status, _, _ := adsError(t, answer); status != "PERMISSION_DENIED" {
 		t.Errorf("got %s", status)
@@ -547,4 +563,64 @@ func TestRevocation(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestTwoClientSecretsLiveSideBySide(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	old := must(w.console.OAuthClient(ctx, simulator.DefaultName))(t)
+	fresh := must(w.console.AddClientSecret(ctx, simulator.DefaultName))(t)
+	expect := func(what string, credential simulator.OAuthCredential, status int) {
+		t.Helper()
+		answer := send(t, request{method: "POST", url: w.GoogleURL + "/token", form: refreshForm(credential)})
+		if answer.status != status {
+			t.Errorf("%s got status %d, want %d", what, answer.status, status)
+		}
+	}
+	expect("the old secret", old, 200)
+	expect("the new secret", fresh, 200)
+	if _, err := w.console.AddClientSecret(ctx, simulator.DefaultName); err == nil {
+		t.Error("a client gets a third secret")
+	}
+	if err := w.console.DeleteClientSecret(ctx, simulator.DefaultName, old.ClientSecret); err == nil {
+		t.Error("an enabled secret is deleted")
+	}
+	check(t, w.console.DisableClientSecret(ctx, simulator.DefaultName, old.ClientSecret))
+	expect("the disabled secret", old, 401)
+	expect("the other secret", fresh, 200)
+	check(t, w.console.DeleteClientSecret(ctx, simulator.DefaultName, old.ClientSecret))
+	must(w.console.AddClientSecret(ctx, simulator.DefaultName))(t)
+}
+
+func TestRefreshTokensOfOneClient(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	first := must(w.console.OAuthClient(ctx, simulator.DefaultName))(t)
+	second := must(w.console.NewConsent(ctx, simulator.DefaultName))(t)
+	if first.RefreshToken == second.RefreshToken {
+		t.Fatal("a new consent gives the same refresh token")
+	}
+	expect := func(what, token string, live bool) {
+		t.Helper()
+		if got := must(w.console.Ledger(ctx))(t).IsLive(token); got != live {
+			t.Errorf("%s is live: %t", what, got)
+		}
+	}
+	expect("the older refresh token", first.RefreshToken, true)
+	accessToken := w.refreshGrant(t, second)
+	w.revoke(t, w.refreshGrant(t, first))
+	expect("the revoked refresh token", first.RefreshToken, false)
+	expect("the other refresh token", second.RefreshToken, true)
+	expect("the other access token", accessToken, true)
+
+	for range 99 {
+		must(w.console.NewConsent(ctx, simulator.DefaultName))(t)
+	}
+	expect("the 100th refresh token", second.RefreshToken, true)
+	last := must(w.console.NewConsent(ctx, simulator.DefaultName))(t)
+	expect("the 101st refresh token", second.RefreshToken, false)
+	check(t, w.console.WithdrawConsent(ctx, simulator.DefaultName))
+	expect("a refresh token without consent", last.RefreshToken, false)
 }

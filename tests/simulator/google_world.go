@@ -1,15 +1,6 @@
 package simulator
 
-import (
-	"crypto/rsa"
-	"crypto/x509"
-	"encoding/json"
-	"encoding/pem"
-	"fmt"
-	"slices"
-	"strings"
-	"time"
-)
+import "slices"
 
 // googleProject owns every OAuth client and service account of the world.
 const googleProject = "adtokens-simulator"
@@ -55,6 +46,7 @@ type googleWorld struct {
 	ProjectAccess        ProjectAccess              `json:"project_access"`
 	OAuthClients         map[string]*oauthClient    `json:"oauth_clients"`
 	ServiceAccounts      map[string]*serviceAccount `json:"service_accounts"`
+	IAM                  IAMSettings                `json:"iam"`
 }
 
 // oauthClient and what was made for it, oldest first.
@@ -70,21 +62,6 @@ type clientSecret struct {
 	Disabled bool   `json:"disabled"`
 }
 
-type serviceAccount struct {
-	Name  string        `json:"name"`
-	Email string        `json:"email"`
-	ID    string        `json:"unique_id"`
-	Keys  []*accountKey `json:"keys"`
-}
-
-type accountKey struct {
-	ID      string          `json:"id"`
-	File    json.RawMessage `json:"file"`
-	Created time.Time       `json:"created"`
-
-	public *rsa.PublicKey
-}
-
 // newGoogleWorld returns the world that New starts with. Its service account gets the first key when somebody looks.
 func (s *Simulator) newGoogleWorld() googleWorld {
 	s.google = googleWorld{
@@ -94,6 +71,7 @@ func (s *Simulator) newGoogleWorld() googleWorld {
 		ProjectAccess:        ProjectApproved,
 		OAuthClients:         map[string]*oauthClient{},
 		ServiceAccounts:      map[string]*serviceAccount{},
+		IAM:                  IAMSettings{KeyLimitError: KeyLimitResourceExhausted, KeyCreation: KeyCreationAllowed},
 	}
 	s.resetDeveloperToken()
 	s.addOAuthClient(DefaultName)
@@ -124,54 +102,16 @@ func (s *Simulator) addClientSecret(client *oauthClient) {
 	s.issue(Secret{GoogleToken, kindClientSecret, client.Name, client.ClientID, secret.Value})
 }
 
+// maxRefreshTokens is the documented number that a user and client can have; one more silently ends the oldest.
+const maxRefreshTokens = 100
+
 func (s *Simulator) addRefreshToken(client *oauthClient) {
 	token := "1//0" + randomString(base64URL, 99)
 	client.RefreshTokens = append(client.RefreshTokens, token)
+	if len(client.RefreshTokens) > maxRefreshTokens {
+		client.RefreshTokens = client.RefreshTokens[1:]
+	}
 	s.issue(Secret{GoogleToken, kindRefreshToken, client.Name, client.ClientID, token})
-}
-
-func (s *Simulator) addServiceAccount(name string) *serviceAccount {
-	account := &serviceAccount{
-		Name:  name,
-		Email: name + "@" + googleProject + ".iam.gserviceaccount.com",
-		ID:    "1" + randomString(digits, 20),
-	}
-	s.google.ServiceAccounts[name] = account
-	return account
-}
-
-// addKey makes a key of the service account.
-func (s *Simulator) addKey(account *serviceAccount) (*accountKey, error) {
-	private, err := rsaKey(s.keysMade)
-	if err != nil {
-		return nil, err
-	}
-	s.keysMade++
-	der, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		return nil, fmt.Errorf("encoding a private key: %w", err)
-	}
-	key := &accountKey{ID: randomString(hexDigits, 40), Created: s.now(), public: &private.PublicKey}
-	block := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
-	key.File, err = json.MarshalIndent(map[string]string{
-		"type":                        "service_account",
-		"project_id":                  googleProject,
-		"private_key_id":              key.ID,
-		"private_key":                 block,
-		"client_email":                account.Email,
-		"client_id":                   account.ID,
-		"auth_uri":                    "https://accounts.google.com/o/oauth2/auth",
-		"token_uri":                   s.tokenURL(),
-		"auth_provider_x509_cert_url": "https://www.googleapis.com/oauth2/v1/certs",
-		"client_x509_cert_url":        "https://www.googleapis.com/robot/v1/metadata/x509/" + strings.Replace(account.Email, "@", "%40", 1),
-		"universe_domain":             "googleapis.com",
-	}, "", "  ")
-	if err != nil {
-		return nil, fmt.Errorf("encoding a key file: %w", err)
-	}
-	account.Keys = append(account.Keys, key)
-	s.issue(Secret{GoogleToken, kindPrivateKey, account.Name, key.ID, block})
-	return key, nil
 }
 
 func (s *Simulator) tokenURL() string { return s.options.GoogleURL + "/token" }
@@ -194,23 +134,4 @@ func (c *oauthClient) acceptsSecret(value string) bool {
 
 func (c *oauthClient) hasRefreshToken(value string) bool {
 	return slices.ContainsFunc(c.RefreshTokens, func(token string) bool { return sameSecret(token, value) })
-}
-
-// accountByEmail returns nil for an unknown address.
-func (s *Simulator) accountByEmail(email string) *serviceAccount {
-	for _, account := range s.google.ServiceAccounts {
-		if account.Email == email {
-			return account
-		}
-	}
-	return nil
-}
-
-// usableKey returns the key if an assertion signed with it is accepted now, else nil.
-func (a *serviceAccount) usableKey(id string) *accountKey {
-	i := slices.IndexFunc(a.Keys, func(key *accountKey) bool { return key.ID == id })
-	if i < 0 {
-		return nil
-	}
-	return a.Keys[i]
 }

@@ -80,9 +80,11 @@ type liveToken struct {
 func (s *Simulator) newImpactWorld() impactWorld {
 	s.impact = impactWorld{Accounts: map[string]*impactAccount{}}
 	for _, kind := range slices.Sorted(maps.Keys(accountKinds)) {
-		s.addImpactAccount(string(kind), kind)
+		account := s.addImpactAccount(string(kind), kind)
+		if kind == Agency {
+			s.enableLegacyTokens(account)
+		}
 	}
-	s.enableLegacyTokens(s.impact.Accounts[string(Agency)])
 	return s.impact
 }
 

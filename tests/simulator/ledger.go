@@ -25,7 +25,7 @@ type Ledger struct {
 	Requests map[Service]map[string]int `json:"requests"`
 	// Issued holds every secret value ever made, oldest first.
 	Issued []Secret `json:"issued"`
-	// Live holds the values that a request could be authorised with now.
+	// Live holds the values that a request could be authorised with now: a deleted key is live until its deletion took effect.
 	Live []Secret `json:"live"`
 }
 
@@ -91,8 +91,8 @@ func (s *Simulator) isLive(secret Secret) bool {
 		client := s.clientByID(secret.ID)
 		return client != nil && client.hasRefreshToken(secret.Value)
 	case kindPrivateKey:
-		account := s.google.ServiceAccounts[secret.Owner]
-		return account != nil && account.usableKey(secret.ID) != nil
+		key := s.google.ServiceAccounts[secret.Owner].key(secret.ID)
+		return key != nil && s.isUsable(key)
 	case kindAccessToken:
 		return s.liveAccessToken(secret.Value) != nil
 	case kindAuthToken:

@@ -62,9 +62,18 @@ func Start(options ServerOptions) (*Server, error) {
 	world := New(options.Options)
 	failed := make(chan error, len(listeners))
 	server.Failed = failed
-	server.serve(&http.Server{Handler: world.Google(), TLSConfig: config}, listeners[0], failed, world.logger)
-	server.serve(&http.Server{Handler: world.Impact(), TLSConfig: config}, listeners[1], failed, world.logger)
-	server.serve(&http.Server{Handler: world.Control()}, listeners[2], failed, world.logger)
+	for i, handler := range []http.Handler{world.Google(), world.Impact(), world.Control()} {
+		httpServer := &http.Server{
+			Handler:           handler,
+			ReadHeaderTimeout: 10 * time.Second,
+			ErrorLog:          log.New(world.logger.StandardWriter(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}), "", 0),
+		}
+		if i < 2 { // the control API stays plain
+			httpServer.TLSConfig = config
+		}
+		server.servers = append(server.servers, httpServer)
+		go serve(httpServer, listeners[i], failed)
+	}
 	return server, nil
 }
 
@@ -80,7 +89,7 @@ func listen(address string) (net.Listener, error) {
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return nil, fmt.Errorf("the address %q is not on the loopback interface: use 127.0.0.1", address)
 	}
-	listener, err := net.Listen("tcp", address)
+	listener, err := net.Listen("tcp", address) //nolint:noctx // a loopback address is resolved without waiting
 	if err != nil {
 		return nil, fmt.Errorf("listening on %q: %w", address, err)
 	}
@@ -95,19 +104,15 @@ func closeAll(listeners []net.Listener) error {
 	return errors.Join(errs...)
 }
 
-func (s *Server) serve(server *http.Server, listener net.Listener, failed chan<- error, logger hclog.Logger) {
-	server.ReadHeaderTimeout = 10 * time.Second
-	server.ErrorLog = log.New(logger.StandardWriter(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}), "", 0)
-	s.servers = append(s.servers, server)
-	go func() {
-		serve := server.Serve
-		if server.TLSConfig != nil {
-			serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
-		}
-		if err := serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			failed <- fmt.Errorf("serving %s: %w", listener.Addr(), err)
-		}
-	}()
+// serve reports to failed unless the server is closed.
+func serve(server *http.Server, listener net.Listener, failed chan<- error) {
+	serve := server.Serve
+	if server.TLSConfig != nil {
+		serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
+	}
+	if err := serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		failed <- fmt.Errorf("serving %s: %w", listener.Addr(), err)
+	}
 }
 
 // Client returns a client of the control API.

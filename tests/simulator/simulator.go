@@ -4,7 +4,7 @@
 // A Simulator holds one small world: a Google Ads manager account with its developer token, OAuth clients and service
 // accounts, and impact.com accounts of the three kinds with their tokens. Three handlers show it:
 //
-//   - Google: the OAuth token and revocation endpoints and the Google Ads API
+//   - Google: the OAuth token and revocation endpoints, the Google Ads API and the keys of the IAM API
 //   - Impact: the impact.com REST API
 //   - Control: what a person does in the providers' consoles, fault injection, the ledger; see Client
 //
@@ -85,12 +85,18 @@ func New(options Options) *Simulator {
 // now is the world's time. The caller holds mu, or is New.
 func (s *Simulator) now() time.Time { return s.options.Now().Add(s.clockOffset) }
 
-// Google answers for oauth2.googleapis.com and googleads.googleapis.com.
+// Google answers for oauth2.googleapis.com, googleads.googleapis.com and iam.googleapis.com.
 func (s *Simulator) Google() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST /token", s.serve(GoogleToken, s.handleToken))
 	mux.Handle("POST /revoke", s.serve(GoogleToken, s.handleRevoke))
 	mux.Handle("GET /{version}/customers:listAccessibleCustomers", s.serve(GoogleAds, s.handleListAccessibleCustomers))
+	const keys = "/v1/projects/{project}/serviceAccounts/{account}/keys"
+	mux.Handle("POST "+keys, s.serve(GoogleIAM, s.handleIAM("create", s.createKey)))
+	mux.Handle("GET "+keys, s.serve(GoogleIAM, s.handleIAM("list", s.listKeys)))
+	mux.Handle("GET "+keys+"/{key}", s.serve(GoogleIAM, s.handleIAM("get", s.getKey)))
+	mux.Handle("DELETE "+keys+"/{key}", s.serve(GoogleIAM, s.handleIAM("delete", s.deleteKey)))
+	mux.Handle("POST "+keys+"/{key}", s.serve(GoogleIAM, s.handleKeyVerb))
 	mux.Handle("/", s.serve(GoogleAds, handleGoogleNotFound))
 	return mux
 }

@@ -1,7 +1,6 @@
 package simulator_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"encoding/pem"
 	"io"
@@ -62,11 +61,12 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// request is an HTTP request; a nil form means no body.
+// request is an HTTP request with a form, JSON or no body.
 type request struct {
 	method, url string
 	header      map[string]string
 	form        url.Values
+	json        string
 }
 
 // response is an answer that was read to its end.
@@ -86,11 +86,7 @@ func send(t *testing.T, r request) response {
 // trySend never follows a redirect.
 func trySend(t *testing.T, r request) (response, error) {
 	t.Helper()
-	var body io.Reader
-	if r.form != nil {
-		body = strings.NewReader(r.form.Encode())
-	}
-	httpRequest, err := http.NewRequestWithContext(t.Context(), r.method, r.url, body)
+	httpRequest, err := http.NewRequestWithContext(t.Context(), r.method, r.url, strings.NewReader(r.json+r.form.Encode()))
 	check(t, err)
 	if r.form != nil {
 		httpRequest.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -117,6 +113,16 @@ func (r response) object(t *testing.T) map[string]any {
 		t.Fatalf("status %d with a body that is no JSON object: %v", r.status, err)
 	}
 	return object
+}
+
+// text returns a field that must be a string.
+func (r response) text(t *testing.T, field string) string {
+	t.Helper()
+	text, ok := r.object(t)[field].(string)
+	if !ok {
+		t.Fatalf("status %d without %s", r.status, field)
+	}
+	return text
 }
 
 func merged(base, change map[string]string) map[string]string {
@@ -276,11 +282,9 @@ func TestConsoleExplainsMistakes(t *testing.T) {
 func TestConsoleRefusesUnknownFields(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	answer, err := http.Post(w.ControlURL+"/google/show-oauth-client", "application/json", bytes.NewReader([]byte(`{"client":"default"}`)))
-	check(t, err)
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusBadRequest {
-		t.Errorf("got status %d", answer.StatusCode)
+	answer := send(t, request{method: "POST", url: w.ControlURL + "/google/show-oauth-client", json: `{"client":"default"}`})
+	if answer.status != http.StatusBadRequest {
+		t.Errorf("got status %d", answer.status)
 	}
 }
 

@@ -6,51 +6,9 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
 )
-
-func googleCommands() []command {
-	return []command{
-		{"google reset-developer-token", nil, "Reset the developer token and print the new one", plain(
-			func(ctx context.Context, client *simulator.Client, _ []string) (any, error) {
-				return client.ResetDeveloperToken(ctx)
-			})},
-		{"google show-developer-token", nil, "Print the developer token", plain(
-			func(ctx context.Context, client *simulator.Client, _ []string) (any, error) {
-				return client.DeveloperToken(ctx)
-			})},
-		{"google developer-token-mode", []string{"MODE"}, "Treat the developer-token header as enforced, ignored or header_refused", plain(
-			func(ctx context.Context, client *simulator.Client, args []string) (any, error) {
-				return nil, client.SetDeveloperTokenMode(ctx, simulator.DeveloperTokenMode(args[0]))
-			})},
-		{"google developer-token-status", []string{"STATUS"}, "Make the developer token approved, not_approved, prohibited or not_on_allowlist", plain(
-			func(ctx context.Context, client *simulator.Client, args []string) (any, error) {
-				return nil, client.SetDeveloperTokenStatus(ctx, simulator.DeveloperTokenStatus(args[0]))
-			})},
-		{"google project-access", []string{"ACCESS"}, "Make the Cloud project approved or not_approved for production", plain(
-			func(ctx context.Context, client *simulator.Client, args []string) (any, error) {
-				return nil, client.SetProjectAccess(ctx, simulator.ProjectAccess(args[0]))
-			})},
-		{"google create-oauth-client", nil, "Create an OAuth client with a secret and a refresh token", fielded(named("client", "",
-			func(ctx context.Context, client *simulator.Client, name string) (any, error) {
-				return client.CreateOAuthClient(ctx, name)
-			}))},
-		{"google show-oauth-client", nil, "Print the newest live values of an OAuth client", fielded(named("client", simulator.DefaultName,
-			func(ctx context.Context, client *simulator.Client, name string) (any, error) {
-				return client.OAuthClient(ctx, name)
-			}))},
-		{"google create-service-account", nil, "Create a service account and print its first key file", named("service-account", "",
-			func(ctx context.Context, client *simulator.Client, name string) (any, error) {
-				return client.CreateServiceAccount(ctx, name)
-			})},
-		{"google show-service-account-key", nil, "Print the newest key file of a service account", named("service-account", simulator.DefaultName,
-			func(ctx context.Context, client *simulator.Client, name string) (any, error) {
-				return client.ServiceAccountKey(ctx, name)
-			})},
-	}
-}
 
 // account is an action on the impact.com account that -account names.
 func account(act func(context.Context, *simulator.Client, string) (any, error)) func(*flag.FlagSet) action {
@@ -180,43 +138,5 @@ func createScopedToken(flags *flag.FlagSet) action {
 		input.Name = args[0]
 		input.Scopes = strings.FieldsFunc(*scopes, func(r rune) bool { return r == ',' })
 		return client.CreateScopedToken(ctx, input)
-	}
-}
-
-func worldCommands() []command {
-	return []command{
-		{"fault inject", []string{"SERVICE", "KIND"}, "Make requests to google_token, google_ads, google_iam or impact fail", injectFault},
-		{"fault clear", nil, "End all faults", plain(
-			func(ctx context.Context, client *simulator.Client, _ []string) (any, error) {
-				return nil, client.ClearFaults(ctx)
-			})},
-		{"clock advance", []string{"DURATION"}, "Move the simulated time, for example by 90m", plain(
-			func(ctx context.Context, client *simulator.Client, args []string) (any, error) {
-				d, err := time.ParseDuration(args[0])
-				if err != nil {
-					return nil, fmt.Errorf("%w: %w", errUsage, err)
-				}
-				return nil, client.AdvanceClock(ctx, d)
-			})},
-		{"ledger", nil, "Print the requests counted and the secrets issued", plain(
-			func(ctx context.Context, client *simulator.Client, _ []string) (any, error) {
-				return client.Ledger(ctx)
-			})},
-		{"state", nil, "Print the whole world", plain(
-			func(ctx context.Context, client *simulator.Client, _ []string) (any, error) { return client.State(ctx) })},
-	}
-}
-
-func injectFault(flags *flag.FlagSet) action {
-	var fault simulator.Fault
-	flags.IntVar(&fault.Times, "times", 0, "`number` of requests that meet the fault; 0 means until \"fault clear\"")
-	flags.IntVar(&fault.Status, "status", 0, "HTTP `status` of the kind status")
-	flags.IntVar(&fault.RetryAfter, "retry-after", 0, "`seconds` that a 429 or 503 asks to wait")
-	flags.StringVar(&fault.Location, "location", "", "target `URL` of the kind redirect")
-	latency := flags.Duration("latency", 0, "hold the answer back so long")
-	return func(ctx context.Context, client *simulator.Client, args []string) (any, error) {
-		fault.Service, fault.Kind = simulator.Service(args[0]), simulator.FaultKind(args[1])
-		fault.LatencyMS = int(latency.Milliseconds())
-		return nil, client.InjectFault(ctx, fault)
 	}
 }

@@ -1,0 +1,95 @@
+package simulator_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
+)
+
+func TestHookResetsLegacyTokens(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	before := w.agency(t)
+	// The SID of any token of the account will do: the type says which one is reset.
+	reset := must(w.console.HookReset(t.Context(), simulator.HookResetInput{
+		TokenType: "legacy_read_only", AccountSID: before.ReadWrite.AccountSID,
+	}))(t)
+	after := w.agency(t)
+	if reset["account_sid"] != after.ReadOnly.AccountSID || reset["auth_token"] != after.ReadOnly.AuthToken || len(reset) != 2 {
+		t.Error("the hook got something else than the console shows")
+	}
+	if after.ReadOnly.AuthToken == before.ReadOnly.AuthToken || after.ReadWrite != before.ReadWrite {
+		t.Error("the wrong token was reset")
+	}
+	must(w.console.HookReset(t.Context(), simulator.HookResetInput{
+		TokenType: "legacy_read_write", AccountSID: before.ReadWrite.AccountSID,
+	}))(t)
+	if w.agency(t).ReadWrite.AuthToken == before.ReadWrite.AuthToken {
+		t.Error("the read/write token was not reset")
+	}
+}
+
+func TestHookResetsOtherTypes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	scoped := must(w.console.CreateScopedToken(ctx, simulator.ScopedTokenInput{
+		ScopedTokenName: simulator.ScopedTokenName{Account: "partner", Name: "app"},
+	}))(t)
+	manager := onlyCustomer(t, send(t, request{method: "GET", url: w.customersURL("v26"), header: w.authorized(t)}))
+	tests := map[string]struct {
+		input  simulator.HookResetInput
+		fields []string
+	}{
+		"developer token": {simulator.HookResetInput{TokenType: "developer_token", LoginCustomerID: manager}, []string{"developer_token"}},
+		"OAuth client":    {simulator.HookResetInput{TokenType: "oauth_client"}, []string{"client_id", "client_secret", "refresh_token"}},
+		"scoped token":    {simulator.HookResetInput{TokenType: "scoped", AccountSID: scoped.AccountSID}, []string{"account_sid", "auth_token"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			first := must(w.console.HookReset(ctx, test.input))(t)
+			second := must(w.console.HookReset(ctx, test.input))(t)
+			if len(first) != len(test.fields) {
+				t.Errorf("got %d fields, want %q", len(first), test.fields)
+			}
+			for _, field := range test.fields {
+				if first[field] == "" {
+					t.Errorf("no %s", field)
+				}
+			}
+			last := test.fields[len(test.fields)-1]
+			if first[last] == second[last] {
+				t.Errorf("the second reset gave the same %s", last)
+			}
+			if !must(w.console.Ledger(ctx))(t).IsLive(second[last]) {
+				t.Errorf("the %s is not live", last)
+			}
+		})
+	}
+}
+
+func TestHookResetExplainsMistakes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	legacy := w.agency(t).ReadWrite.AccountSID
+	for name, test := range map[string]struct {
+		input simulator.HookResetInput
+		want  string
+	}{
+		"unknown SID":     {simulator.HookResetInput{TokenType: "scoped", AccountSID: "IRx"}, `no impact.com token with account SID "IRx"`},
+		"unknown type":    {simulator.HookResetInput{TokenType: "password", AccountSID: legacy}, `no token of type "password"`},
+		"not scoped":      {simulator.HookResetInput{TokenType: "scoped", AccountSID: legacy}, `no token of type "scoped"`},
+		"unknown manager": {simulator.HookResetInput{TokenType: "developer_token", LoginCustomerID: "1"}, `no manager account "1"`},
+		"unknown client":  {simulator.HookResetInput{TokenType: "oauth_client", Client: "x"}, `no OAuth client "x"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := w.console.HookReset(t.Context(), test.input)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
+	}
+}
