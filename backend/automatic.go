@@ -116,6 +116,9 @@ func newRotation(source rotation.Source, reason string) (rotation.Pending, error
 
 // rotateAutomatically starts a rotation by hand and waits for its end, or for rotateWait.
 func (b *backend) rotateAutomatically(ctx context.Context, req *logical.Request, d *framework.FieldData, name string) (*logical.Response, error) {
+	if !d.Get("verify").(bool) {
+		return nil, badInput("verify=false is for values that a person hands in; what the engine gets by itself is always verified")
+	}
 	before, err := b.token(ctx, req.Storage, name)
 	if err != nil {
 		return nil, err

@@ -70,6 +70,8 @@ type backend struct {
 
 	watchMu  sync.Mutex
 	watchers map[string]chan struct{}
+
+	access accessTokens
 }
 
 // Factory makes the engine for one mount.
@@ -110,10 +112,12 @@ func newBackend(now func() time.Time) *backend {
 			b.pathVerify(),
 			b.pathHistory(),
 			b.pathCreds(),
+			b.pathAccessToken(),
 			b.pathStatus(),
 			b.pathInfo(),
 		},
 	}
+	b.Secrets = []*framework.Secret{b.credentialLease()}
 	return b
 }
 
@@ -139,7 +143,9 @@ func (b *backend) HandleExistenceCheck(ctx context.Context, req *logical.Request
 // checkInput refuses values that do not fit their field. It never repeats a value, because it could be a secret in
 // the wrong place.
 func (b *backend) checkInput(req *logical.Request) error {
-	if len(req.Data) == 0 || (req.Operation != logical.CreateOperation && req.Operation != logical.UpdateOperation) {
+	switch req.Operation {
+	case logical.CreateOperation, logical.UpdateOperation, logical.ReadOperation, logical.DeleteOperation, logical.ListOperation:
+	default:
 		return nil
 	}
 	path := b.Route(req.Path)

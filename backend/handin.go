@@ -43,7 +43,8 @@ func publishResponses() map[int][]framework.Response {
 		"previous_version":    {Type: framework.TypeInt, Description: "Number of the version before, 0 where there was none."},
 		"verification":        {Type: framework.TypeString, Description: "accepted, inconclusive or skipped."},
 		"verification_detail": {Type: framework.TypeString, Description: "What the verification found, in a sentence."},
-		"previous_credential": {Type: framework.TypeString, Description: "rejected by provider, still accepted or not checked."},
+		"previous_credential": {Type: framework.TypeString, Description: "rejected by provider, still accepted, not checked, or retires at <time>."},
+		"rotation_state":      {Type: framework.TypeString, Description: "What is still to do for an automatic rotation."},
 		"fingerprint":         {Type: framework.TypeString, Description: "Keyed hash that identifies the published value."},
 	})
 	responses[http.StatusNoContent] = []framework.Response{{Description: "The policy was changed."}}
@@ -58,6 +59,8 @@ type handedIn struct {
 	// given are the fields that came with the request; the others keep their value.
 	given  provider.Values
 	source rotation.Source
+	// retirePrevious has the engine retire the value that is replaced.
+	retirePrevious bool
 }
 
 // handIn verifies and publishes a credential that a person hands in.
@@ -99,11 +102,18 @@ func (b *backend) handIn(ctx context.Context, req *logical.Request, d *framework
 	previous := t.Current
 	t.Supersede(b.now())
 	t.Publish(candidate, b.now())
+	if in.retirePrevious {
+		t.RetireAfter(*previous, b.now().UTC().Add(time.Duration(t.RotationGracePeriod)*time.Second))
+	}
 	if err := b.commit(ctx, req.Storage, in.account, t); err != nil {
 		return nil, err
 	}
 	response := publishedResponse(t, previous, candidate)
-	b.checkPrevious(ctx, req.Storage, in.account, t, previous, response)
+	if in.retirePrevious {
+		response.Data["previous_credential"] = previousRetires + t.Retiring[len(t.Retiring)-1].At.Format(time.RFC3339)
+	} else {
+		b.checkPrevious(ctx, req.Storage, in.account, t, previous, response)
+	}
 	b.sendEvent(ctx, eventRotate, "tokens/"+t.name, "name", t.name, "account", t.Account, "source", string(in.source),
 		"version", fmt.Sprint(t.Number()), "fingerprint", candidate.Fingerprint, "verification", fmt.Sprint(response.Data["verification"]))
 	return response, nil

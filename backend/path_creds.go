@@ -67,12 +67,15 @@ func (b *backend) pathCredsRead(ctx context.Context, req *logical.Request, d *fr
 		data["rotation_period"] = int(t.RotationPeriod.Seconds())
 	}
 	data["ttl"] = t.ttl(b.now())
-	response := &logical.Response{Data: data}
+	return b.leased(withHealthWarning(&logical.Response{Data: data}, t), t), nil
+}
+
+// withHealthWarning tells whoever reads a credential that the provider is known to refuse it.
+func withHealthWarning(response *logical.Response, t *token) *logical.Response {
 	if t.Health == rotation.HealthRejected {
-		response.AddWarning("the provider rejected this credential when it was last asked, at " +
-			t.LastVerification.At.Format(time.RFC3339) + "; an operator has to rotate the token")
+		response.AddWarning("the provider rejects this credential; an operator has to rotate the token")
 	}
-	return response, nil
+	return response
 }
 
 // ttl is how many seconds a consumer may go on with the value before it looks again: until the next planned rotation,

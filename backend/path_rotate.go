@@ -25,12 +25,22 @@ It is checked for its form, tried at the provider, and published in one storage 
 to confirm that it is dead. A value that the provider refuses is never published, and nothing changes. If the provider
 cannot be reached nothing changes either; verify=false publishes all the same. cas=N refuses the rotation unless N is
 the current version. Fields that are left out keep their value.
+
+Without a credential the engine gets the new value itself, where it can: a service account key by Google's IAM API, the
+other types by the account's reset hook.
+
+    vault write -f adtokens/tokens/acme-rw/rotate reason=monthly
+
+It waits up to 30 seconds; a rotation that is not finished by then goes on by itself, and rotation_state tells how far it
+is.
 `
 
 func (b *backend) pathRotate() *framework.Path {
 	fields := b.credentialSchemas()
 	maps.Copy(fields, handInFields())
 	fields["name"] = nameField()
+	fields["retire_previous"] = &framework.FieldSchema{Type: framework.TypeBool, Description: "service_account_key: have the engine delete the old key after rotation_grace_period. A rotation by the engine does so by itself."}
+	fields["revoke_previous"] = &framework.FieldSchema{Type: framework.TypeBool, Description: "oauth_client: have the engine revoke the old refresh token after rotation_grace_period."}
 	fields["cas"] = &framework.FieldSchema{Type: framework.TypeInt, Description: "Rotate only if this is the current version."}
 	responses := publishResponses()
 	delete(responses, http.StatusNoContent)
@@ -126,7 +136,26 @@ func (b *backend) pathRotateWrite(ctx context.Context, req *logical.Request, d *
 	if p := t.Pending; p != nil && !p.Failing() {
 		return nil, underWay(t)
 	}
-	return b.handIn(ctx, req, d, handedIn{token: t, account: a, given: given, source: rotation.SourceAssisted})
+	retire, err := retirePrevious(d, t, given)
+	if err != nil {
+		return nil, err
+	}
+	return b.handIn(ctx, req, d, handedIn{token: t, account: a, given: given, source: rotation.SourceAssisted, retirePrevious: retire})
+}
+
+// retirePrevious says whether the engine is to retire the value that a person replaces.
+func retirePrevious(d *framework.FieldData, t *token, given provider.Values) (bool, error) {
+	retire, _ := d.Get("retire_previous").(bool)
+	revoke, _ := d.Get("revoke_previous").(bool)
+	switch {
+	case retire && t.Type != "service_account_key":
+		return false, badInput("retire_previous is for tokens of the type service_account_key; this is a %s", t.Type)
+	case revoke && t.Type != "oauth_client":
+		return false, badInput("revoke_previous is for tokens of the type oauth_client; this is a %s", t.Type)
+	case revoke && t.Current != nil && (given["refresh_token"] == "" || given["refresh_token"] == t.Current.Credential["refresh_token"]):
+		return false, badInput("revoke_previous would revoke the refresh token that stays in use; give a new refresh_token, or leave revoke_previous out")
+	}
+	return (retire || revoke) && t.Current != nil, nil
 }
 
 // checkAndSet refuses a rotation of another version than the caller knows.

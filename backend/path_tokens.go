@@ -365,6 +365,7 @@ func (b *backend) pathTokensDelete(ctx context.Context, req *logical.Request, d 
 		return nil, err
 	}
 	b.scheduler.Forget(name)
+	b.access.delete(name)
 	if err := req.Storage.Delete(ctx, accountTokenKey(t)); err != nil {
 		return nil, storageError("deleting the token from its account's index", err)
 	}

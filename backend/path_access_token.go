@@ -1,0 +1,148 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+)
+
+const accessTokenHelpLong = `For tokens of the types oauth_client and service_account_key. The engine mints a short-lived OAuth access token from the
+credential, so that the app never sees the long-lived one. All readers share one access token until shortly before it
+expires; after a rotation it is minted from the new credential. Send it as "Authorization: Bearer <access_token>", and
+read again after ttl seconds.`
+
+// An access token is handed out until the last tenth of its life, at most maxExpiryMargin before its end, so that a
+// reader has time to use it.
+const (
+	expiryMarginShare = 10
+	maxExpiryMargin   = 5 * time.Minute
+)
+
+func (b *backend) pathAccessToken() *framework.Path {
+	return &framework.Path{
+		Pattern:      "access-token/" + framework.GenericNameRegex("name") + "$",
+		Fields:       map[string]*framework.FieldSchema{"name": nameField()},
+		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "access-token"},
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ReadOperation: readOperation(b.pathAccessTokenRead, "Mint or share a short-lived OAuth access token.", "read", map[string]*framework.FieldSchema{
+				"access_token":      {Type: framework.TypeString, Required: true, DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}, Description: "The access token."},
+				"token_type":        {Type: framework.TypeString, Required: true, Description: "Scheme of the Authorization header, Bearer."},
+				"expires_at":        {Type: framework.TypeTime, Required: true, Description: "When it expires."},
+				"ttl":               {Type: framework.TypeInt, Required: true, Description: "Seconds after which to read again, at least 1."},
+				"login_customer_id": {Type: framework.TypeString, Description: "The manager account's id, if the account has one configured."},
+				"base_url":          {Type: framework.TypeString, Required: true, Description: "Address of the provider's API."},
+				"api_version":       {Type: framework.TypeString, Required: true, Description: "API version."},
+				"version":           {Type: framework.TypeInt, Required: true, Description: "Number of the credential's version that it was minted from."},
+			}),
+		},
+		HelpSynopsis:    "Read a short-lived OAuth access token.",
+		HelpDescription: accessTokenHelpLong,
+	}
+}
+
+// accessTokens shares access tokens between readers. The zero value is ready for use.
+type accessTokens struct {
+	minting singleflight.Group
+	mu      sync.RWMutex
+	// byName holds at most one per token.
+	byName map[string]sharedAccessToken
+}
+
+type sharedAccessToken struct {
+	provider.AccessToken
+	// fingerprint is of the credential that it was minted from: another one makes it worthless.
+	fingerprint string
+	// until is when it is not handed out any more.
+	until time.Time
+}
+
+func (s *accessTokens) get(name, fingerprint string, now time.Time) (sharedAccessToken, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	shared, ok := s.byName[name]
+	return shared, ok && shared.fingerprint == fingerprint && now.Before(shared.until)
+}
+
+func (s *accessTokens) put(name string, shared sharedAccessToken) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byName == nil {
+		s.byName = map[string]sharedAccessToken{}
+	}
+	s.byName[name] = shared
+}
+
+func (s *accessTokens) delete(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.byName, name)
+}
+
+func (b *backend) pathAccessTokenRead(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	t, a, err := b.tokenWithAccount(ctx, req.Storage, d.Get("name").(string))
+	if err != nil {
+		return nil, err
+	}
+	minter, ok := a.platform.(provider.AccessTokenMinter)
+	if !ok {
+		return nil, badInput("a %s has no access tokens; read creds/%s", t.Type, t.name)
+	}
+	if t.Current == nil {
+		return nil, noCredential(t)
+	}
+	shared, err := b.accessToken(ctx, minter, a, t)
+	if err != nil {
+		return nil, err
+	}
+	now := b.now()
+	data := map[string]any{
+		"access_token": shared.Value,
+		"token_type":   shared.Type,
+		"expires_at":   timestamp(shared.ExpiresAt),
+		"ttl":          max(1, min(t.ttl(now), int(shared.until.Sub(now).Seconds()))),
+		"version":      t.Number(),
+	}
+	for name, value := range a.platform.ConnectionInfo(a.call.Settings, t.call(t.Current.Credential)) {
+		data[name] = value
+	}
+	return withHealthWarning(&logical.Response{Data: data}, t), nil
+}
+
+// accessToken returns the shared access token, or mints one: a single provider call, however many readers wait for it,
+// which goes on when the first of them hangs up.
+func (b *backend) accessToken(ctx context.Context, minter provider.AccessTokenMinter, a *account, t *token) (sharedAccessToken, error) {
+	fingerprint := t.fingerprint()
+	if shared, ok := b.access.get(t.name, fingerprint, b.now()); ok {
+		return shared, nil
+	}
+	minted := b.access.minting.DoChan(t.name+"/"+fingerprint, func() (any, error) {
+		if shared, ok := b.access.get(t.name, fingerprint, b.now()); ok {
+			return shared, nil
+		}
+		token, err := minter.AccessToken(b.work, a.call, t.call(t.Current.Credential))
+		if err != nil {
+			return nil, fmt.Errorf("no access token could be minted: %w", err)
+		}
+		now := b.now()
+		margin := min(token.ExpiresAt.Sub(now)/expiryMarginShare, maxExpiryMargin)
+		shared := sharedAccessToken{AccessToken: token, fingerprint: fingerprint, until: token.ExpiresAt.Add(-margin)}
+		b.access.put(t.name, shared)
+		return shared, nil
+	})
+	select {
+	case <-ctx.Done():
+		return sharedAccessToken{}, ctx.Err()
+	case result := <-minted:
+		if result.Err != nil {
+			return sharedAccessToken{}, result.Err
+		}
+		return result.Val.(sharedAccessToken), nil
+	}
+}
