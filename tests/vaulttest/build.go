@@ -1,0 +1,120 @@
+package vaulttest
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend"
+)
+
+const (
+	// PluginName is the name of the plugin in Vault's catalog, and the type of its mounts.
+	PluginName       = "vault-plugin-secrets-adtokens"
+	simulatorCommand = "adtokens-simulator"
+	// binDir is where commands are built, below run.dir; it is the plugin directory of every server.
+	binDir = "bin"
+)
+
+// moduleRoot is the directory of go.mod.
+var moduleRoot = sync.OnceValues(func() (string, error) {
+	output, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", fmt.Errorf("asking Go for the module: %w", err)
+	}
+	return filepath.Dir(strings.TrimSpace(string(output))), nil
+})
+
+// vaultCommand is the path of the vault command.
+var vaultCommand = sync.OnceValues(func() (string, error) {
+	if path, err := exec.LookPath("vault"); err == nil {
+		return path, nil
+	}
+	root, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
+	path, err := exec.LookPath(filepath.Join(root, "bin", "vault"))
+	if err != nil {
+		return "", errors.New("there is no vault command on PATH and none in bin/: run `make vault`, which builds it")
+	}
+	return path, nil
+})
+
+// builtPlugin is what an operator needs to register the plugin.
+type builtPlugin struct{ sha256, version string }
+
+var plugin = sync.OnceValues(func() (builtPlugin, error) {
+	var flags []string
+	if raceEnabled {
+		flags = append(flags, "-race")
+	}
+	path, err := build(PluginName, flags...)
+	if err != nil {
+		return builtPlugin{}, err
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return builtPlugin{}, fmt.Errorf("reading the plugin for its checksum: %w", err)
+	}
+	version, err := exec.Command(path, "-version").Output()
+	if err != nil {
+		return builtPlugin{}, fmt.Errorf("asking the plugin for its version: %w", err)
+	}
+	sum := sha256.Sum256(content)
+	built := builtPlugin{sha256: hex.EncodeToString(sum[:]), version: strings.TrimSpace(string(version))}
+	// The test binary holds the engine for this comparison, so that `go test` runs anew when the engine has changed.
+	if built.version != backend.Version {
+		return builtPlugin{}, fmt.Errorf("the plugin says that it is %s, its source says %s", built.version, backend.Version)
+	}
+	return built, nil
+})
+
+var simulatorBinary = sync.OnceValues(func() (string, error) { return build(simulatorCommand) })
+
+// build builds a command of this module into binDir and returns its path.
+func build(command string, flags ...string) (string, error) {
+	if run.dir == "" {
+		return "", errors.New("call vaulttest.Main from the package's TestMain")
+	}
+	root, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
+	source := filepath.Join(root, "cmd", command)
+	if err := read(source); err != nil {
+		return "", err
+	}
+	path := filepath.Join(run.dir, binDir, command)
+	cmd := exec.Command("go", append(append([]string{"build"}, flags...), "-o", path, source)...)
+	cmd.Dir = root
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building %s: %w\n%s", command, err, output)
+	}
+	return path, nil
+}
+
+// read reads the Go files of a directory for no other reason than that `go test` sees it, and runs the tests anew when
+// one of them has changed.
+func read(dir string) error {
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		return fmt.Errorf("listing %s: %w", dir, err)
+	}
+	if len(files) == 0 {
+		return fmt.Errorf("there is no command in %s: %w", dir, fs.ErrNotExist)
+	}
+	for _, file := range files {
+		if _, err := os.ReadFile(file); err != nil {
+			return fmt.Errorf("reading %s: %w", file, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,9 @@
+//go:build unix && !linux
+
+package vaulttest
+
+import "syscall"
+
+func processAttributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true}
+}

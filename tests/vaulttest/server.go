@@ -1,0 +1,327 @@
+//go:build unix
+
+package vaulttest
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/hashicorp/vault/api"
+)
+
+// Server is a Vault server process. The plugin is registered, and a file audit device enabled.
+type Server struct {
+	// Address is the API's base URL.
+	Address string
+	// Token is the root token.
+	Token string
+	// Client has the root token, and repeats no request by itself.
+	Client *api.Client
+	// AuditLog is the path of the audit device's file.
+	AuditLog string
+
+	// dir holds the server's configuration, data and logs.
+	dir     string
+	storage storage
+	process *process
+	// unsealKey is empty for a dev server.
+	unsealKey string
+	mounts    atomic.Int64
+}
+
+// storage is where a server keeps its data.
+type storage string
+
+const (
+	inMemory storage = "inmem" // a dev server
+	onDisk   storage = "raft"
+)
+
+var shared = sync.OnceValues(func() (*Server, error) { return startServer(inMemory) })
+
+// Shared returns the dev server that the tests of this process have in common. It is started by the first of them and
+// runs until Main ends: a test may not stop it, nor kill its plugin.
+func Shared(t testing.TB) *Server {
+	t.Helper()
+	s, err := shared()
+	if err != nil {
+		Fatalf(t, "%v", err)
+	}
+	return s
+}
+
+// StartDev starts a dev server for this test alone.
+func StartDev(t testing.TB) *Server {
+	t.Helper()
+	return startFor(t, inMemory)
+}
+
+// StartRaft starts a server with integrated storage for this test alone: initialised, unsealed, and able to be sealed
+// and started anew.
+func StartRaft(t testing.TB) *Server {
+	t.Helper()
+	return startFor(t, onDisk)
+}
+
+func startFor(t testing.TB, kept storage) *Server {
+	t.Helper()
+	s, err := startServer(kept)
+	if err != nil {
+		Fatalf(t, "%v", err)
+	}
+	t.Cleanup(func() { s.process.stop() })
+	return s
+}
+
+func startServer(kept storage) (*Server, error) {
+	built, err := plugin()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := newDir("vault")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{dir: dir, storage: kept, AuditLog: filepath.Join(dir, "audit.log")}
+	watchForLeaks([]string{s.logFile()}, []string{s.AuditLog})
+	if err := s.launchOnFreePort(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if kept == onDisk {
+		if err := s.initialise(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return s, s.prepare(ctx, built)
+}
+
+func (s *Server) logFile() string { return filepath.Join(s.dir, "vault.log") }
+
+// errPortTaken means that somebody else got the port first.
+var errPortTaken = errors.New("address already in use")
+
+// launchOnFreePort tries again when another process takes the port between its choice and its use.
+func (s *Server) launchOnFreePort() error {
+	if s.storage == inMemory {
+		s.Token = rand.Text()
+	}
+	for attempts := 5; ; attempts-- {
+		api, cluster, err := freePorts()
+		if err != nil {
+			return err
+		}
+		s.Address = "http://127.0.0.1:" + api
+		if err := s.writeConfig(api, cluster); err != nil {
+			return err
+		}
+		if err = s.launch(); !errors.Is(err, errPortTaken) || attempts == 0 {
+			return err
+		}
+	}
+}
+
+// freePorts returns two ports that are free now.
+func freePorts() (string, string, error) {
+	var ports [2]string
+	for i := range ports {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return "", "", fmt.Errorf("looking for a free port: %w", err)
+		}
+		defer listener.Close() // after both are chosen, so that they differ
+		ports[i] = strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
+	}
+	return ports[0], ports[1], nil
+}
+
+func (s *Server) writeConfig(apiPort, clusterPort string) error {
+	config := fmt.Sprintf("plugin_directory = %q\ndisable_mlock = true\n", filepath.Join(run.dir, binDir))
+	if s.storage == onDisk {
+		data := filepath.Join(s.dir, "data")
+		if err := os.MkdirAll(data, 0o700); err != nil {
+			return fmt.Errorf("making the data directory: %w", err)
+		}
+		config += fmt.Sprintf(`
+api_addr     = "http://127.0.0.1:%[1]s"
+cluster_addr = "https://127.0.0.1:%[2]s"
+
+listener "tcp" {
+  address         = "127.0.0.1:%[1]s"
+  cluster_address = "127.0.0.1:%[2]s"
+  tls_disable     = true
+}
+
+storage "raft" {
+  path    = %[3]q
+  node_id = "one"
+}
+`, apiPort, clusterPort, data)
+	}
+	if err := os.WriteFile(s.configFile(), []byte(config), 0o600); err != nil {
+		return fmt.Errorf("writing Vault's configuration: %w", err)
+	}
+	return nil
+}
+
+func (s *Server) configFile() string { return filepath.Join(s.dir, "vault.hcl") }
+
+// launch starts the process and waits until its API answers.
+func (s *Server) launch() error {
+	vault, err := vaultCommand()
+	if err != nil {
+		return err
+	}
+	args := []string{"server", "-config=" + s.configFile(), "-log-level=trace"}
+	if s.storage == inMemory {
+		args = append(args, "-dev", "-dev-no-store-token", "-dev-root-token-id="+s.Token,
+			"-dev-listen-address="+strings.TrimPrefix(s.Address, "http://"))
+	}
+	if s.process, err = start(exec.Command(vault, args...), s.logFile()); err != nil {
+		return err
+	}
+	if s.Client, err = s.newClient(s.Token); err != nil {
+		return err
+	}
+	if err := await("Vault to answer", func() bool { return s.answers() || !s.process.running() }); err != nil {
+		return err
+	}
+	if !s.process.running() {
+		return s.whyItEnded()
+	}
+	return nil
+}
+
+// answers reports whether this server's API answers, and not that of a server which has taken the port: only the own dev
+// server knows the token, and only the own new server has empty storage.
+func (s *Server) answers() bool {
+	if s.storage == inMemory {
+		_, err := s.Client.Auth().Token().LookupSelf()
+		return err == nil
+	}
+	status, err := s.Client.Sys().SealStatus()
+	return err == nil && status.Initialized == (s.unsealKey != "")
+}
+
+func (s *Server) whyItEnded() error {
+	log, err := os.ReadFile(s.logFile())
+	if err != nil {
+		return fmt.Errorf("Vault has ended, and its log cannot be read: %w", err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(log)), "\n")
+	last := strings.Join(lines[max(0, len(lines)-10):], "\n")
+	if strings.Contains(last, "address already in use") {
+		return errPortTaken
+	}
+	return fmt.Errorf("Vault has ended: %s", last)
+}
+
+func (s *Server) newClient(token string) (*api.Client, error) {
+	config := api.DefaultConfig()
+	if config.Error != nil {
+		return nil, fmt.Errorf("configuring a client: %w", config.Error)
+	}
+	config.Address = s.Address
+	config.MaxRetries = 0 // a test wants to see every answer
+	client, err := api.NewClient(config)
+	if err != nil {
+		return nil, fmt.Errorf("making a client: %w", err)
+	}
+	client.SetToken(token)
+	return client, nil
+}
+
+func (s *Server) initialise(ctx context.Context) error {
+	keys, err := s.Client.Sys().InitWithContext(ctx, &api.InitRequest{SecretShares: 1, SecretThreshold: 1})
+	if err != nil {
+		return fmt.Errorf("initialising Vault: %w", err)
+	}
+	s.unsealKey, s.Token = keys.KeysB64[0], keys.RootToken
+	s.Client.SetToken(s.Token)
+	return s.unseal(ctx)
+}
+
+func (s *Server) unseal(ctx context.Context) error {
+	if _, err := s.Client.Sys().UnsealWithContext(ctx, s.unsealKey); err != nil {
+		return fmt.Errorf("unsealing Vault: %w", err)
+	}
+	return await("Vault to become active", func() bool {
+		health, err := s.Client.Sys().HealthWithContext(ctx)
+		return err == nil && !health.Sealed && !health.Standby
+	})
+}
+
+// prepare does what an operator does once.
+func (s *Server) prepare(ctx context.Context, built builtPlugin) error {
+	if err := s.Client.Sys().RegisterPluginWithContext(ctx, &api.RegisterPluginInput{
+		Name: PluginName, Type: api.PluginTypeSecrets, Command: PluginName, SHA256: built.sha256, Version: built.version,
+	}); err != nil {
+		return fmt.Errorf("registering the plugin: %w", err)
+	}
+	if err := s.Client.Sys().EnableAuditWithOptionsWithContext(ctx, "file", &api.EnableAuditOptions{
+		Type: "file", Options: map[string]string{"file_path": s.AuditLog},
+	}); err != nil {
+		return fmt.Errorf("enabling the audit device: %w", err)
+	}
+	return nil
+}
+
+// Seal seals the server, and Unseal unseals it. They are for servers of StartRaft.
+func (s *Server) Seal(t testing.TB) {
+	t.Helper()
+	if err := s.Client.Sys().SealWithContext(t.Context()); err != nil {
+		Fatalf(t, "sealing Vault: %v", err)
+	}
+}
+
+// Unseal unseals the server and waits until it is active.
+func (s *Server) Unseal(t testing.TB) {
+	t.Helper()
+	if err := s.unseal(t.Context()); err != nil {
+		Fatalf(t, "%v", err)
+	}
+}
+
+// Restart stops the server's process, starts another one on the same data and unseals it. It is for servers of
+// StartRaft.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	s.process.stop()
+	if err := s.launch(); err != nil {
+		Fatalf(t, "starting Vault again: %v", err)
+	}
+	s.Unseal(t)
+}
+
+// PluginProcesses returns the ids of the plugin processes that the server has started and that still run.
+func (s *Server) PluginProcesses(t testing.TB) []int {
+	t.Helper()
+	output, err := exec.CommandContext(t.Context(), "ps", "-A", "-o", "pid=,ppid=,stat=").Output()
+	if err != nil {
+		Fatalf(t, "listing processes: %v", err)
+	}
+	var pids []int
+	for line := range strings.Lines(string(output)) {
+		var pid, parent int
+		var state string
+		if _, err := fmt.Sscan(line, &pid, &parent, &state); err != nil {
+			Fatalf(t, "reading the output of ps: %v", err)
+		}
+		if parent == s.process.cmd.Process.Pid && !strings.HasPrefix(state, "Z") {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
