@@ -184,7 +184,8 @@ func (f *Fault) spoil(w http.ResponseWriter, r *http.Request, next http.HandlerF
 	}
 }
 
-// answerStatus gives f.Status in the provider's own form.
+// answerStatus gives f.Status in the provider's own form. Google documents no codes for the token endpoint's own troubles
+// and no Retry-After; internal_failure and the header are what clients meet in practice.
 func (f *Fault) answerStatus(w http.ResponseWriter, r *http.Request) {
 	if f.RetryAfter > 0 && f.Service != Impact {
 		w.Header().Set("Retry-After", strconv.Itoa(f.RetryAfter))
