@@ -3,8 +3,6 @@ package googleads_test
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -256,19 +254,31 @@ func TestCreateKeyTellsWhyThereIsNone(t *testing.T) {
 
 func TestCreateKeyObeysItsContext(t *testing.T) {
 	t.Parallel()
-	google := newGoogle(t).iam(map[string]http.HandlerFunc{http.MethodPost: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }})
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	_, err := createKey(ctx, t, google.iamAccount(t))
-	wantSilence(t, err, provider.Timeout, "did not answer in time")
-
-	cancelled, cancel := context.WithCancel(t.Context())
-	google.ads = func(_ http.ResponseWriter, r *http.Request) {
-		cancel()
-		<-r.Context().Done()
+	tests := map[string]struct {
+		deadline time.Duration
+		kind     provider.Kind
+		says     string
+	}{
+		"deadline":     {deadline: 50 * time.Millisecond, kind: provider.Timeout, says: "did not answer in time"},
+		"cancellation": {deadline: time.Minute, kind: provider.Unavailable, says: "was cancelled"},
 	}
-	_, err = createKey(cancelled, t, google.iamAccount(t))
-	wantSilence(t, err, provider.Unavailable, "was cancelled")
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), tc.deadline)
+			defer cancel()
+			google := newGoogle(t)
+			google.ads = func(_ http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body) // until then the server does not notice that the client has left
+				if tc.kind != provider.Timeout {
+					cancel()
+				}
+				<-r.Context().Done()
+			}
+			_, err := createKey(ctx, t, google.iamAccount(t))
+			wantSilence(t, err, tc.kind, tc.says)
+		})
+	}
 }
 
 // TestWhoManagesKeys checks that the account's key file helps out where the token's own key is refused, and only then.
@@ -487,6 +497,3 @@ func TestEnvironmentThatTheLibraryRefuses(t *testing.T) {
 	wantSilence(t, err, provider.Unavailable, "environment variables of the Vault server")
 	google.wantCalls(t, tokenCall)
 }
-
-var _ = errors.Is
-var _ = json.Valid
