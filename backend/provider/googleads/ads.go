@@ -63,6 +63,12 @@ func (a *adsAnswer) bearerRefused() bool {
 	}))
 }
 
+// wantsDeveloperToken reports whether the call was refused for the developer token alone, which comes after the access
+// token.
+func (a *adsAnswer) wantsDeveloperToken() bool {
+	return slices.ContainsFunc(a.codes, func(code string) bool { return strings.HasPrefix(code, "DEVELOPER_TOKEN_") })
+}
+
 // permissionDenied reports whether the caller was known and not let in.
 func (a *adsAnswer) permissionDenied() bool {
 	return a.status == http.StatusForbidden || slices.ContainsFunc(permissionCodes, a.has)

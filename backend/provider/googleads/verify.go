@@ -76,14 +76,21 @@ func verifyIdentity(ctx context.Context, a provider.Account, identity provider.V
 		return provider.Verification{}, err
 	case answer.ok():
 		return verdict(answer, provider.Accepted, "Google grants an access token, and the Google Ads API accepts it"), nil
-	case answer.permissionDenied():
+	case answer.permissionDenied() && !answer.wantsDeveloperToken():
 		v := verdict(answer, provider.Accepted, "The credential is genuine: Google grants an access token; but the Google Ads API does not let it in: "+
 			"check the access level of the Google Cloud project and the permissions in Google Ads")
 		v.Caveat = true
 		return v, nil
+	case answer.bearerRefused():
+		return verdict(answer, provider.Inconclusive, "Google grants an access token, but the Google Ads API does not take it, so its answer proves nothing; "+
+			"check base_url of the account"), nil
+	case answer.wantsDeveloperToken():
+		return verdict(answer, provider.Accepted, "Google grants an access token, and the Google Ads API takes it; it still wants a developer token beside it"), nil
 	default:
-		return verdict(answer, provider.Inconclusive, fmt.Sprintf("Google grants an access token, but the Google Ads API refused the call (HTTP %d); "+
-			"check api_version and login_customer_id of the account", answer.status)), nil
+		v := verdict(answer, provider.Accepted, fmt.Sprintf("The credential is genuine: Google grants an access token; but the Google Ads API refused the call (HTTP %d): "+
+			"check api_version and login_customer_id of the account", answer.status))
+		v.Caveat = true
+		return v, nil
 	}
 }
 
