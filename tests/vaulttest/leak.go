@@ -56,9 +56,9 @@ func (k *secrets) watch(s *Simulator) {
 
 // unwatch keeps the secrets of a simulator that is about to stop.
 func (k *secrets) unwatch(ctx context.Context, s *Simulator) error {
-	issued, err := s.issued(ctx)
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	issued, err := s.issued(ctx)
 	k.values = append(k.values, issued...)
 	k.simulators = slices.DeleteFunc(k.simulators, func(other *Simulator) bool { return other == s })
 	return err
@@ -66,11 +66,11 @@ func (k *secrets) unwatch(ctx context.Context, s *Simulator) error {
 
 // redactor replaces every secret known by now, in all its written forms, by its name.
 func (k *secrets) redactor(ctx context.Context) (*strings.Replacer, error) {
-	k.mu.Lock()
-	values, simulators := slices.Clone(k.values), slices.Clone(k.simulators)
-	k.mu.Unlock()
+	k.mu.Lock() // for as long as simulators are asked: none of them is stopped before it has left the list
+	defer k.mu.Unlock()
+	values := slices.Clone(k.values)
 	var errs []error
-	for _, s := range simulators {
+	for _, s := range k.simulators {
 		issued, err := s.issued(ctx)
 		values, errs = append(values, issued...), append(errs, err)
 	}

@@ -165,8 +165,9 @@ listener "tcp" {
 }
 
 storage "raft" {
-  path    = %[3]q
-  node_id = "one"
+  path                   = %[3]q
+  node_id                = "one"
+  performance_multiplier = 1 # becomes active within seconds
 }
 `, apiPort, clusterPort, data)
 	}
