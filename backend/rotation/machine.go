@@ -93,8 +93,8 @@ type Pending struct {
 	fresh bool
 }
 
-// Stalled says whether a rejected value is not tried any more.
-func (p *Pending) Stalled() bool { return p.Rejections >= maxRejections }
+// Stalled says whether a rejected value of a hook is not tried any more. Keys are given up instead.
+func (p *Pending) Stalled() bool { return p.Source == SourceHook && p.Rejections >= maxRejections }
 
 // Failing says whether the rotation needs more than patience, so that a person may take another way.
 func (p *Pending) Failing() bool { return p.Attempts > 1 || p.Rejections > 0 }
