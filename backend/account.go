@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/mail"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/resethook"
 )
 
 const accountSchema = 1
@@ -20,6 +22,8 @@ const accountSchema = 1
 const (
 	defaultRequestTimeout = 10
 	maxRequestTimeout     = 60
+	defaultHookTimeout    = 120
+	maxHookTimeout        = 600
 	maxNameLength         = 128
 )
 
@@ -28,7 +32,9 @@ type accountEntry struct {
 	Schema   int    `json:"schema"`
 	Provider string `json:"provider"`
 	// RequestTimeout is in seconds.
-	RequestTimeout   int  `json:"request_timeout"`
+	RequestTimeout int `json:"request_timeout"`
+	// ResetHookTimeout is in seconds.
+	ResetHookTimeout int  `json:"reset_hook_timeout"`
 	VerifyConnection bool `json:"verify_connection"`
 	// Settings are the string fields, the common ones and the provider's own. Empty ones are absent.
 	Settings provider.Values `json:"settings"`
@@ -39,14 +45,17 @@ type account struct {
 	accountEntry
 	platform provider.Provider
 	call     provider.Account
+	// hookClient is for the reset hook, nil where there is none.
+	hookClient *http.Client
 }
 
 // commonAccountFields are the string fields that accounts of every provider have.
 func commonAccountFields() []provider.Field {
-	return []provider.Field{
+	return append([]provider.Field{
 		{Name: "contact_email", Check: checkEmail, Description: "Address that the provider warns about the account's API access. A team's, not a person's."},
 		{Name: "ca_cert", Endpoint: true, Check: checkCACert, Description: "PEM encoded CA certificates to trust for base_url and the provider's other addresses, instead of the system's."},
-	}
+		{Name: fieldHookCACert, Endpoint: true, Check: checkCACert, Description: "PEM encoded CA certificates to trust for reset_hook_url, instead of the system's."},
+	}, resethook.Fields()...)
 }
 
 func checkEmail(value string) (string, error) {
@@ -93,7 +102,18 @@ func (b *backend) newAccount(entry accountEntry) (*account, error) {
 			settings[f.Name] = value
 		}
 	}
-	return &account{accountEntry: entry, platform: p, call: provider.Account{Settings: settings, Client: client}}, nil
+	a := &account{accountEntry: entry, platform: p, call: provider.Account{Settings: settings, Client: client}}
+	if entry.Settings[fieldHookURL] == "" {
+		return a, nil
+	}
+	a.hookClient, err = provider.NewClient(provider.ClientConfig{
+		CACert:  entry.Settings[fieldHookCACert],
+		Timeout: time.Duration(entry.ResetHookTimeout) * time.Second,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s %w", fieldHookCACert, err)
+	}
+	return a, nil
 }
 
 // setting is the value in force: what is stored, else the default.
@@ -130,11 +150,19 @@ func (e *accountEntry) apply(d *framework.FieldData, fields []provider.Field) (*
 			next.Settings[f.Name] = value
 		}
 	}
-	if raw, ok := d.GetOk("request_timeout"); ok {
-		next.RequestTimeout = raw.(int)
-	}
-	if next.RequestTimeout < 1 || next.RequestTimeout > maxRequestTimeout {
-		return nil, badInput("request_timeout must be between 1s and %ds", maxRequestTimeout)
+	for name, timeout := range map[string]struct {
+		seconds *int
+		most    int
+	}{
+		"request_timeout":    {&next.RequestTimeout, maxRequestTimeout},
+		"reset_hook_timeout": {&next.ResetHookTimeout, maxHookTimeout},
+	} {
+		if raw, ok := d.GetOk(name); ok {
+			*timeout.seconds = raw.(int)
+		}
+		if *timeout.seconds < 1 || *timeout.seconds > timeout.most {
+			return nil, badInput("%s must be between 1s and %ds", name, timeout.most)
+		}
 	}
 	if raw, ok := d.GetOk("verify_connection"); ok {
 		next.VerifyConnection = raw.(bool)

@@ -77,11 +77,16 @@ type backend struct {
 // Factory makes the engine for one mount.
 func Factory(ctx context.Context, config *logical.BackendConfig) (logical.Backend, error) {
 	b := newBackend(time.Now)
-	if err := b.Setup(ctx, config); err != nil {
+	if err := b.setUp(ctx, config); err != nil {
 		return nil, fmt.Errorf("setting up the engine: %w", err)
 	}
-	b.scheduler = rotation.NewScheduler(b.Logger(), b.doWork)
 	return b, nil
+}
+
+func (b *backend) setUp(ctx context.Context, config *logical.BackendConfig) error {
+	err := b.Setup(ctx, config)
+	b.scheduler = rotation.NewScheduler(b.Logger(), b.doWork)
+	return err
 }
 
 func newBackend(now func() time.Time) *backend {

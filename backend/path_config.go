@@ -22,6 +22,9 @@ const (
 An account is one Google Ads manager account or one impact.com account, with its connection settings. Tokens belong to
 an account.
 
+A reset hook (reset_hook_url) is a company's own automation that performs resets: with one, the account's tokens rotate
+without a person, by "vault write -f tokens/<name>/rotate" or by their schedule.
+
 Secrets are write-only. Where requests go (base_url, token_url, revoke_url, iam_url, ca_cert) can change only together
 with every secret that the account has, in the same write, and not while tokens of the account hold credentials:
 otherwise whoever may write here could have Vault send those to a host of their own.
@@ -72,6 +75,10 @@ func (b *backend) configFields() map[string]*framework.FieldSchema {
 			Type: framework.TypeDurationSecond, Default: defaultRequestTimeout,
 			Description: "How long one request to the provider may take, 1s to 60s.",
 		},
+		"reset_hook_timeout": {
+			Type: framework.TypeDurationSecond, Default: defaultHookTimeout,
+			Description: "How long one request to the reset hook may take, 1s to 10m.",
+		},
 		"verify_connection": {Type: framework.TypeBool, Default: true, Description: "Try the account's own credentials, where it has any, before they are stored."},
 	}
 	for _, f := range commonAccountFields() {
@@ -91,7 +98,9 @@ func (b *backend) configResponseFields() map[string]*framework.FieldSchema {
 	maps.DeleteFunc(fields, func(name string, s *framework.FieldSchema) bool {
 		return name == "account" || (s.DisplayAttrs != nil && s.DisplayAttrs.Sensitive)
 	})
-	fields["request_timeout"] = &framework.FieldSchema{Type: framework.TypeInt, Description: "How long one request to the provider may take, in seconds."}
+	for _, name := range []string{"request_timeout", "reset_hook_timeout"} {
+		fields[name] = &framework.FieldSchema{Type: framework.TypeInt, Description: fields[name].Description + " In seconds."}
+	}
 	fields["secrets_set"] = &framework.FieldSchema{Type: framework.TypeStringSlice, Required: true, Description: "Names of the secret fields that have a value."}
 	return fields
 }
@@ -130,9 +139,10 @@ func (b *backend) pathConfigRead(ctx context.Context, req *logical.Request, d *f
 	}
 	secrets := []string{}
 	data := map[string]any{
-		"provider":          a.Provider,
-		"request_timeout":   a.RequestTimeout,
-		"verify_connection": a.VerifyConnection,
+		"provider":           a.Provider,
+		"request_timeout":    a.RequestTimeout,
+		"reset_hook_timeout": a.ResetHookTimeout,
+		"verify_connection":  a.VerifyConnection,
 	}
 	for _, f := range accountFields(a.platform) {
 		switch value := a.setting(f); {
@@ -196,7 +206,9 @@ func (b *backend) pathConfigWrite(ctx context.Context, req *logical.Request, d *
 
 // nextAccount is what a write makes of the stored account (nil for a new one), checked.
 func (b *backend) nextAccount(d *framework.FieldData, stored *account) (*account, error) {
-	entry := &accountEntry{Schema: accountSchema, RequestTimeout: defaultRequestTimeout, VerifyConnection: true}
+	entry := &accountEntry{
+		Schema: accountSchema, RequestTimeout: defaultRequestTimeout, ResetHookTimeout: defaultHookTimeout, VerifyConnection: true,
+	}
 	if stored != nil {
 		entry = &stored.accountEntry
 	}
@@ -227,7 +239,7 @@ func (b *backend) nextAccount(d *framework.FieldData, stored *account) (*account
 	if err := p.CheckAccount(next.call.Settings); err != nil {
 		return nil, badInput("%s", err)
 	}
-	return next, nil
+	return next, checkHook(next.Settings)
 }
 
 // checkEndpoints keeps secrets from following a changed address: see configHelpLong.

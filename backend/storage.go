@@ -70,7 +70,7 @@ func (s *store[T]) put(ctx context.Context, storage logical.Storage, name string
 	if err != nil {
 		return fmt.Errorf("encoding %s%s: %w", s.prefix, name, err)
 	}
-	err = storage.Put(ctx, &logical.StorageEntry{Key: s.prefix + name, Value: stored, SealWrap: true})
+	err = storage.Put(ctx, &logical.StorageEntry{Key: s.prefix + name, Value: stored})
 	s.invalidate(name)
 	if err != nil {
 		return storageError(fmt.Sprintf("writing %s%s to storage", s.prefix, name), err)

@@ -1,0 +1,404 @@
+package backend
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/vault/sdk/helper/testhelpers/schema"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
+)
+
+// fixture is an engine as Vault sets it up, beside simulated providers.
+type fixture struct {
+	*backend
+	storage  *countingStorage
+	server   *simulator.Server
+	provider *simulator.Client
+	clock    *clock
+}
+
+// countingStorage counts what reaches storage. Its embedded storage has fail switches.
+type countingStorage struct {
+	*logical.InmemStorage
+	gets, puts atomic.Int64
+	readOnly   atomic.Bool
+}
+
+func (s *countingStorage) Get(ctx context.Context, key string) (*logical.StorageEntry, error) {
+	s.gets.Add(1)
+	return s.InmemStorage.Get(ctx, key)
+}
+
+func (s *countingStorage) Put(ctx context.Context, entry *logical.StorageEntry) error {
+	if s.readOnly.Load() {
+		return logical.ErrReadOnly
+	}
+	s.puts.Add(1)
+	return s.InmemStorage.Put(ctx, entry)
+}
+
+// clock is the engine's time. It stands still unless a test moves it.
+type clock struct{ offset atomic.Int64 }
+
+var epoch = time.Now().Truncate(time.Second)
+
+func (c *clock) now() time.Time { return epoch.Add(time.Duration(c.offset.Load())) }
+
+func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	server, err := simulator.Start(simulator.ServerOptions{})
+	if err != nil {
+		t.Fatalf("starting the simulators: %v", err)
+	}
+	t.Cleanup(func() { server.Close() })
+	c := &clock{}
+	f := &fixture{
+		backend:  newBackend(c.now),
+		storage:  &countingStorage{InmemStorage: &logical.InmemStorage{}},
+		server:   server,
+		provider: server.Client(),
+		clock:    c,
+	}
+	config := logical.TestBackendConfig()
+	config.StorageView = f.storage
+	config.Logger = hclog.NewNullLogger()
+	if err := f.setUp(t.Context(), config); err != nil {
+		t.Fatalf("setting the engine up: %v", err)
+	}
+	t.Cleanup(func() { f.Cleanup(context.Background()) })
+	return f
+}
+
+// handle sends a request as Vault does, existence check first, and checks the answer against the declared schema.
+func (f *fixture) handle(t *testing.T, operation logical.Operation, path string, data map[string]any) (*logical.Response, error) {
+	t.Helper()
+	req := &logical.Request{
+		Operation: operation, Path: path, Data: maps.Clone(data), Storage: f.storage,
+		EntityID: "entity-jane", DisplayName: "userpass-jane",
+	}
+	if operation == logical.UpdateOperation {
+		if found, exists, err := f.HandleExistenceCheck(t.Context(), req); err != nil {
+			return nil, err
+		} else if found && !exists {
+			req.Operation = logical.CreateOperation
+		}
+	}
+	response, err := f.HandleRequest(t.Context(), req)
+	if err == nil && response != nil && !response.IsError() {
+		f.checkSchema(t, req.Operation, path, response)
+	}
+	return response, err
+}
+
+func (f *fixture) checkSchema(t *testing.T, operation logical.Operation, path string, response *logical.Response) {
+	t.Helper()
+	status := http.StatusOK
+	if response.Data == nil {
+		status = http.StatusNoContent
+		if len(response.Warnings) > 0 {
+			status = http.StatusOK
+		}
+	}
+	declared := schema.GetResponseSchema(t, f.Route(path), operation)
+	for _, r := range f.Route(path).Operations[operation].Properties().Responses[status] {
+		declared = &r
+	}
+	// The sdk's check prints the data when it fails, so it does not get the values.
+	shown := maps.Clone(response.Data)
+	for _, secret := range []string{"auth_token", "developer_token", "client_secret", "refresh_token", "service_account_key", "access_token"} {
+		if _, ok := shown[secret]; ok {
+			shown[secret] = "not shown"
+		}
+	}
+	schema.ValidateResponseData(t, declared, shown, true)
+}
+
+// write wants success.
+func (f *fixture) write(t *testing.T, path string, data map[string]any) *logical.Response {
+	t.Helper()
+	response, err := f.handle(t, logical.UpdateOperation, path, data)
+	if err == nil {
+		err = response.Error()
+	}
+	if err != nil {
+		t.Fatalf("writing %s: %v", path, err)
+	}
+	return response
+}
+
+// read wants success and data.
+func (f *fixture) read(t *testing.T, path string) map[string]any {
+	t.Helper()
+	response, err := f.handle(t, logical.ReadOperation, path, nil)
+	if err == nil {
+		err = response.Error()
+	}
+	if err != nil || response == nil {
+		t.Fatalf("reading %s: error %v", path, err)
+	}
+	return response.Data
+}
+
+// withImpact configures an agency and imports its read/write token as acme-rw.
+func (f *fixture) withImpact(t *testing.T, policy map[string]any) simulator.ImpactCredential {
+	t.Helper()
+	f.write(t, "config/acme", map[string]any{
+		"provider": "impact", "account_type": "agency", "base_url": f.server.ImpactURL, "contact_email": "ads@acme.example",
+	})
+	credentials, err := f.provider.ImpactCredentials(t.Context(), "agency")
+	if err != nil {
+		t.Fatalf("reading the simulator's credentials: %v", err)
+	}
+	data := map[string]any{
+		"account": "acme", "type": "legacy_read_write",
+		"account_sid": credentials.ReadWrite.AccountSID, "auth_token": credentials.ReadWrite.AuthToken,
+	}
+	maps.Copy(data, policy)
+	f.write(t, "tokens/acme-rw", data)
+	return credentials.ReadWrite
+}
+
+func (f *fixture) resetReadWrite(t *testing.T) simulator.ImpactCredential {
+	t.Helper()
+	credential, err := f.provider.ResetReadWrite(t.Context(), "agency")
+	if err != nil {
+		t.Fatalf("resetting at the simulator: %v", err)
+	}
+	return credential
+}
+
+func TestOnlySealWrappedEntriesHoldSecrets(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	old := f.withImpact(t, nil)
+	client, err := f.provider.OAuthClient(t.Context(), simulator.DefaultName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.write(t, "config/google", map[string]any{
+		"provider": "google_ads", "base_url": f.server.GoogleURL, "token_url": f.server.GoogleURL + "/token",
+		"client_id": client.ClientID, "client_secret": client.ClientSecret, "refresh_token": client.RefreshToken,
+	})
+	fresh := f.resetReadWrite(t)
+	f.write(t, "tokens/acme-rw/rotate", map[string]any{"auth_token": fresh.AuthToken})
+
+	keys, err := logical.CollectKeys(t.Context(), f.storage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]bool{}
+	for _, key := range keys {
+		entry, err := f.storage.Get(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wrapped := false
+		for _, prefix := range f.SpecialPaths().SealWrapStorage {
+			wrapped = wrapped || strings.HasPrefix(key, prefix)
+		}
+		for name, secret := range map[string]string{
+			"current": fresh.AuthToken, "previous": old.AuthToken, "client_secret": client.ClientSecret, "refresh_token": client.RefreshToken,
+		} {
+			if !strings.Contains(string(entry.Value), secret) {
+				continue
+			}
+			found[name] = true
+			if !wrapped {
+				t.Errorf("%s holds %s and is not seal-wrapped", key, name)
+			}
+		}
+	}
+	if !maps.Equal(found, map[string]bool{"current": true, "client_secret": true, "refresh_token": true}) {
+		t.Errorf("found %v in storage, want the current secrets and not the previous one", found)
+	}
+}
+
+func TestEveryOperationIsDeclaredCompletely(t *testing.T) {
+	t.Parallel()
+	for _, path := range newBackend(time.Now).Paths {
+		if path.HelpSynopsis == "" || path.HelpDescription == "" || path.DisplayAttrs == nil {
+			t.Errorf("%s lacks help or display attributes", path.Pattern)
+		}
+		for name, field := range path.Fields {
+			if field.Description == "" {
+				t.Errorf("%s: field %s has no description", path.Pattern, name)
+			}
+		}
+		for operation, handler := range path.Operations {
+			p := handler.Properties()
+			if p.Summary == "" || len(p.Responses) == 0 || p.DisplayAttrs == nil || p.DisplayAttrs.OperationVerb == "" {
+				t.Errorf("%s %s lacks a summary, responses or an operation verb", operation, path.Pattern)
+			}
+			writes := operation != logical.ReadOperation && operation != logical.ListOperation
+			if p.ForwardPerformanceStandby != writes || p.ForwardPerformanceSecondary != writes {
+				t.Errorf("%s %s: forwarding must be %v", operation, path.Pattern, writes)
+			}
+		}
+	}
+}
+
+func TestSecretFieldsAreDeclaredSensitive(t *testing.T) {
+	t.Parallel()
+	b := newBackend(time.Now)
+	for pattern, fields := range map[string][]string{
+		"config/acme":        {"client_secret", "refresh_token", "service_account_key", fieldHookSecret},
+		"tokens/acme":        {"auth_token", "developer_token", "client_secret", "refresh_token", "service_account_key"},
+		"tokens/acme/rotate": {"auth_token", "developer_token", "client_secret", "refresh_token", "service_account_key"},
+	} {
+		for _, name := range fields {
+			field := b.Route(pattern).Fields[name]
+			if field == nil || field.DisplayAttrs == nil || !field.DisplayAttrs.Sensitive {
+				t.Errorf("%s: %s is not declared sensitive", pattern, name)
+			}
+		}
+	}
+}
+
+func TestWarmReadsDoNotTouchStorage(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.withImpact(t, nil)
+	f.read(t, "creds/acme-rw")
+	before := f.storage.gets.Load()
+	for range 10 {
+		f.read(t, "creds/acme-rw")
+	}
+	if after := f.storage.gets.Load(); after != before {
+		t.Errorf("10 warm reads made %d storage reads", after-before)
+	}
+}
+
+func TestFailedWriteLeavesTheCurrentCredential(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	old := f.withImpact(t, nil)
+	fresh := f.resetReadWrite(t)
+	f.storage.FailPut(true)
+	if _, err := f.handle(t, logical.UpdateOperation, "tokens/acme-rw/rotate", map[string]any{"auth_token": fresh.AuthToken}); err == nil {
+		t.Error("a rotation whose write failed looked successful")
+	}
+	f.storage.FailPut(false)
+	if got := f.read(t, "creds/acme-rw"); got["auth_token"] != old.AuthToken || got["version"] != 1 {
+		t.Errorf("version %v is served after a failed write, want 1 with its own value", got["version"])
+	}
+	f.write(t, "tokens/acme-rw/rotate", map[string]any{"auth_token": fresh.AuthToken})
+	if got := f.read(t, "creds/acme-rw"); got["auth_token"] != fresh.AuthToken || got["version"] != 2 {
+		t.Errorf("version %v is served after the second try, want 2 with its own value", got["version"])
+	}
+}
+
+func TestReadOnlyStorageGivesTheBareSentinel(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.withImpact(t, nil)
+	fresh := f.resetReadWrite(t)
+	f.storage.readOnly.Store(true)
+	for path, data := range map[string]map[string]any{
+		"config/other":          {"provider": "impact", "account_type": "brand"},
+		"tokens/acme-rw":        {"refresh_ttl": "30s"},
+		"tokens/acme-rw/rotate": {"auth_token": fresh.AuthToken},
+		"tokens/acme-rw/verify": {},
+	} {
+		// Vault forwards the request only for exactly this error.
+		if _, err := f.handle(t, logical.UpdateOperation, path, data); err != logical.ErrReadOnly { //nolint:errorlint // identity is the point
+			t.Errorf("%s: got error %v, want logical.ErrReadOnly itself", path, err)
+		}
+	}
+}
+
+func TestInvalidationDropsCachedEntries(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.withImpact(t, nil)
+	f.read(t, "creds/acme-rw")
+	for key, change := range map[string][2]string{
+		"token/acme-rw": {`"refresh_ttl":60`, `"refresh_ttl":7`},
+		"config/acme":   {`"account_type":"agency"`, `"account_type":"brand"`},
+	} {
+		entry, err := f.storage.Get(t.Context(), key)
+		if err != nil || entry == nil {
+			t.Fatalf("reading %s: %v", key, err)
+		}
+		changed := strings.Replace(string(entry.Value), change[0], change[1], 1)
+		if changed == string(entry.Value) {
+			t.Fatalf("%s does not hold %s", key, change[0])
+		}
+		if err := f.storage.Put(t.Context(), &logical.StorageEntry{Key: key, Value: []byte(changed)}); err != nil {
+			t.Fatal(err)
+		}
+		f.InvalidateKey(t.Context(), key)
+	}
+	got := f.read(t, "creds/acme-rw")
+	if got["ttl"] != 7 || !strings.Contains(got["account_url"].(string), "/Advertisers/") {
+		t.Errorf("ttl %v and account_url %v are served, want what another node wrote", got["ttl"], got["account_url"])
+	}
+}
+
+func TestBrokenEntriesHideNoOthers(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct{ stored, want string }{
+		"truncated":      {`{"schema":1,"acc`, "not valid JSON"},
+		"from a newer":   {`{"schema":99}`, "install the plugin version that wrote it"},
+		"unknown type":   {`{"schema":1,"type":"magic"}`, "not known to this plugin"},
+		"broken history": {`{"schema":1,"type":"scoped","history":7}`, "not valid JSON"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			f.withImpact(t, nil)
+			if err := f.storage.Put(t.Context(), &logical.StorageEntry{Key: "token/broken", Value: []byte(tc.stored)}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.handle(t, logical.ReadOperation, "creds/broken", nil); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("reading it gives %v, want an error with %q", err, tc.want)
+			}
+			status, err := f.handle(t, logical.ReadOperation, "status", nil)
+			if err != nil || status.Data["tokens"].(map[string]any)["acme-rw"] == nil {
+				t.Errorf("status does not show the healthy token: %v", err)
+			}
+			if len(status.Warnings) != 1 || !strings.Contains(status.Warnings[0], "broken") {
+				t.Errorf("status warns %v, want one warning that names the broken token", status.Warnings)
+			}
+		})
+	}
+}
+
+func TestErrorsHaveTheirStatus(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.withImpact(t, nil)
+	fresh := f.resetReadWrite(t)
+	for name, tc := range map[string]struct {
+		fault  simulator.Fault
+		status int
+	}{
+		"down":         {simulator.Fault{Service: simulator.Impact, Kind: simulator.FaultDropBefore}, http.StatusBadGateway},
+		"rate limited": {simulator.Fault{Service: simulator.Impact, Kind: simulator.FaultStatus, Status: 429, RetryAfter: 17}, http.StatusBadGateway},
+	} {
+		if err := f.provider.InjectFault(t.Context(), tc.fault); err != nil {
+			t.Fatal(err)
+		}
+		_, err := f.handle(t, logical.UpdateOperation, "tokens/acme-rw/rotate", map[string]any{"auth_token": fresh.AuthToken})
+		coded, ok := err.(logical.HTTPCodedError) //nolint:errorlint // only the outermost one keeps its status on the way to Vault
+		if !ok || coded.Code() != tc.status || !strings.Contains(err.Error(), "verify=false") {
+			t.Errorf("%s: got %v, want status %d and a sentence that names verify=false", name, err, tc.status)
+		}
+		if err := f.provider.ClearFaults(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := f.handle(t, logical.UpdateOperation, "tokens/nobody/verify", nil); err == nil || err.(logical.HTTPCodedError).Code() != http.StatusNotFound { //nolint:errorlint // as above
+		t.Errorf("verifying an unknown token gives %v, want 404", err)
+	}
+}
