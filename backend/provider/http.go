@@ -143,7 +143,7 @@ func TransportError(host string, err error) *Error {
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return &Error{Host: host, Problem: "speaks plain HTTP where the address says https://"}
 	case errors.As(err, &certErr):
-		return &Error{Host: host, Problem: "has a TLS certificate that is not trusted; set ca_cert if it is signed by a private CA"}
+		return &Error{Host: host, Problem: "has a TLS certificate that is not trusted; if a private CA signed it, set the account's CA certificate for this address"}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return &Error{Host: host, Problem: "closed the connection before its answer was complete"}
 	case errors.As(err, &opErr):
@@ -157,11 +157,11 @@ func TransportError(host string, err error) *Error {
 func StatusError(host string, status int, header http.Header) *Error {
 	switch {
 	case status == http.StatusTooManyRequests:
-		return &Error{Kind: RateLimited, Host: host, Problem: "limits the rate of requests (HTTP 429)", RetryAfter: retryAfter(header)}
+		return &Error{Kind: RateLimited, Host: host, Problem: "limits the rate of requests (HTTP 429)", RetryAfter: RetryAfter(header)}
 	case status == http.StatusRequestTimeout:
 		return &Error{Kind: Timeout, Host: host, Problem: "did not get the whole request in time (HTTP 408)"}
 	case status >= 500:
-		return &Error{Host: host, Problem: fmt.Sprintf("has a problem of its own (HTTP %d)", status), RetryAfter: retryAfter(header)}
+		return &Error{Host: host, Problem: fmt.Sprintf("has a problem of its own (HTTP %d)", status), RetryAfter: RetryAfter(header)}
 	case status >= 300 && status < 400, status < 200:
 		return &Error{Host: host, Problem: fmt.Sprintf("answered with a redirect (HTTP %d); credentials are never sent on, so set the final address", status)}
 	default:
@@ -172,8 +172,9 @@ func StatusError(host string, status int, header http.Header) *Error {
 // maxRetryAfter keeps a platform from putting a retry off for ever.
 const maxRetryAfter = 24 * time.Hour
 
-// retryAfter reads how long to wait: the standard Retry-After, or impact.com's X-RateLimit-Reset, both in seconds.
-func retryAfter(header http.Header) time.Duration {
+// RetryAfter reads how long to wait, at most a day, from the standard Retry-After or impact.com's X-RateLimit-Reset, both in
+// seconds. It is zero where neither says so.
+func RetryAfter(header http.Header) time.Duration {
 	for _, name := range []string{"Retry-After", "X-RateLimit-Reset"} {
 		seconds, err := strconv.Atoi(strings.TrimSpace(header.Get(name)))
 		if err == nil && seconds > 0 {

@@ -276,7 +276,7 @@ func TestClientTrust(t *testing.T) {
 		address, caCert, problem string
 	}{
 		"private CA that is trusted":  {address: server.URL, caCert: privateCA},
-		"private CA that is not":      {address: server.URL, problem: "set ca_cert if it is signed by a private CA"},
+		"private CA that is not":      {address: server.URL, problem: "set the account's CA certificate for this address"},
 		"name that is not its own":    {address: strings.Replace(server.URL, "127.0.0.1", "localhost", 1), caCert: privateCA, problem: "TLS certificate that is not trusted"},
 		"TLS older than 1.2":          {address: old.URL, caCert: privateCA, problem: "tls: protocol version not supported"},
 		"plain HTTP behind https://":  {address: strings.Replace(plain.URL, "http:", "https:", 1), problem: "speaks plain HTTP"},

@@ -1,0 +1,191 @@
+// Package resethook asks a company's own automation, the reset hook of an account, to reset a token. The requests are
+// signed as Standard Webhooks prescribe; docs/reset-hook.openapi.yaml tells what a hook has to do.
+package resethook
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+)
+
+// Standard Webhooks wants secrets of 24 to 64 bytes, written as base64 behind a prefix.
+const (
+	secretPrefix  = "whsec_"
+	minSecretSize = 24
+	maxSecretSize = 64
+)
+
+// How long to wait before a hook that is still at work is asked again.
+const (
+	defaultWait = 5 * time.Second
+	maxWait     = time.Hour
+)
+
+// Fields are the settings of an account that name its hook: reset_hook_url and reset_hook_secret.
+func Fields() []provider.Field {
+	return []provider.Field{
+		{
+			Name: "reset_hook_url", Endpoint: true, Check: provider.EndpointURL,
+			Description: "Address of the reset hook, which resets tokens of this account at the provider. Default: none.",
+		},
+		{
+			Name: "reset_hook_secret", Secret: true, Check: checkSecret,
+			Description: "Secret that signs requests to the reset hook: whsec_ and the base64 form of 24 to 64 random bytes.",
+		},
+	}
+}
+
+func checkSecret(value string) (string, error) {
+	encoded, prefixed := strings.CutPrefix(value, secretPrefix)
+	_, unprintable := provider.Opaque(encoded) // the decoder skips line breaks
+	secret, err := base64.StdEncoding.DecodeString(encoded)
+	if !prefixed || unprintable != nil || err != nil {
+		return "", errors.New("must be whsec_ followed by base64, as `echo whsec_$(openssl rand -base64 32)` prints it")
+	}
+	if len(secret) < minSecretSize || len(secret) > maxSecretSize {
+		return "", fmt.Errorf("must hold %d to %d bytes behind whsec_, this one has %d", minSecretSize, maxSecretSize, len(secret))
+	}
+	return value, nil
+}
+
+// Request is one attempt at a reset.
+type Request struct {
+	// URL and Secret are the account's reset_hook_url and reset_hook_secret.
+	URL, Secret string
+	// Client is of provider.NewClient. Its timeout bounds how long the hook may take.
+	Client *http.Client
+	Event  Event
+	// Fields are the credential fields of the token's type. The hook has to give each of them.
+	Fields []provider.Field
+}
+
+// Event tells the hook what to reset.
+type Event struct {
+	Token     string `json:"token"`
+	TokenType string `json:"token_type"`
+	Provider  string `json:"provider"`
+	Account   string `json:"account"`
+	// AccountSID is for tokens of impact.com, LoginCustomerID for those of Google Ads.
+	AccountSID      string `json:"account_sid,omitempty"`
+	LoginCustomerID string `json:"login_customer_id,omitempty"`
+	Reason          string `json:"reason"`
+	// IdempotencyKey is the same for all attempts at one reset, printable ASCII without a dot.
+	IdempotencyKey string `json:"idempotency_key"`
+}
+
+// Pending means that the hook is at work: the same event is to be sent again after a while.
+type Pending struct{ RetryAfter time.Duration }
+
+func (p *Pending) Error() string {
+	return fmt.Sprintf("the reset hook is at work; it asks to wait %s", p.RetryAfter)
+}
+
+// Unusable means that the hook says that it has performed the reset, and that its answer does not have the credential.
+type Unusable struct {
+	// Detail is a sentence for an operator. It repeats nothing of the answer.
+	Detail string
+}
+
+func (u *Unusable) Error() string { return u.Detail }
+
+// Reset sends the event once and returns the new credential. Errors are a *Pending, an *Unusable, a *provider.Refused,
+// where the hook will not do it, or a *provider.Error, where no useful answer came; after the last it is unknown whether
+// the token was reset, and the same event tells.
+func Reset(ctx context.Context, r Request) (provider.Values, error) {
+	request, err := r.sign(ctx, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	response, err := provider.Do(r.Client, request)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case response.Status == http.StatusOK:
+		return r.credential(response)
+	case response.Status == http.StatusAccepted, response.Status == http.StatusConflict:
+		return nil, &Pending{RetryAfter: min(cmp.Or(provider.RetryAfter(response.Header), defaultWait), maxWait)}
+	case response.Status < http.StatusBadRequest:
+		return nil, response.Unreadable()
+	default:
+		return nil, refusal(response.Status)
+	}
+}
+
+// sign makes the request. net/http itself may repeat it, with the same signature, when a kept connection turns out to
+// be closed: Idempotency-Key allows that.
+func (r *Request) sign(ctx context.Context, now time.Time) (*http.Request, error) {
+	body, err := json.Marshal(struct {
+		Type string `json:"type"`
+		Event
+	}{"reset", r.Event})
+	if err != nil {
+		return nil, fmt.Errorf("encoding the event for the reset hook: %w", err)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL, bytes.NewReader(body))
+	if err != nil {
+		return nil, &provider.Error{Host: "The reset hook", Problem: "cannot be called: reset_hook_url is no URL"}
+	}
+	webhook, err := standardwebhooks.NewWebhook(r.Secret)
+	if err != nil {
+		return nil, &provider.Refused{Detail: "The reset hook cannot be called: reset_hook_secret is no secret of Standard Webhooks"}
+	}
+	signature, err := webhook.Sign(r.Event.IdempotencyKey, now, body)
+	if err != nil {
+		return nil, fmt.Errorf("signing the event for the reset hook: %w", err)
+	}
+	request.Header.Set(standardwebhooks.HeaderWebhookID, r.Event.IdempotencyKey)
+	request.Header.Set(standardwebhooks.HeaderWebhookTimestamp, strconv.FormatInt(now.Unix(), 10))
+	request.Header.Set(standardwebhooks.HeaderWebhookSignature, signature)
+	request.Header.Set("Idempotency-Key", r.Event.IdempotencyKey)
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Accept", "application/json")
+	return request, nil
+}
+
+// credential takes the fields of the type out of the answer, whatever else it has.
+func (r *Request) credential(response *provider.Response) (provider.Values, error) {
+	var members map[string]any
+	if err := response.Decode(&members); err != nil {
+		return nil, err
+	}
+	credential := provider.Values{}
+	var problems []string
+	for _, f := range r.Fields {
+		value, isString := members[f.Name].(string)
+		canonical, err := f.Canonical(value)
+		switch {
+		case err != nil:
+			problems = append(problems, err.Error())
+		case !isString || canonical == "":
+			problems = append(problems, f.Name+" must be there as a string")
+		}
+		credential[f.Name] = canonical
+	}
+	if len(problems) > 0 {
+		return nil, &Unusable{Detail: "The reset hook's answer is not the new credential: " + strings.Join(problems, "; ") +
+			". If the token was reset, the old value is dead: take the new one from the provider's console and hand it in"}
+	}
+	return credential, nil
+}
+
+// refusal says what a status means. What else the hook says is not passed on, because it could repeat secrets.
+func refusal(status int) error {
+	detail := "The reset hook refuses the reset; its own log says why"
+	if status == http.StatusUnauthorized || status == http.StatusForbidden {
+		detail = "The reset hook refuses the request: check that it has the same reset_hook_secret and that both clocks are right"
+	}
+	return &provider.Refused{Detail: detail, Code: fmt.Sprintf("HTTP %d", status)}
+}
