@@ -204,8 +204,7 @@ func (k keyring) act(ctx context.Context, request keyRequest) (*iamAnswer, error
 	var code string
 	for _, identity := range k.identities() {
 		access, err := grant(ctx, k.account, grantRequest{identity: identity, scope: iam.CloudPlatformScope})
-		var refused *provider.Refused
-		if errors.As(err, &refused) {
+		if refused, ok := errors.AsType[*provider.Refused](err); ok {
 			reasons, code = append(reasons, refused.Detail), refused.Code
 			continue
 		}
@@ -268,11 +267,11 @@ func parseIAM(e *exchange, failed error, secrets []string) (*iamAnswer, error) {
 	}
 	unreadable := e.response.Decode(&body)
 	answer := &iamAnswer{Response: e.response, status: publicID(body.Error.Status, secrets)}
-	var silence *provider.Error
-	switch {
-	case errors.As(e.err, &silence):
+	if silence, ok := errors.AsType[*provider.Error](e.err); ok {
 		silence.Code = answer.status
 		return answer, silence
+	}
+	switch {
 	case unreadable != nil:
 		return nil, unreadable
 	case answer.ok() && failed != nil, !answer.ok() && answer.status == "":
