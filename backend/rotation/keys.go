@@ -2,7 +2,7 @@ package rotation
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -36,6 +36,7 @@ type Search struct {
 	Until       time.Time `json:"until"`
 	Attempts    int       `json:"attempts,omitempty"`
 	NextAttempt time.Time `json:"next_attempt"`
+	LastError   string    `json:"last_error,omitempty"`
 }
 
 // lostKey is what to look for when the answer to the rotation's last request was lost.
@@ -100,7 +101,7 @@ func (m *Machine) search(ctx context.Context, r *Record) error {
 }
 
 func (m *Machine) searchOnce(ctx context.Context, r *Record, s Search) error {
-	i := slices.IndexFunc(r.Searches, func(x Search) bool { return x.Since.Equal(s.Since) })
+	i := slices.IndexFunc(r.Searches, func(x Search) bool { return slices.Equal(x.Known, s.Known) })
 	keys, err := m.Keys.List(ctx)
 	var orphans []provider.Key
 	if err == nil {
@@ -109,26 +110,27 @@ func (m *Machine) searchOnce(ctx context.Context, r *Record, s Search) error {
 	if len(orphans) == 1 {
 		err = m.Keys.Delete(ctx, orphans[0])
 	}
-	var refused *provider.Refused
+	age := m.Now().Sub(s.Until)
 	switch {
-	case err == nil && len(orphans) == 1:
-		r.Searches = slices.Delete(r.Searches, i, i+1)
-		return m.Save(ctx, r)
 	case len(orphans) > 1:
 		r.Searches = slices.Delete(r.Searches, i, i+1)
 		return m.fail(ctx, r, severalOrphans(orphans))
-	case errors.As(err, &refused), m.Now().Sub(s.Until) > listDelay:
+	case err != nil && age > maxRequestAge:
 		r.Searches = slices.Delete(r.Searches, i, i+1)
-		if err != nil {
-			return m.fail(ctx, r, err)
-		}
+		return m.fail(ctx, r, fmt.Errorf("gave up looking for a key whose secret was lost: %w", err))
+	case err == nil && (len(orphans) == 1 || age > listDelay):
+		r.Searches = slices.Delete(r.Searches, i, i+1)
+		r.healed(s.LastError)
 		return m.Save(ctx, r)
 	}
-	r.Searches[i].Attempts++
-	r.Searches[i].NextAttempt = m.Now().UTC().Add(backoff(r.Searches[i].Attempts-1, 5*firstBackoff, maxBackoff, err))
+	left := &r.Searches[i]
+	left.Attempts++
+	left.NextAttempt = m.Now().UTC().Add(backoff(left.Attempts-1, 5*firstBackoff, maxBackoff, err))
 	if err != nil {
-		return m.fail(ctx, r, err)
+		return m.unclean(ctx, r, &left.LastError, fmt.Errorf("looking for a key whose secret was lost: %w", err))
 	}
+	r.healed(s.LastError)
+	left.LastError = ""
 	return m.Save(ctx, r)
 }
 

@@ -113,6 +113,13 @@ type Retiring struct {
 	LastError   string          `json:"last_error,omitempty"`
 }
 
+func (x *Retiring) name() string {
+	if x.Version == 0 {
+		return "a new key that never worked"
+	}
+	return fmt.Sprintf("version %d", x.Version)
+}
+
 // State is the state of the record. A rotation hides old values that still retire beside it.
 func (r *Record) State() State {
 	switch {
@@ -382,6 +389,24 @@ func (m *Machine) fail(ctx context.Context, r *Record, cause error) error {
 	return m.Save(ctx, r)
 }
 
+// unclean stores why something that a rotation left behind is still there; last is the reason before. It does not hide
+// why a rotation failed.
+func (m *Machine) unclean(ctx context.Context, r *Record, last *string, cause error) error {
+	hidden := r.LastError != "" && r.LastError != *last
+	*last = cause.Error()
+	if hidden {
+		return m.Save(ctx, r)
+	}
+	return m.fail(ctx, r, cause)
+}
+
+// healed forgets a problem that is over.
+func (r *Record) healed(problem string) {
+	if r.LastError == problem {
+		r.LastError = ""
+	}
+}
+
 func (m *Machine) saved(ctx context.Context, r *Record, e Event) error {
 	if err := m.Save(ctx, r); err != nil {
 		return err
@@ -394,6 +419,7 @@ func (m *Machine) saved(ctx context.Context, r *Record, e Event) error {
 func (m *Machine) RetireNow(ctx context.Context, r *Record) error {
 	now := m.Now().UTC()
 	r.Supersede(now)
+	r.LastError = "" // what is there in the end is a refusal of these steps
 	for i := range r.Searches {
 		r.Searches[i].NextAttempt = now
 	}
@@ -406,8 +432,8 @@ func (m *Machine) RetireNow(ctx context.Context, r *Record) error {
 	if err := m.retire(ctx, r); err != nil {
 		return err
 	}
-	for _, left := range r.Retiring {
-		return errors.New(left.LastError)
+	if r.LastError != "" {
+		return errors.New(r.LastError)
 	}
 	return nil
 }
@@ -423,9 +449,7 @@ func (m *Machine) retire(ctx context.Context, r *Record) error {
 		if err == nil {
 			r.Retiring = slices.Delete(r.Retiring, i, i+1)
 			r.Retire(old.Version, RetiredByEngine, m.Now())
-			if r.LastError == old.LastError {
-				r.LastError = ""
-			}
+			r.healed(old.LastError)
 			if err := m.saved(ctx, r, Retired); err != nil {
 				return err
 			}
@@ -434,8 +458,7 @@ func (m *Machine) retire(ctx context.Context, r *Record) error {
 		left := &r.Retiring[i]
 		left.Attempts++
 		left.NextAttempt = m.Now().UTC().Add(backoff(left.Attempts-1, firstBackoff, maxBackoff, err))
-		left.LastError = fmt.Sprintf("version %d could not be retired: %s", old.Version, err)
-		if err := m.fail(ctx, r, errors.New(left.LastError)); err != nil {
+		if err := m.unclean(ctx, r, &left.LastError, fmt.Errorf("%s could not be retired: %w", old.name(), err)); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,262 @@
+package rotation
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+// act is what somebody does to the token as soon as it is possible, again and again until it is done.
+type act struct {
+	possible func(*Record) bool
+	do       func(*world) error
+	done     func(*world) bool
+}
+
+func startRotation(id string, possible func(*Record) bool) act {
+	return act{
+		possible: possible,
+		do:       func(w *world) error { return w.start(id) },
+		done:     func(w *world) bool { return w.intents[id] },
+	}
+}
+
+// handOver hands in a value that was made long ago and kept in a drawer.
+func handOver(possible func(*Record) bool) act {
+	const id = "from the drawer"
+	return act{
+		possible: possible,
+		do: func(w *world) error {
+			if w.made[id].IsZero() {
+				w.made[id], w.released[id] = epoch.Add(-100*time.Hour), true
+			}
+			return w.handIn(id)
+		},
+		done: func(w *world) bool { return w.recorded[id] },
+	}
+}
+
+func always(*Record) bool { return true }
+
+func in(state State) func(*Record) bool {
+	return func(r *Record) bool { return r.State() == state }
+}
+
+func rejectedOnce(r *Record) bool { return r.Pending != nil && r.Pending.Rejections > 0 }
+
+// scenario is a story that ends well, whatever crashes in between.
+type scenario struct {
+	settings
+	acts []act
+	// version is the current one at the end.
+	version int
+	// fails says that the story ends without what was asked for.
+	fails bool
+	// writes is how often the record is stored if nothing crashes; not checked where it is 0.
+	writes int
+}
+
+var (
+	iam  = settings{source: SourceIAM, grace: grace}
+	late = settings{source: SourceIAM, grace: grace, propagation: 40 * time.Second, listLag: 20 * time.Second, deletionLag: 20 * time.Second}
+	hook = settings{source: SourceHook}
+)
+
+func (s settings) with(change func(*settings)) settings {
+	change(&s)
+	return s
+}
+
+var scenarios = map[string]scenario{
+	"key": {
+		settings: iam, version: 2, writes: 4, // intent, value, published, retired
+		acts: []act{startRotation("a", always)},
+	},
+	"key, everything late": {
+		settings: late, version: 2,
+		acts: []act{startRotation("a", always)},
+	},
+	"key, without grace": {
+		settings: iam.with(func(s *settings) { s.grace = 0 }), version: 2, writes: 4,
+		acts: []act{startRotation("a", always)},
+	},
+	"key, after failures": {
+		settings: iam.with(func(s *settings) { s.failures = 2 }), version: 2,
+		acts: []act{startRotation("a", always)},
+	},
+	"key, refused": {
+		settings: iam.with(func(s *settings) { s.refuses = true }), version: 1, writes: 2, fails: true, // intent, refusal
+		acts: []act{startRotation("a", always)},
+	},
+	"key that never works": {
+		settings: late.with(func(s *settings) { s.propagation = 100 * time.Hour }), version: 1, fails: true,
+		acts: []act{startRotation("a", always)},
+	},
+	"key, superseded while it is requested": {
+		settings: iam.with(func(s *settings) { s.failures = 4 }), version: 2,
+		acts: []act{startRotation("a", always), handOver(in(StateRequested))},
+	},
+	"key, superseded while it does not work": {
+		settings: late, version: 2,
+		acts: []act{startRotation("a", always), handOver(in(StatePending))},
+	},
+	"key, twice in the grace": {
+		settings: late, version: 3,
+		acts: []act{startRotation("a", always), startRotation("b", in(StateRetiring))},
+	},
+	"hook": {
+		settings: hook, version: 2, writes: 3, // intent, value, published
+		acts: []act{startRotation("a", always)},
+	},
+	"hook that is slow": {
+		settings: hook.with(func(s *settings) { s.notYets = 3 }), version: 2, writes: 6, // intent, three times not yet, value, published
+		acts: []act{startRotation("a", always)},
+	},
+	"hook, after failures": {
+		settings: hook.with(func(s *settings) { s.failures = 3 }), version: 2, writes: 6, // intent, three failures, value, published
+		acts: []act{startRotation("a", always)},
+	},
+	"hook that refuses": {
+		settings: hook.with(func(s *settings) { s.refuses = true }), version: 1, writes: 2, fails: true, // intent, refusal
+		acts: []act{startRotation("a", always)},
+	},
+	"hook, a value that takes its time": {
+		settings: hook.with(func(s *settings) { s.propagation = 10 * time.Minute }), version: 2,
+		acts: []act{startRotation("a", always)},
+	},
+	"hook, started again after a rejection": {
+		settings: hook.with(func(s *settings) { s.propagation = 10 * time.Minute }), version: 2,
+		acts: []act{startRotation("a", always), startRotation("b", rejectedOnce)},
+	},
+	"hook, superseded": {
+		settings: hook.with(func(s *settings) { s.notYets = 4 }), version: 2,
+		acts: []act{startRotation("a", always), handOver(in(StateRequested))},
+	},
+}
+
+// play lets the acts happen and everything come to rest. An act that has become impossible is left out.
+func (s scenario) play(w *world) {
+	w.tb.Helper()
+	acts := slices.Clone(s.acts)
+	for range 2000 {
+		switch {
+		case len(acts) > 0 && acts[0].done(w):
+			acts = acts[1:]
+		case len(acts) > 0 && acts[0].possible(w.load()):
+			if err := acts[0].do(w); err != nil {
+				w.now = w.now.Add(storageRetry)
+			}
+		case !w.step():
+			return
+		}
+	}
+	w.tb.Fatalf("the story does not end: %s", w.describe())
+}
+
+// check looks at what is left when everything has come to rest and is known everywhere.
+func (s scenario) check(w *world) {
+	w.tb.Helper()
+	w.now = w.now.Add(24 * time.Hour)
+	r := w.load()
+	if r.Number() != s.version || r.State() != StateIdle {
+		w.tb.Errorf("version %d is current and the state %s, want version %d", r.Number(), r.State(), s.version)
+	}
+	if (r.LastError != "") != s.fails || (r.Failures > 0) != s.fails || r.RetryAt.IsZero() == s.fails {
+		w.tb.Errorf("%d failures, the last %q, next try %s; want failures: %t", r.Failures, r.LastError, r.RetryAt, s.fails)
+	}
+	if len(w.intents) > len(s.acts) {
+		w.tb.Errorf("rotations that nobody asked for: %v", w.intents)
+	}
+	if orphans := w.orphans(); len(orphans) > 0 && w.lost() < 2 {
+		w.tb.Errorf("orphans: %v", orphans)
+	}
+	if id := r.Current.Credential["id"]; w.source == SourceIAM && !w.accepts(id) || w.source == SourceHook && id != w.live && !s.fails {
+		w.tb.Errorf("the provider does not accept the current value %q", id)
+	}
+	for id := range w.resets {
+		if !w.intents[id] {
+			w.tb.Errorf("the hook was asked for rotation %q, which was never stored", id)
+		}
+	}
+	w.checkHistory()
+	if w.tb.Failed() {
+		w.tb.Log(w.describe())
+	}
+}
+
+func TestScenarios(t *testing.T) {
+	t.Parallel()
+	for name, s := range scenarios {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, s.settings)
+			s.play(w)
+			s.check(w)
+			if s.writes != 0 && w.saves != s.writes {
+				t.Errorf("%d storage writes, want %d: %v", w.saves, s.writes, w.calls)
+			}
+		})
+	}
+}
+
+// turningPoints are the numbers of the calls that a fault is worth trying at: all but those in the middle of long waits.
+func turningPoints(calls int) []int {
+	const edge = 14
+	var points []int
+	for n := 1; n <= calls; n++ {
+		if n <= edge || n > calls-edge {
+			points = append(points, n)
+		}
+	}
+	return points
+}
+
+// A fault befalls each call in turn.
+func TestOneFaultAnywhere(t *testing.T) {
+	t.Parallel()
+	for name, s := range scenarios {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			clean := newWorld(t, s.settings)
+			s.play(clean)
+			for _, n := range turningPoints(len(clean.calls)) {
+				for _, f := range faults {
+					t.Run(fmt.Sprintf("%s %s (call %d)", f, clean.calls[n-1], n), func(t *testing.T) {
+						w := newWorld(t, s.settings)
+						w.faults[n] = f
+						s.play(w)
+						s.check(w)
+					})
+				}
+			}
+		})
+	}
+}
+
+// A second process dies while it cleans up after the first.
+func TestTwoCrashes(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"key", "key, superseded while it is requested", "hook that is slow", "hook, started again after a rejection"} {
+		s := scenarios[name]
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			clean := newWorld(t, s.settings)
+			s.play(clean)
+			for _, n := range turningPoints(len(clean.calls)) {
+				for m := n + 1; m < n+8; m++ {
+					for _, first := range []fault{crashBefore, crashAfter} {
+						for _, second := range []fault{crashBefore, crashAfter} {
+							t.Run(fmt.Sprintf("%s call %d, %s call %d", first, n, second, m), func(t *testing.T) {
+								w := newWorld(t, s.settings)
+								w.faults[n], w.faults[m] = first, second
+								s.play(w)
+								s.check(w)
+							})
+						}
+					}
+				}
+			}
+		})
+	}
+}

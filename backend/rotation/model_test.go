@@ -1,0 +1,533 @@
+package rotation
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+)
+
+// epoch is when the tests begin.
+var epoch = time.Date(2026, time.November, 22, 9, 0, 0, 0, time.UTC)
+
+const (
+	// latency is how long every call takes, so that no two things happen at the same time.
+	latency = 10 * time.Millisecond
+	// storageRetry is how long the engine waits when its storage fails.
+	storageRetry = 5 * time.Second
+	grace        = time.Hour
+)
+
+// fault is what befalls one call.
+type fault int
+
+const (
+	crashBefore fault = iota + 1 // the process dies before the call is sent
+	crashAfter                   // the call takes effect, and the process dies before the answer comes
+	noAnswer                     // the call fails without an effect
+	answerLost                   // the call takes effect and fails
+)
+
+var faults = []fault{crashBefore, crashAfter, noAnswer, answerLost}
+
+func (f fault) String() string {
+	return []string{"nothing", "crash before", "crash after", "no answer from", "lost answer from"}[f]
+}
+
+// crash is what a call panics with when the process dies.
+type crash struct{}
+
+var errCrash = errors.New("the process died")
+
+// settings say how a world behaves.
+type settings struct {
+	source Source
+	grace  time.Duration
+	// propagation is how long a fresh value is rejected.
+	propagation time.Duration
+	// listLag is how long lists are late with new and deleted keys, deletionLag how long deleted keys still work.
+	listLag, deletionLag time.Duration
+	// failures and notYets are how often requests for a value fail, and are then put off, before there is one.
+	failures, notYets int
+	// refuses says that requests for a value are refused for good.
+	refuses bool
+}
+
+// world is what surrounds a record: a provider, its key API or a reset hook, storage and a clock. It fails the test at
+// once where a step would lose a value, delete a key in use, or is not in the state diagram. Storage holds JSON, so
+// that a process that dies takes along what it had in memory only.
+type world struct {
+	tb testing.TB
+	settings
+	now time.Time
+
+	// calls names the calls of this world so far. faults befall them by number, from 1; broken ones fail by name.
+	calls  []string
+	faults map[int]fault
+	broken map[string]error
+	// verdict replaces the provider's own answers to Verify.
+	verdict *provider.Verification
+
+	stored      []byte
+	saves       int
+	events      []Event
+	transitions map[[2]State]bool
+	// intents are the IDs of all rotations, and recorded all values, that were ever stored.
+	intents, recorded map[string]bool
+
+	// made is when each value was made, deleted when it was deleted.
+	made, deleted map[string]time.Time
+	// foreign keys are somebody else's. Released ones were replaced by hand and live on.
+	foreign, released map[string]bool
+	// live is the only value that is valid where a reset ends the one before.
+	live string
+	// resets are the values that the hook has made, by idempotency key, and lastReset is the latest.
+	resets    map[string]string
+	lastReset string
+	// deletingToken is set while the token is deleted, which ends graces early.
+	deletingToken bool
+}
+
+// newWorld has a token with version 1, and a key of somebody else.
+func newWorld(tb testing.TB, s settings) *world {
+	w := &world{
+		tb: tb, settings: s, now: epoch,
+		faults: map[int]fault{}, broken: map[string]error{}, transitions: map[[2]State]bool{},
+		intents: map[string]bool{}, recorded: map[string]bool{}, resets: map[string]string{},
+		made: map[string]time.Time{}, deleted: map[string]time.Time{}, foreign: map[string]bool{}, released: map[string]bool{},
+	}
+	long := epoch.Add(-1000 * time.Hour)
+	w.made["first"], w.made["somebody else's"], w.foreign["somebody else's"] = long, long, true
+	w.live = "first"
+	var r Record
+	r.Publish(candidate("first", SourceImport), long)
+	w.stored = encode(tb, &r)
+	return w
+}
+
+func candidate(id string, source Source) Candidate {
+	return Candidate{
+		Credential: credential(id), Fingerprint: fingerprint(id), Source: source,
+		Verified: &provider.Verification{Outcome: provider.Accepted},
+	}
+}
+
+func credential(id string) provider.Values {
+	return provider.Values{"id": id, "secret": "secret of " + id}
+}
+
+func fingerprint(id string) string { return "fingerprint of " + id }
+
+func encode(tb testing.TB, r *Record) []byte {
+	tb.Helper()
+	stored, err := json.Marshal(r)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return stored
+}
+
+// load returns the record as a new process finds it.
+func (w *world) load() *Record {
+	w.tb.Helper()
+	var r Record
+	if err := json.Unmarshal(w.stored, &r); err != nil {
+		w.tb.Fatal(err)
+	}
+	return &r
+}
+
+// call is a call of the outside world: its effect, or the fault that befalls it.
+func (w *world) call(name string, effect func() error) error {
+	w.calls = append(w.calls, name)
+	w.now = w.now.Add(latency)
+	if err := w.broken[name]; err != nil {
+		return err
+	}
+	silence := &provider.Error{Host: "provider.example.com", Problem: "did not answer to " + name}
+	switch w.faults[len(w.calls)] {
+	case crashBefore:
+		panic(crash{})
+	case noAnswer:
+		return silence
+	case crashAfter:
+		_ = effect() // nobody is left to learn of it
+		panic(crash{})
+	case answerLost:
+		_ = effect() // what it says is lost
+		return silence
+	default:
+		return effect()
+	}
+}
+
+// machine is the machine of a process that has loaded r.
+func (w *world) machine(r *Record) *Machine {
+	m := &Machine{
+		Now:   func() time.Time { return w.now },
+		Grace: w.grace,
+		Save: func(_ context.Context, saved *Record) error {
+			return w.call("Save", func() error { w.save(saved); return nil })
+		},
+		Fingerprint: func(_ context.Context, value provider.Values) (string, error) {
+			return fingerprint(value["id"]), w.call("Fingerprint", func() error { return nil })
+		},
+		Verify: func(_ context.Context, value provider.Values) (v provider.Verification, err error) {
+			err = w.call("Verify", func() error { v = w.verify(value["id"]); return nil })
+			return v, err
+		},
+		Obtain: func(_ context.Context, p *Pending) (value provider.Values, err error) {
+			err = w.call("Obtain", func() error { value, err = w.obtain(p); return err })
+			return value, err
+		},
+		Retire: func(_ context.Context, value provider.Values) error {
+			return w.call("Retire", func() error { return w.delete(r, value["id"]) })
+		},
+		Happened: func(_ context.Context, r *Record, e Event) {
+			w.events = append(w.events, e)
+			if got := string(encode(w.tb, r)); got != string(w.stored) {
+				w.tb.Errorf("event %q was sent before its cause was stored", e)
+			}
+		},
+	}
+	if w.source == SourceIAM {
+		m.Keys = keyRing{world: w, record: r}
+	}
+	return m
+}
+
+// keyRing is the key API as the record's current key.
+type keyRing struct {
+	world  *world
+	record *Record
+}
+
+func (k keyRing) List(context.Context) (keys []provider.Key, err error) {
+	err = k.world.call("List", func() error { keys, err = k.world.list(k.record); return err })
+	return keys, err
+}
+
+func (k keyRing) Delete(_ context.Context, key provider.Key) error {
+	return k.world.call("Delete", func() error { return k.world.delete(k.record, key.ID) })
+}
+
+func (keyRing) Key(value provider.Values) (provider.Key, error) {
+	return provider.Key{ID: value["id"]}, nil
+}
+
+// accepts says whether the provider accepts the value now.
+func (w *world) accepts(id string) bool {
+	made, known := w.made[id]
+	if !known || w.now.Before(made.Add(w.propagation)) {
+		return false
+	}
+	if w.source == SourceHook {
+		return id == w.live
+	}
+	deleted, gone := w.deleted[id]
+	return !gone || w.now.Before(deleted.Add(w.deletionLag))
+}
+
+func (w *world) verify(id string) provider.Verification {
+	switch {
+	case w.verdict != nil:
+		return *w.verdict
+	case w.accepts(id):
+		return provider.Verification{Outcome: provider.Accepted, Detail: "It works."}
+	default:
+		return provider.Verification{Outcome: provider.Rejected, Detail: "It is unknown."}
+	}
+}
+
+// list shows the keys that were there a list's lag ago, newest first.
+func (w *world) list(r *Record) ([]provider.Key, error) {
+	if err := w.actAs(r); err != nil {
+		return nil, err
+	}
+	shown := w.now.Add(-w.listLag)
+	var keys []provider.Key
+	for id, made := range w.made {
+		if deleted, gone := w.deleted[id]; !made.After(shown) && (!gone || deleted.After(shown)) {
+			keys = append(keys, provider.Key{ID: id, CreatedAt: made})
+		}
+	}
+	slices.SortFunc(keys, func(a, b provider.Key) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	return keys, nil
+}
+
+// actAs refuses what is done with a current key that does not work.
+func (w *world) actAs(r *Record) error {
+	if id := r.Current.Credential["id"]; !w.accepts(id) {
+		return &provider.Refused{Detail: "the key " + id + " is unknown"}
+	}
+	return nil
+}
+
+func (w *world) delete(r *Record, id string) error {
+	w.tb.Helper()
+	if err := w.actAs(r); err != nil {
+		return err
+	}
+	stored := w.load()
+	switch {
+	case w.foreign[id]:
+		w.tb.Errorf("deleted %q, which the token never held", id)
+	case stored.Current.Credential["id"] == id:
+		w.tb.Errorf("deleted the current key %q", id)
+	case w.released[id]:
+		w.tb.Errorf("deleted %q, which was left alive on purpose", id)
+	}
+	for _, old := range stored.Retiring {
+		if old.Credential["id"] == id && w.now.Before(old.At) && !w.deletingToken {
+			w.tb.Errorf("retired %q at %s, before %s", id, w.now, old.At)
+		}
+	}
+	if _, gone := w.deleted[id]; !gone {
+		w.deleted[id] = w.now
+	}
+	return nil
+}
+
+// obtain makes a key, or performs a reset once for each idempotency key.
+func (w *world) obtain(p *Pending) (provider.Values, error) {
+	stored := w.load().Pending
+	if stored == nil || stored.ID != p.ID || !slices.Equal(stored.KnownKeys, p.KnownKeys) || !stored.AttemptedAt.Equal(p.AttemptedAt) {
+		w.tb.Errorf("a value was asked for before the intent was stored: %+v", stored)
+	}
+	if w.refuses {
+		return nil, &provider.Refused{Detail: "not for you"}
+	}
+	if w.failures > 0 {
+		w.failures--
+		return nil, &provider.Error{Host: "provider.example.com", Problem: "is not well"}
+	}
+	if w.source == SourceIAM {
+		if err := w.actAs(w.load()); err != nil {
+			return nil, err
+		}
+		return credential(w.make("key")), nil
+	}
+	if w.resets[p.ID] == "" {
+		w.lastReset = w.make("value")
+		w.live, w.resets[p.ID] = w.lastReset, w.lastReset
+	}
+	if w.notYets > 0 {
+		w.notYets--
+		return nil, &NotYet{After: 30 * time.Second}
+	}
+	return credential(w.resets[p.ID]), nil
+}
+
+func (w *world) make(what string) string {
+	id := fmt.Sprintf("%s %d", what, len(w.made))
+	w.made[id] = w.now
+	return id
+}
+
+// save is one storage write. It checks the step that the write stands for.
+func (w *world) save(r *Record) {
+	w.tb.Helper()
+	before, stored := w.load(), encode(w.tb, r)
+	w.stored = stored
+	after := w.load()
+	w.saves++
+	w.transitions[[2]State{before.State(), after.State()}] = true
+	if after.Pending != nil {
+		w.intents[after.Pending.ID] = true
+	}
+	for id := range held(after) {
+		w.recorded[id] = true
+	}
+	for id := range held(before) {
+		if !held(after)[id] && w.valuable(id) {
+			w.tb.Errorf("the record forgot %q from %s to %s", id, before.State(), after.State())
+		}
+	}
+	switch id := after.Current.Credential["id"]; after.Number() - before.Number() {
+	case 0:
+		if before.Current.Credential["id"] != id {
+			w.tb.Errorf("version %d became %q", after.Number(), id)
+		}
+	case 1:
+		if w.verdict == nil && !w.accepts(id) {
+			w.tb.Errorf("published %q, which the provider does not accept", id)
+		}
+	default:
+		w.tb.Errorf("version %d follows version %d", after.Number(), before.Number())
+	}
+	if strings.Contains(after.LastError, "secret of") {
+		w.tb.Errorf("the last error gives a secret away: %s", after.LastError)
+	}
+}
+
+// held are the values in the record.
+func held(r *Record) map[string]bool {
+	ids := map[string]bool{r.Current.Credential["id"]: true}
+	for p := r.Pending; p != nil; p = p.Replaces {
+		ids[p.Credential["id"]] = true
+	}
+	for _, old := range r.Retiring {
+		ids[old.Credential["id"]] = true
+	}
+	delete(ids, "")
+	return ids
+}
+
+// valuable says whether somebody could use the value, so that a record that holds it must not forget it.
+func (w *world) valuable(id string) bool {
+	if w.source == SourceHook {
+		return id == w.live
+	}
+	_, gone := w.deleted[id]
+	return !gone && !w.released[id]
+}
+
+// run is a process that loads the record and works on it until it is done or dies.
+func (w *world) run(work func(*Machine, *Record) error) (err error) {
+	w.tb.Helper()
+	defer func() {
+		if died := recover(); died == (crash{}) {
+			err = errCrash
+		} else if died != nil {
+			panic(died)
+		}
+	}()
+	r := w.load()
+	if err = work(w.machine(r), r); err == nil && string(encode(w.tb, r)) != string(w.stored) {
+		w.tb.Error("a change of the record was not stored")
+	}
+	return err
+}
+
+// advance takes the steps that are due.
+func (w *world) advance() error {
+	w.tb.Helper()
+	began := w.now
+	err := w.run(func(m *Machine, r *Record) error { return m.Advance(w.tb.Context(), r) })
+	if next := w.load().NextStep(); err == nil && !next.IsZero() && !next.After(began) {
+		w.tb.Errorf("a step of %s was due at %s and was not taken", next, began)
+	}
+	return err
+}
+
+// start starts a rotation, and takes the first steps in the same process.
+func (w *world) start(id string) error {
+	w.tb.Helper()
+	return w.run(func(m *Machine, r *Record) error {
+		if err := m.Start(w.tb.Context(), r, Pending{ID: id, Source: w.source, Reason: "because of " + id}); err != nil {
+			return err
+		}
+		return m.Advance(w.tb.Context(), r)
+	})
+}
+
+// handIn publishes a value that a person made at the provider, which leaves the one before alive.
+func (w *world) handIn(id string) error {
+	w.tb.Helper()
+	return w.run(func(m *Machine, r *Record) error {
+		w.released[r.Current.Credential["id"]] = true
+		delete(w.released, id)
+		if w.source == SourceHook {
+			w.live = id
+		}
+		r.Supersede(w.now)
+		r.Publish(candidate(id, SourceAssisted), w.now)
+		return m.Save(w.tb.Context(), r)
+	})
+}
+
+// step lets time pass until the next step and takes it. It returns false where there is none.
+func (w *world) step() bool {
+	w.tb.Helper()
+	next := w.load().NextStep()
+	if next.IsZero() {
+		return false
+	}
+	w.sleepUntil(next)
+	if err := w.advance(); err != nil {
+		w.now = w.now.Add(storageRetry)
+	}
+	return true
+}
+
+// rest takes every step until nothing is left to do.
+func (w *world) rest() {
+	w.tb.Helper()
+	for range 2000 {
+		if !w.step() {
+			return
+		}
+	}
+	w.tb.Fatalf("the record does not come to rest: %s", w.describe())
+}
+
+func (w *world) sleepUntil(t time.Time) {
+	if t.After(w.now) {
+		w.now = t
+	}
+}
+
+// lost counts the keys whose secret never got into storage.
+func (w *world) lost() int {
+	n := 0
+	for id := range w.made {
+		if !w.recorded[id] && !w.foreign[id] && !w.released[id] && id != "first" {
+			n++
+		}
+	}
+	return n
+}
+
+// orphans are the keys that work and that nobody knows. Values of a hook have no life of their own.
+func (w *world) orphans() []string {
+	if w.source == SourceHook {
+		return nil
+	}
+	var ids []string
+	known := held(w.load())
+	for id := range w.made {
+		if _, gone := w.deleted[id]; !gone && !known[id] && !w.foreign[id] && !w.released[id] {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// checkHistory compares the record with what the provider did.
+func (w *world) checkHistory() {
+	w.tb.Helper()
+	r := w.load()
+	if len(r.History) != r.Number() {
+		w.tb.Fatalf("%d versions have %d entries of history", r.Number(), len(r.History))
+	}
+	for i, entry := range r.History {
+		id := strings.TrimPrefix(entry.Fingerprint, "fingerprint of ")
+		deleted, gone := w.deleted[id]
+		switch {
+		case entry.Version != i+1:
+			w.tb.Errorf("entry %d of the history is about version %d", i, entry.Version)
+		case w.made[id].IsZero() || entry.CreatedAt.Before(w.made[id]):
+			w.tb.Errorf("version %d of %s was made at %s", entry.Version, entry.CreatedAt, w.made[id])
+		case w.source == SourceIAM && gone != (entry.RetiredHow == RetiredByEngine):
+			w.tb.Errorf("version %d: deleted %t, retired %q", entry.Version, gone, entry.RetiredHow)
+		case gone && entry.RetiredAt.Before(deleted):
+			w.tb.Errorf("version %d was retired at %s and deleted at %s", entry.Version, entry.RetiredAt, deleted)
+		}
+	}
+	if last := r.History[len(r.History)-1]; last.Fingerprint != r.Current.Fingerprint {
+		w.tb.Errorf("the history ends with %q, the current version is %q", last.Fingerprint, r.Current.Fingerprint)
+	}
+}
+
+// describe tells what a failed test needs to know.
+func (w *world) describe() string {
+	return fmt.Sprintf("at %s after %v\nmade %v\ndeleted %v\nstored %s",
+		w.now.Sub(epoch), w.calls, slices.Sorted(maps.Keys(w.made)), slices.Sorted(maps.Keys(w.deleted)), w.stored)
+}
