@@ -75,7 +75,7 @@ func newFixture(t *testing.T) *fixture {
 	if err := f.setUp(t.Context(), config); err != nil {
 		t.Fatalf("setting the engine up: %v", err)
 	}
-	t.Cleanup(func() { f.Cleanup(context.Background()) })
+	t.Cleanup(func() { f.Cleanup(t.Context()) })
 	return f
 }
 

@@ -181,14 +181,13 @@ func publishedResponse(t *token, previous *rotation.Version, c rotation.Candidat
 	if previous != nil {
 		response.Data["previous_version"] = previous.Number
 	}
-	switch {
-	case c.Verified == nil:
+	if c.Verified == nil {
 		response.AddWarning("the credential was published unverified; `vault write -f <mount>/tokens/" + t.name + "/verify` tries it")
-	default:
-		response.Data["verification_detail"] = c.Verified.Detail
-		if c.Verified.Caveat || c.Verified.Outcome == provider.Inconclusive {
-			response.AddWarning(explain(*c.Verified))
-		}
+		return response
+	}
+	response.Data["verification_detail"] = c.Verified.Detail
+	if c.Verified.Caveat || c.Verified.Outcome == provider.Inconclusive {
+		response.AddWarning(explain(*c.Verified))
 	}
 	return response
 }

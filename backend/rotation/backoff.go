@@ -17,8 +17,7 @@ func backoff(failures int, first, longest time.Duration, cause error) time.Durat
 		wait = min(first<<max(failures, 0), longest)
 	}
 	wait = time.Duration(float64(wait) * (0.8 + 0.4*rand.Float64())) //nolint:gosec // jitter is no secret
-	var silence *provider.Error
-	if errors.As(cause, &silence) {
+	if silence, ok := errors.AsType[*provider.Error](cause); ok {
 		wait = max(wait, silence.RetryAfter)
 	}
 	return wait

@@ -308,8 +308,7 @@ func (m *Machine) again(ctx context.Context, r *Record) error {
 
 // keysUnavailable waits, or gives up where the provider refuses for good.
 func (m *Machine) keysUnavailable(ctx context.Context, r *Record, cause error) error {
-	var refused *provider.Refused
-	if errors.As(cause, &refused) {
+	if _, refused := errors.AsType[*provider.Refused](cause); refused {
 		return m.giveUp(ctx, r, cause)
 	}
 	p := r.Pending

@@ -61,8 +61,10 @@ type limiter struct{ verify, rotate *rate.Limiter }
 
 // NewScheduler returns a scheduler that Run starts.
 func NewScheduler(logger hclog.Logger, work func(context.Context, Job)) *Scheduler {
-	return &Scheduler{Work: work, Logger: logger, queue: queue.New(), jobs: map[string]Job{},
-		limiters: map[string]*limiter{}, wake: make(chan struct{}, 1)}
+	return &Scheduler{
+		Work: work, Logger: logger, queue: queue.New(), jobs: map[string]Job{},
+		limiters: map[string]*limiter{}, wake: make(chan struct{}, 1),
+	}
 }
 
 // Plan replaces the token's job.

@@ -63,8 +63,7 @@ func (platform) Verify(ctx context.Context, a provider.Account, t provider.Token
 // 2026, is left out.
 func verifyIdentity(ctx context.Context, a provider.Account, identity provider.Values) (provider.Verification, error) {
 	access, err := grant(ctx, a, grantRequest{identity: identity, scope: scopeAdWords})
-	var refused *provider.Refused
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*provider.Refused](err); ok {
 		return provider.Verification{Outcome: provider.Rejected, Detail: refused.Detail, Code: refused.Code}, nil
 	}
 	if err != nil {
@@ -106,8 +105,7 @@ func verifyDeveloperToken(ctx context.Context, a provider.Account, token string)
 		return provider.Verification{Outcome: provider.Inconclusive, Detail: detailNoIdentity}, nil
 	}
 	access, err := grant(ctx, a, grantRequest{identity: a.Settings, scope: scopeAdWords})
-	var refused *provider.Refused
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*provider.Refused](err); ok {
 		return provider.Verification{Outcome: provider.Inconclusive, Detail: detailIdentityRefused + ": " + refused.Detail, Code: refused.Code}, nil
 	}
 	if err != nil {
