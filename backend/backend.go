@@ -17,6 +17,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -163,12 +164,28 @@ func (b *backend) checkInput(req *logical.Request) error {
 		if schema == nil {
 			continue
 		}
-		_, isBool := req.Data[name].(bool)
-		if _, _, err := d.GetOkErr(name); err != nil || (isBool && schema.Type == framework.TypeString) || req.Data[name] == nil {
+		if _, _, err := d.GetOkErr(name); err != nil || !fits(req.Data[name], schema.Type) {
 			return badInput("%s must be %s", name, fieldForms[schema.Type])
 		}
 	}
 	return nil
+}
+
+// fits refuses what the sdk would convert although it is most likely a mistake: an empty string, such as that of an unset
+// shell variable, to false or 0, a fraction to a whole number, and a boolean to anything.
+func fits(value any, to framework.FieldType) bool {
+	switch v := value.(type) {
+	case nil:
+		return false
+	case bool:
+		return to == framework.TypeBool
+	case float64:
+		return to != framework.TypeInt || v == math.Trunc(v)
+	case string:
+		return v != "" || (to != framework.TypeBool && to != framework.TypeInt)
+	default:
+		return true
+	}
 }
 
 // fieldForms completes the sentence "<field> must be …".

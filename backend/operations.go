@@ -2,11 +2,23 @@ package backend
 
 import (
 	"net/http"
+	"regexp"
 
 	"github.com/hashicorp/vault/sdk/framework"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
+
+// nameForm is letters, digits and underscores, joined by dashes and single dots. The sdk's GenericNameRegex takes ".."
+// too, which Vault's storage refuses.
+const nameForm = `\w+(?:(?:\.|-+)\w+)*`
+
+var validName = regexp.MustCompile("^" + nameForm + "$")
+
+// namePattern captures a name in a path.
+func namePattern(field string) string {
+	return "(?P<" + field + ">" + nameForm + ")"
+}
 
 // operationPrefix begins every operation id in the OpenAPI document of a mount.
 const operationPrefix = "ad-tokens"

@@ -27,7 +27,7 @@ const (
 
 func (b *backend) pathAccessToken() *framework.Path {
 	return &framework.Path{
-		Pattern:      "access-token/" + framework.GenericNameRegex("name") + "$",
+		Pattern:      "access-token/" + namePattern("name") + "$",
 		Fields:       map[string]*framework.FieldSchema{"name": nameField()},
 		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "access-token"},
 		Operations: map[logical.Operation]framework.OperationHandler{

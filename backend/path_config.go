@@ -38,7 +38,7 @@ have no identity of their own: each token carries its Account SID and Auth Token
 
 func (b *backend) pathConfig() *framework.Path {
 	return &framework.Path{
-		Pattern:        configPrefix + framework.GenericNameRegex("account") + "$",
+		Pattern:        configPrefix + namePattern("account") + "$",
 		Fields:         b.configFields(),
 		ExistenceCheck: b.pathConfigExists,
 		DisplayAttrs:   &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "account"},

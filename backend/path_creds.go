@@ -17,7 +17,7 @@ so it never exceeds the token's refresh_ttl. Vault Agent and consul-template fol
 
 func (b *backend) pathCreds() *framework.Path {
 	return &framework.Path{
-		Pattern:      "creds/" + framework.GenericNameRegex("name") + "$",
+		Pattern:      "creds/" + namePattern("name") + "$",
 		Fields:       map[string]*framework.FieldSchema{"name": nameField()},
 		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "credentials"},
 		Operations: map[logical.Operation]framework.OperationHandler{

@@ -12,7 +12,7 @@ import (
 
 func (b *backend) pathHistory() *framework.Path {
 	return &framework.Path{
-		Pattern:      "tokens/" + framework.GenericNameRegex("name") + "/history$",
+		Pattern:      "tokens/" + namePattern("name") + "/history$",
 		Fields:       map[string]*framework.FieldSchema{"name": nameField()},
 		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "token-history"},
 		Operations: map[logical.Operation]framework.OperationHandler{

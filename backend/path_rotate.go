@@ -45,7 +45,7 @@ func (b *backend) pathRotate() *framework.Path {
 	responses := publishResponses()
 	delete(responses, http.StatusNoContent)
 	return &framework.Path{
-		Pattern:      "tokens/" + framework.GenericNameRegex("name") + "/rotate$",
+		Pattern:      "tokens/" + namePattern("name") + "/rotate$",
 		Fields:       fields,
 		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix},
 		Operations: map[logical.Operation]framework.OperationHandler{

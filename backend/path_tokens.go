@@ -33,7 +33,7 @@ A rotation_period or rotation_schedule says when the token is due; one that need
 
 func (b *backend) pathTokens() *framework.Path {
 	return &framework.Path{
-		Pattern:        "tokens/" + framework.GenericNameRegex("name") + "$",
+		Pattern:        "tokens/" + namePattern("name") + "$",
 		Fields:         b.tokenFields(),
 		ExistenceCheck: b.pathTokensExists,
 		DisplayAttrs:   &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "token"},
@@ -273,6 +273,9 @@ func (b *backend) newToken(ctx context.Context, storage logical.Storage, d *fram
 	}}
 	if t.Account == "" {
 		return nil, nil, badInput("account is missing; name an account of config/")
+	}
+	if !validName.MatchString(t.Account) {
+		return nil, nil, badInput("account must be the name of an account of config/: letters, digits and underscores, joined by dashes or single dots")
 	}
 	a, err := b.account(ctx, storage, t.Account)
 	if err != nil {

@@ -17,7 +17,7 @@ cannot tell. The outcome is shown in the token's health, and a rejected credenti
 
 func (b *backend) pathVerify() *framework.Path {
 	return &framework.Path{
-		Pattern:      "tokens/" + framework.GenericNameRegex("name") + "/verify$",
+		Pattern:      "tokens/" + namePattern("name") + "/verify$",
 		Fields:       map[string]*framework.FieldSchema{"name": nameField()},
 		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix},
 		Operations: map[logical.Operation]framework.OperationHandler{
