@@ -49,7 +49,7 @@ func injectFault(flags *flag.FlagSet) action {
 }
 
 func hookReset(flags *flag.FlagSet) action {
-	var input simulator.HookResetInput
+	var input simulator.HookToken
 	flags.StringVar(&input.AccountSID, "account-sid", "", "impact.com: the account's `SID`")
 	flags.StringVar(&input.LoginCustomerID, "login-customer-id", "", "developer token: the manager account's `id`")
 	flags.StringVar(&input.Client, "client", simulator.DefaultName, "OAuth client: its `name`")

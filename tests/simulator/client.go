@@ -23,7 +23,16 @@ func NewClient(baseURL string) *Client {
 	return &Client{baseURL: strings.TrimSuffix(baseURL, "/"), http: cleanhttp.DefaultClient()}
 }
 
-// call runs one action.
+// ActionError is what the console answers to a mistake. The same action would fail again.
+type ActionError struct {
+	Action string
+	// Message is a sentence without secrets.
+	Message string
+}
+
+func (e *ActionError) Error() string { return e.Action + ": " + e.Message }
+
+// call runs one action. Its error is an *ActionError where the console refuses.
 func call[Out any](ctx context.Context, c *Client, action string, in any) (Out, error) {
 	var out Out
 	body, err := json.Marshal(in)
@@ -44,7 +53,7 @@ func call[Out any](ctx context.Context, c *Client, action string, in any) (Out, 
 		if err := json.NewDecoder(response.Body).Decode(&failure); err != nil {
 			return out, fmt.Errorf("%s: the simulator answered %s", action, response.Status)
 		}
-		return out, fmt.Errorf("%s: %s", action, failure.Message)
+		return out, &ActionError{Action: action, Message: failure.Message}
 	}
 	if err := json.NewDecoder(response.Body).Decode(&out); err != nil {
 		return out, fmt.Errorf("reading the answer of %s: %w", action, err)
@@ -204,8 +213,13 @@ func (c *Client) ConfigureIAM(ctx context.Context, settings IAMSettings) error {
 }
 
 // HookReset performs a reset on behalf of a company's automation and returns the credential fields of the new value.
-func (c *Client) HookReset(ctx context.Context, in HookResetInput) (map[string]string, error) {
+func (c *Client) HookReset(ctx context.Context, in HookToken) (map[string]string, error) {
 	return call[map[string]string](ctx, c, "hook/reset", in)
+}
+
+// HookShow looks the current value up on behalf of a company's automation and returns its credential fields.
+func (c *Client) HookShow(ctx context.Context, in HookToken) (map[string]string, error) {
+	return call[map[string]string](ctx, c, "hook/show", in)
 }
 
 // CreateImpactAccount makes an account without tokens.

@@ -20,6 +20,7 @@ func (s *Simulator) Control() http.Handler {
 	s.routeGoogle(mux)
 	s.routeIAM(mux)
 	s.routeImpact(mux)
+	mux.Handle("POST /hook/show", action(s, s.controlHookShow))
 	mux.Handle("POST /hook/reset", action(s, s.controlHookReset))
 	return mux
 }

@@ -2,31 +2,28 @@ package simulator
 
 import "fmt"
 
-// HookResetInput is what a company's automation knows of the token that it resets at the console.
-type HookResetInput struct {
+// HookToken is what a company's automation knows of the token that it looks up or resets at the console.
+type HookToken struct {
 	// TokenType is developer_token, oauth_client, legacy_read_write, legacy_read_only or scoped.
 	TokenType string `json:"token_type"`
 	// AccountSID finds the impact.com account: the SID of any of its tokens, of the token itself when it is a scoped one.
 	AccountSID string `json:"account_sid,omitempty"`
 	// LoginCustomerID is the manager account of a developer token, 10 digits.
 	LoginCustomerID string `json:"login_customer_id,omitempty"`
-	// Client names the OAuth client that gets a new refresh token; empty means DefaultName.
+	// Client names the OAuth client; empty means DefaultName. A reset gives it a new refresh token.
 	Client string `json:"client,omitempty"`
 }
 
-// controlHookReset resets every time it is called: sparing a token a second reset is the automation's business.
-func (s *Simulator) controlHookReset(in HookResetInput) (map[string]string, error) {
+// controlHookShow gives the credential fields as the console shows them now.
+func (s *Simulator) controlHookShow(in HookToken) (map[string]string, error) {
 	switch in.TokenType {
 	case "developer_token":
 		if in.LoginCustomerID != s.google.ManagerCustomerID {
 			return nil, fmt.Errorf("there is no manager account %q", in.LoginCustomerID)
 		}
-		return map[string]string{"developer_token": s.resetDeveloperToken()}, nil
+		return map[string]string{"developer_token": s.google.DeveloperToken}, nil
 	case "oauth_client":
-		if in.Client == "" {
-			in.Client = DefaultName
-		}
-		credential, err := s.controlNewConsent(name{in.Client})
+		credential, err := s.controlShowOAuthClient(in.client())
 		if err != nil {
 			return nil, err
 		}
@@ -36,7 +33,7 @@ func (s *Simulator) controlHookReset(in HookResetInput) (map[string]string, erro
 			"refresh_token": credential.RefreshToken,
 		}, nil
 	default:
-		credential, err := s.impactCredential(in)
+		_, credential, err := s.impactCredential(in)
 		if err != nil {
 			return nil, err
 		}
@@ -44,23 +41,49 @@ func (s *Simulator) controlHookReset(in HookResetInput) (map[string]string, erro
 	}
 }
 
-// impactCredential resets a token of impact.com.
-func (s *Simulator) impactCredential(in HookResetInput) (*ImpactCredential, error) {
+func (in HookToken) client() name {
+	if in.Client == "" {
+		return name{DefaultName}
+	}
+	return name{in.Client}
+}
+
+// controlHookReset resets every time it is called: sparing a token a second reset is the automation's business.
+func (s *Simulator) controlHookReset(in HookToken) (map[string]string, error) {
+	if _, err := s.controlHookShow(in); err != nil {
+		return nil, err
+	}
+	switch in.TokenType {
+	case "developer_token":
+		s.resetDeveloperToken()
+	case "oauth_client":
+		if _, err := s.controlNewConsent(in.client()); err != nil {
+			return nil, err
+		}
+	default:
+		account, credential, err := s.impactCredential(in)
+		if err != nil {
+			return nil, err
+		}
+		s.resetAuthToken(account, credential)
+	}
+	return s.controlHookShow(in)
+}
+
+// impactCredential finds a token of impact.com and its account.
+func (s *Simulator) impactCredential(in HookToken) (*impactAccount, *ImpactCredential, error) {
 	account, token := s.impactToken(in.AccountSID)
 	if account == nil {
-		return nil, fmt.Errorf("there is no impact.com token with account SID %q", in.AccountSID)
+		return nil, nil, fmt.Errorf("there is no impact.com token with account SID %q", in.AccountSID)
 	}
-	var credential *ImpactCredential
 	switch {
 	case in.TokenType == "scoped" && token.scoped != nil:
-		credential = &token.scoped.ImpactCredential
+		return account, &token.scoped.ImpactCredential, nil
 	case in.TokenType == "legacy_read_write" && account.Legacy != nil:
-		credential = &account.Legacy.ReadWrite
+		return account, &account.Legacy.ReadWrite, nil
 	case in.TokenType == "legacy_read_only" && account.Legacy != nil:
-		credential = &account.Legacy.ReadOnly
+		return account, &account.Legacy.ReadOnly, nil
 	default:
-		return nil, fmt.Errorf("the account with account SID %q has no token of type %q to reset", in.AccountSID, in.TokenType)
+		return nil, nil, fmt.Errorf("the account with account SID %q has no token of type %q", in.AccountSID, in.TokenType)
 	}
-	s.resetAuthToken(account, credential)
-	return credential, nil
 }

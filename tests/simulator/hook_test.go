@@ -1,6 +1,9 @@
 package simulator_test
 
 import (
+	"context"
+	"errors"
+	"maps"
 	"strings"
 	"testing"
 
@@ -12,7 +15,7 @@ func TestHookResetsLegacyTokens(t *testing.T) {
 	w := newWorld(t)
 	before := w.agency(t)
 	// The SID of any token of the account will do: the type says which one is reset.
-	reset := must(w.console.HookReset(t.Context(), simulator.HookResetInput{
+	reset := must(w.console.HookReset(t.Context(), simulator.HookToken{
 		TokenType: "legacy_read_only", AccountSID: before.ReadWrite.AccountSID,
 	}))(t)
 	after := w.agency(t)
@@ -22,7 +25,7 @@ func TestHookResetsLegacyTokens(t *testing.T) {
 	if after.ReadOnly.AuthToken == before.ReadOnly.AuthToken || after.ReadWrite != before.ReadWrite {
 		t.Error("the wrong token was reset")
 	}
-	must(w.console.HookReset(t.Context(), simulator.HookResetInput{
+	must(w.console.HookReset(t.Context(), simulator.HookToken{
 		TokenType: "legacy_read_write", AccountSID: before.ReadWrite.AccountSID,
 	}))(t)
 	if w.agency(t).ReadWrite.AuthToken == before.ReadWrite.AuthToken {
@@ -39,12 +42,12 @@ func TestHookResetsOtherTypes(t *testing.T) {
 	}))(t)
 	manager := onlyCustomer(t, send(t, request{method: "GET", url: w.customersURL("v26"), header: w.authorized(t)}))
 	tests := map[string]struct {
-		input  simulator.HookResetInput
+		input  simulator.HookToken
 		fields []string
 	}{
-		"developer token": {simulator.HookResetInput{TokenType: "developer_token", LoginCustomerID: manager}, []string{"developer_token"}},
-		"OAuth client":    {simulator.HookResetInput{TokenType: "oauth_client"}, []string{"client_id", "client_secret", "refresh_token"}},
-		"scoped token":    {simulator.HookResetInput{TokenType: "scoped", AccountSID: scoped.AccountSID}, []string{"account_sid", "auth_token"}},
+		"developer token": {simulator.HookToken{TokenType: "developer_token", LoginCustomerID: manager}, []string{"developer_token"}},
+		"OAuth client":    {simulator.HookToken{TokenType: "oauth_client"}, []string{"client_id", "client_secret", "refresh_token"}},
+		"scoped token":    {simulator.HookToken{TokenType: "scoped", AccountSID: scoped.AccountSID}, []string{"account_sid", "auth_token"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -58,6 +61,9 @@ func TestHookResetsOtherTypes(t *testing.T) {
 				if first[field] == "" {
 					t.Errorf("no %s", field)
 				}
+			}
+			if shown := must(w.console.HookShow(ctx, test.input))(t); !maps.Equal(shown, second) {
+				t.Error("the console shows something else than the last reset gave")
 			}
 			last := test.fields[len(test.fields)-1]
 			if first[last] == second[last] {
@@ -75,20 +81,23 @@ func TestHookResetExplainsMistakes(t *testing.T) {
 	w := newWorld(t)
 	legacy := w.agency(t).ReadWrite.AccountSID
 	for name, test := range map[string]struct {
-		input simulator.HookResetInput
+		input simulator.HookToken
 		want  string
 	}{
-		"unknown SID":     {simulator.HookResetInput{TokenType: "scoped", AccountSID: "IRx"}, `no impact.com token with account SID "IRx"`},
-		"unknown type":    {simulator.HookResetInput{TokenType: "password", AccountSID: legacy}, `no token of type "password"`},
-		"not scoped":      {simulator.HookResetInput{TokenType: "scoped", AccountSID: legacy}, `no token of type "scoped"`},
-		"unknown manager": {simulator.HookResetInput{TokenType: "developer_token", LoginCustomerID: "1"}, `no manager account "1"`},
-		"unknown client":  {simulator.HookResetInput{TokenType: "oauth_client", Client: "x"}, `no OAuth client "x"`},
+		"unknown SID":     {simulator.HookToken{TokenType: "scoped", AccountSID: "IRx"}, `no impact.com token with account SID "IRx"`},
+		"unknown type":    {simulator.HookToken{TokenType: "password", AccountSID: legacy}, `no token of type "password"`},
+		"not scoped":      {simulator.HookToken{TokenType: "scoped", AccountSID: legacy}, `no token of type "scoped"`},
+		"unknown manager": {simulator.HookToken{TokenType: "developer_token", LoginCustomerID: "1"}, `no manager account "1"`},
+		"unknown client":  {simulator.HookToken{TokenType: "oauth_client", Client: "x"}, `no OAuth client "x"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := w.console.HookReset(t.Context(), test.input)
-			if err == nil || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("got %v, want %q", err, test.want)
+			for _, act := range []func(context.Context, simulator.HookToken) (map[string]string, error){w.console.HookReset, w.console.HookShow} {
+				_, err := act(t.Context(), test.input)
+				var refused *simulator.ActionError
+				if !errors.As(err, &refused) || !strings.Contains(refused.Message, test.want) {
+					t.Errorf("got %v, want an *ActionError with %q", err, test.want)
+				}
 			}
 		})
 	}
