@@ -294,6 +294,9 @@ func TestVerifyIdentity(t *testing.T) {
 		"API not enabled":        {granted, statusError(403, "PERMISSION_DENIED"), provider.Verification{Outcome: provider.Accepted, Caveat: true, Detail: "genuine", Code: "PERMISSION_DENIED", RequestID: "req-front"}, both},
 		"fresh token refused":    {granted, statusError(401, "UNAUTHENTICATED"), provider.Verification{Outcome: provider.Inconclusive, Detail: "does not take it", Code: "UNAUTHENTICATED", RequestID: "req-front"}, both},
 		"developer token wanted": {granted, adsError(400, missing), provider.Verification{Outcome: provider.Accepted, Detail: "wants a developer token", Code: missing, RequestID: "req-400"}, both},
+		"developer token unfit":  {granted, adsError(403, prohibited), provider.Verification{Outcome: provider.Accepted, Detail: "wants a developer token", Code: prohibited, RequestID: "req-403"}, both},
+		"version not live":       {granted, adsError(400, "UNSUPPORTED_VERSION"), provider.Verification{Outcome: provider.Accepted, Caveat: true, Detail: "check api_version", Code: "UNSUPPORTED_VERSION", RequestID: "req-400"}, both},
+		"access token revoked":   {granted, adsError(401, "OAUTH_TOKEN_REVOKED"), provider.Verification{Outcome: provider.Inconclusive, Detail: "does not take it", Code: "OAUTH_TOKEN_REVOKED", RequestID: "req-401"}, both},
 	}
 	for name, tc := range tests {
 		for kind, verifyKind := range verifyKinds {
