@@ -102,17 +102,18 @@ func (b *backend) newAccount(entry accountEntry) (*account, error) {
 			settings[f.Name] = value
 		}
 	}
-	a := &account{accountEntry: entry, platform: p, call: provider.Account{Settings: settings, Client: client}}
+	a := &account{accountEntry: entry, platform: p, call: provider.Account{Settings: settings, Client: b.metrics.observe(p.Name(), client)}}
 	if entry.Settings[fieldHookURL] == "" {
 		return a, nil
 	}
-	a.hookClient, err = provider.NewClient(provider.ClientConfig{
+	hookClient, err := provider.NewClient(provider.ClientConfig{
 		CACert:  entry.Settings[fieldHookCACert],
 		Timeout: time.Duration(entry.ResetHookTimeout) * time.Second,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%s %w", fieldHookCACert, err)
 	}
+	a.hookClient = b.metrics.observe("reset_hook", hookClient)
 	return a, nil
 }
 

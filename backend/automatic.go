@@ -51,6 +51,7 @@ func (b *backend) machine(storage logical.Storage, a *account, t *token) *rotati
 		},
 		Obtain: func(ctx context.Context, p *rotation.Pending) (provider.Values, error) { return askHook(ctx, a, t, p) },
 		Happened: func(ctx context.Context, r *rotation.Record, e rotation.Event) {
+			b.countRotation(a, t, e)
 			b.sendEvent(ctx, machineEvents[e], "tokens/"+t.name, "name", t.name, "account", t.Account,
 				"version", fmt.Sprint(r.Number()), "fingerprint", t.fingerprint(), "rotation_state", string(r.State()))
 		},
@@ -62,6 +63,19 @@ func (b *backend) machine(storage logical.Storage, a *account, t *token) *rotati
 		}
 	}
 	return m
+}
+
+// countRotation counts the ends of automatic rotations, and the problems on the way.
+func (b *backend) countRotation(a *account, t *token, e rotation.Event) {
+	switch {
+	case e == rotation.Published:
+		last := t.History[len(t.History)-1]
+		b.metrics.rotated(last.Source, last.Reason, last.Verification)
+	case e == rotation.Failed && t.Pending != nil:
+		b.metrics.rotated(t.Pending.Source, t.Pending.Reason, outcomeFailed)
+	case e == rotation.Failed:
+		b.metrics.rotated(source(a, t), reasonScheduled, outcomeFailed)
+	}
 }
 
 var machineEvents = map[rotation.Event]string{

@@ -72,7 +72,8 @@ type backend struct {
 	watchMu  sync.Mutex
 	watchers map[string]chan struct{}
 
-	access accessTokens
+	access  accessTokens
+	metrics *metrics
 }
 
 // Factory makes the engine for one mount.
@@ -91,7 +92,7 @@ func (b *backend) setUp(ctx context.Context, config *logical.BackendConfig) erro
 }
 
 func newBackend(now func() time.Time) *backend {
-	b := &backend{now: now, providers: map[string]provider.Provider{}, watchers: map[string]chan struct{}{}}
+	b := &backend{now: now, providers: map[string]provider.Provider{}, watchers: map[string]chan struct{}{}, metrics: newMetrics()}
 	b.work, b.stopWork = context.WithCancel(context.Background())
 	for _, p := range []provider.Provider{googleads.New(), impact.New()} {
 		b.providers[p.Name()] = p
@@ -120,6 +121,7 @@ func newBackend(now func() time.Time) *backend {
 			b.pathCreds(),
 			b.pathAccessToken(),
 			b.pathStatus(),
+			b.pathMetrics(),
 			b.pathInfo(),
 		},
 	}

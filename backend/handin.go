@@ -24,6 +24,9 @@ const (
 	previousRetires    = "retires at "
 )
 
+// outcomeFailed stands for a rotation that was not published, in metrics.
+const outcomeFailed = "failed"
+
 // storageTimeout bounds the write that publishes. It goes on when the caller hangs up, because by then the old value
 // may be dead.
 const storageTimeout = 30 * time.Second
@@ -91,6 +94,7 @@ func (b *backend) handIn(ctx context.Context, req *logical.Request, d *framework
 	if d.Get("verify").(bool) {
 		v, err := b.prove(ctx, in.account, t, credential)
 		if err != nil {
+			b.metrics.rotated(in.source, why, outcomeFailed)
 			b.sendEvent(ctx, eventRotateFail, "tokens/"+t.name, "name", t.name, "account", t.Account, "source", string(in.source))
 			return nil, err
 		}
@@ -109,6 +113,7 @@ func (b *backend) handIn(ctx context.Context, req *logical.Request, d *framework
 		return nil, err
 	}
 	response := publishedResponse(t, previous, candidate)
+	b.metrics.rotated(in.source, why, t.History[len(t.History)-1].Verification)
 	if in.retirePrevious {
 		response.Data["previous_credential"] = previousRetires + t.Retiring[len(t.Retiring)-1].At.Format(time.RFC3339)
 	} else {

@@ -79,6 +79,12 @@ func (s *accessTokens) put(name string, shared sharedAccessToken) {
 	s.byName[name] = shared
 }
 
+func (s *accessTokens) cached() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.byName)
+}
+
 func (s *accessTokens) delete(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

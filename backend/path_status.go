@@ -62,28 +62,21 @@ func (b *backend) pathStatusRead(ctx context.Context, req *logical.Request, d *f
 	if limit < 1 {
 		return nil, badInput("limit must be at least 1")
 	}
-	names, err := b.tokens.list(ctx, req.Storage)
+	tokens, unreadable, err := b.allTokens(ctx, req.Storage)
 	if err != nil {
 		return nil, err
 	}
-	slices.Sort(names)
 	now := b.now()
 	var summary statusSummary
 	shown := map[string]any{}
 	response := &logical.Response{}
-	for _, name := range names {
-		t, err := b.tokens.get(ctx, req.Storage, name)
-		if err != nil {
-			// One token that cannot be read hides none of the others.
-			response.AddWarning("token " + name + ": " + err.Error())
-			continue
-		}
-		if t == nil {
-			continue
-		}
+	for _, problem := range unreadable {
+		response.AddWarning(problem.Error())
+	}
+	for _, t := range tokens {
 		summary.add(t, now)
-		if name > after && len(shown) < limit {
-			shown[name] = t.status(now)
+		if t.name > after && len(shown) < limit {
+			shown[t.name] = t.status(now)
 		}
 	}
 	response.Data = map[string]any{
@@ -94,6 +87,27 @@ func (b *backend) pathStatusRead(ctx context.Context, req *logical.Request, d *f
 		"tokens": shown,
 	}
 	return response, nil
+}
+
+// allTokens reads the tokens of the mount in the order of their names. One that cannot be read hides none of the others.
+func (b *backend) allTokens(ctx context.Context, storage logical.Storage) (tokens []*token, unreadable []error, err error) {
+	names, err := b.tokens.list(ctx, storage)
+	if err != nil {
+		return nil, nil, err
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		t, err := b.tokens.get(ctx, storage, name)
+		switch {
+		case ctx.Err() != nil:
+			return nil, nil, ctx.Err()
+		case err != nil:
+			unreadable = append(unreadable, err)
+		case t != nil:
+			tokens = append(tokens, t)
+		}
+	}
+	return tokens, unreadable, nil
 }
 
 func (t *token) status(now time.Time) map[string]any {

@@ -95,6 +95,13 @@ func (s *store[T]) list(ctx context.Context, storage logical.Storage) ([]string,
 	return names, nil
 }
 
+// cached counts the entries in memory.
+func (s *store[T]) cached() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.entries)
+}
+
 func (s *store[T]) invalidate(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

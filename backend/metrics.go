@@ -1,0 +1,183 @@
+package backend
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+)
+
+// maxTokenSeries bounds how many tokens have series of their own, in the order of their names. The others are counted.
+const maxTokenSeries = 1000
+
+// Values of the label `trigger`: why a rotation happened, in two classes that do not grow with what operators write.
+const (
+	triggerByHand   = "by_hand"
+	triggerSchedule = "schedule"
+)
+
+// metrics are counted by this process since it started. What is known of tokens is added at each reading.
+type metrics struct {
+	registry  *prometheus.Registry
+	rotations *prometheus.CounterVec
+	calls     *prometheus.HistogramVec
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		rotations: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "adtokens_rotations_total", Help: "Rotations since the plugin process started.",
+		}, []string{"source", "trigger", "outcome"}),
+		calls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "adtokens_provider_request_duration_seconds", Help: "Requests to providers and reset hooks, from sending to the answer's headers.",
+			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120},
+		}, []string{"provider", "result"}),
+	}
+	m.registry.MustRegister(m.rotations, m.calls)
+	return m
+}
+
+// rotated counts a rotation that was published, refused by the provider, or failed.
+func (m *metrics) rotated(source rotation.Source, reason, outcome string) {
+	trigger := triggerByHand
+	if reason == reasonScheduled {
+		trigger = triggerSchedule
+	}
+	m.rotations.WithLabelValues(string(source), trigger, outcome).Inc()
+}
+
+// observe measures the requests of a client.
+func (m *metrics) observe(name string, client *http.Client) *http.Client {
+	client.Transport = measured{RoundTripper: client.Transport, calls: m.calls, provider: name}
+	return client
+}
+
+type measured struct {
+	http.RoundTripper
+	calls    *prometheus.HistogramVec
+	provider string
+}
+
+func (t measured) RoundTrip(r *http.Request) (*http.Response, error) {
+	start := time.Now()
+	response, err := t.RoundTripper.RoundTrip(r)
+	t.calls.WithLabelValues(t.provider, resultClass(response, err)).Observe(time.Since(start).Seconds())
+	return response, err
+}
+
+func resultClass(response *http.Response, err error) string {
+	switch {
+	case err != nil:
+		return "no_answer"
+	case response.StatusCode == http.StatusTooManyRequests:
+		return "rate_limited"
+	default:
+		return fmt.Sprintf("%dxx", response.StatusCode/100)
+	}
+}
+
+// tokenSeries describe the state of tokens.
+var (
+	descAge       = tokenDesc("age_seconds", "Time since the current credential was published.")
+	descVersion   = tokenDesc("version", "Number of the current credential, 0 where there is none.")
+	descOutcome   = tokenDesc("last_verification_outcome", "1 for the outcome of the last verification.", "outcome")
+	descVerified  = tokenDesc("last_verification_timestamp_seconds", "When the provider was last asked about the current credential.")
+	descNext      = tokenDesc("next_rotation_timestamp_seconds", "When the policy wants the current credential replaced.")
+	descOverdue   = tokenDesc("overdue", "1 where that time has passed.")
+	descInFlight  = tokenDesc("rotation_in_flight", "1 where an automatic rotation is under way.")
+	descTokens    = prometheus.NewDesc("adtokens_tokens", "Tokens of the mount by health.", []string{"health"}, nil)
+	descWithout   = prometheus.NewDesc("adtokens_tokens_without_series", "Tokens beyond those that have series of their own.", nil, nil)
+	descUnread    = prometheus.NewDesc("adtokens_tokens_unreadable", "Tokens whose storage entry cannot be used.", nil, nil)
+	descCache     = prometheus.NewDesc("adtokens_cache_entries", "Entries in the plugin's memory.", []string{"cache"}, nil)
+	descBuildInfo = prometheus.NewDesc("adtokens_build_info", "1 for the running build.", []string{"version", "commit"}, nil)
+)
+
+func tokenDesc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("adtokens_token_"+name, help, append([]string{"token", "type"}, labels...), nil)
+}
+
+// snapshot is what one reading of the metrics knows about tokens.
+type snapshot struct {
+	now        time.Time
+	tokens     []*token
+	unreadable int
+	cached     map[string]int
+}
+
+// Describe is part of prometheus.Collector. A snapshot describes nothing ahead, because it lives for one reading.
+func (s *snapshot) Describe(chan<- *prometheus.Desc) {}
+
+// Collect is part of prometheus.Collector.
+func (s *snapshot) Collect(out chan<- prometheus.Metric) {
+	health := map[rotation.Health]int{rotation.HealthOK: 0, rotation.HealthRejected: 0, rotation.HealthUnverified: 0, rotation.HealthNone: 0}
+	for i, t := range s.tokens {
+		health[t.health()]++
+		if i < maxTokenSeries {
+			s.collectToken(t, out)
+		}
+	}
+	for name, count := range health {
+		out <- gauge(descTokens, count, string(name))
+	}
+	for name, count := range s.cached {
+		out <- gauge(descCache, count, name)
+	}
+	out <- gauge(descWithout, max(0, len(s.tokens)-maxTokenSeries))
+	out <- gauge(descUnread, s.unreadable)
+	out <- gauge(descBuildInfo, 1, Version, commit())
+}
+
+func (s *snapshot) collectToken(t *token, out chan<- prometheus.Metric) {
+	flag := map[bool]int{true: 1}
+	out <- gauge(descVersion, t.Number(), t.name, t.Type)
+	out <- gauge(descOverdue, flag[t.overdue(s.now)], t.name, t.Type)
+	out <- gauge(descInFlight, flag[t.Pending != nil], t.name, t.Type)
+	if t.Current != nil {
+		out <- gauge(descAge, int(s.now.Sub(t.Current.PublishedAt).Seconds()), t.name, t.Type)
+	}
+	if !t.nextRotation.IsZero() {
+		out <- gauge(descNext, int(t.nextRotation.Unix()), t.name, t.Type)
+	}
+	if c := t.LastVerification; c != nil {
+		out <- gauge(descVerified, int(c.At.Unix()), t.name, t.Type)
+		for _, outcome := range []provider.Outcome{provider.Accepted, provider.Rejected, provider.Inconclusive} {
+			out <- gauge(descOutcome, flag[c.Outcome == outcome], t.name, t.Type, string(outcome))
+		}
+	}
+}
+
+func gauge(d *prometheus.Desc, value int, labels ...string) prometheus.Metric {
+	return prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(value), labels...)
+}
+
+// openMetricsFormat is the text format of OpenMetrics 1.0.
+var openMetricsFormat = expfmt.NewFormat(expfmt.TypeOpenMetrics)
+
+// text renders the counters and a snapshot.
+func (m *metrics) text(s *snapshot) ([]byte, error) {
+	states := prometheus.NewRegistry()
+	if err := states.Register(s); err != nil {
+		return nil, fmt.Errorf("collecting metrics: %w", err)
+	}
+	families, err := prometheus.Gatherers{m.registry, states}.Gather()
+	if err != nil {
+		return nil, fmt.Errorf("collecting metrics: %w", err)
+	}
+	var text bytes.Buffer
+	for _, family := range families {
+		if _, err := expfmt.MetricFamilyToOpenMetrics(&text, family); err != nil {
+			return nil, fmt.Errorf("writing metrics: %w", err)
+		}
+	}
+	if _, err := expfmt.FinalizeOpenMetrics(&text); err != nil {
+		return nil, fmt.Errorf("writing metrics: %w", err)
+	}
+	return text.Bytes(), nil
+}
