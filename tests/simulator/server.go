@@ -69,7 +69,7 @@ func Start(options ServerOptions) (*Server, error) {
 			ErrorLog:          log.New(world.logger.StandardWriter(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}), "", 0),
 		}
 		if i < 2 { // the control API stays plain
-			httpServer.TLSConfig = config
+			httpServer.TLSConfig = config.Clone() // ServeTLS changes it
 		}
 		server.servers = append(server.servers, httpServer)
 		go serve(httpServer, listeners[i], failed)
