@@ -200,6 +200,9 @@ type Machine struct {
 
 // Start stores the intent of a rotation. The record must be idle, retiring, or hold a hook's rejected value.
 func (m *Machine) Start(ctx context.Context, r *Record, p Pending) error {
+	if r.Pending != nil && !r.Pending.restartable() {
+		return errors.New("a rotation of this token is under way")
+	}
 	now := m.Now().UTC()
 	p.RequestedAt, p.AttemptedAt, p.NextAttempt, p.Attempts, p.fresh = now, now, now, 1, true
 	if m.Keys != nil {
@@ -209,13 +212,7 @@ func (m *Machine) Start(ctx context.Context, r *Record, p Pending) error {
 		}
 		p.KnownKeys = keyIDs(keys)
 	}
-	if r.Pending != nil {
-		if !r.Pending.restartable() {
-			return errors.New("a rotation of this token is under way")
-		}
-		p.Replaces = r.Pending
-		p.Replaces.Replaces = nil
-	}
+	p.Replaces = r.Pending
 	r.Pending = &p
 	return m.Save(ctx, r)
 }
@@ -271,7 +268,7 @@ func (m *Machine) obtain(ctx context.Context, r *Record) error {
 	case now.Sub(p.RequestedAt) > maxRequestAge:
 		return m.giveUp(ctx, r, fmt.Errorf("no new value after %s: %w", maxRequestAge, err))
 	case errors.As(err, &notYet):
-		p.NextAttempt = now.Add(notYet.After)
+		p.NextAttempt = now.Add(max(notYet.After, firstBackoff))
 		return m.Save(ctx, r)
 	default:
 		p.Attempts++

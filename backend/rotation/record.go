@@ -3,6 +3,8 @@
 package rotation
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
@@ -118,7 +120,8 @@ type Candidate struct {
 	Verified *provider.Verification
 }
 
-// Publish makes the candidate the current version. The record is not stored by this.
+// Publish makes the candidate the current version; where it is an old value, that is not retired any more. The record
+// is not stored by this.
 func (r *Record) Publish(c Candidate, now time.Time) {
 	now = now.UTC()
 	entry := HistoryEntry{
@@ -134,6 +137,7 @@ func (r *Record) Publish(c Candidate, now time.Time) {
 	r.Current = &Version{Number: entry.Version, Credential: c.Credential, Fingerprint: c.Fingerprint, PublishedAt: now}
 	r.Health, r.LastVerification, r.LastError = HealthUnverified, nil, ""
 	r.Failures, r.RetryAt, r.OverdueReported = 0, time.Time{}, false
+	r.Retiring = slices.DeleteFunc(r.Retiring, func(old Retiring) bool { return maps.Equal(old.Credential, c.Credential) })
 	if c.Verified != nil {
 		entry.Verification = string(c.Verified.Outcome)
 		r.Observe(*c.Verified, now)
