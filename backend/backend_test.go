@@ -54,7 +54,7 @@ func (c *clock) now() time.Time { return epoch.Add(time.Duration(c.offset.Load()
 
 func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
 
-func newFixture(t *testing.T) *fixture {
+func newFixture(t *testing.T, configure ...func(*logical.BackendConfig)) *fixture {
 	t.Helper()
 	server, err := simulator.Start(simulator.ServerOptions{})
 	if err != nil {
@@ -72,6 +72,9 @@ func newFixture(t *testing.T) *fixture {
 	config := logical.TestBackendConfig()
 	config.StorageView = f.storage
 	config.Logger = hclog.NewNullLogger()
+	for _, c := range configure {
+		c(config)
+	}
 	if err := f.setUp(t.Context(), config); err != nil {
 		t.Fatalf("setting the engine up: %v", err)
 	}
@@ -363,12 +366,21 @@ func TestBrokenEntriesHideNoOthers(t *testing.T) {
 			if _, err := f.handle(t, logical.ReadOperation, "creds/broken", nil); err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("reading it gives %v, want an error with %q", err, tc.want)
 			}
+			if response, err := f.handle(t, logical.DeleteOperation, "tokens/broken", nil); err == nil {
+				t.Errorf("deleting it without force gives %v", response)
+			}
 			status, err := f.handle(t, logical.ReadOperation, "status", nil)
 			if err != nil || status.Data["tokens"].(map[string]any)["acme-rw"] == nil {
 				t.Errorf("status does not show the healthy token: %v", err)
 			}
 			if len(status.Warnings) != 1 || !strings.Contains(status.Warnings[0], "broken") {
 				t.Errorf("status warns %v, want one warning that names the broken token", status.Warnings)
+			}
+			if response, err := f.handle(t, logical.DeleteOperation, "tokens/broken", map[string]any{"force": true}); err != nil || len(response.Warnings) != 1 {
+				t.Errorf("deleting it with force gives %v, error %v; want a warning", response, err)
+			}
+			if response, err := f.handle(t, logical.ReadOperation, "tokens/broken", nil); response != nil || err != nil {
+				t.Errorf("after its deletion, reading it gives %v, error %v", response, err)
 			}
 		})
 	}

@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
@@ -38,19 +39,27 @@ var eventOperations = map[string]struct{ operation, modified string }{
 	eventOverdue:      {"rotate", "false"},
 }
 
-// sendEvent tells Vault's subscribers. Pairs are metadata without secrets. A server without event notifications is
-// no error, and no event ever undoes what it speaks of.
+// sendEvent tells Vault's subscribers what happened at path. Pairs are metadata without secrets. A server without event
+// notifications is no error, and no event ever undoes what it speaks of.
 func (b *backend) sendEvent(ctx context.Context, eventType, path string, pairs ...string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), eventTimeout)
 	defer cancel()
 	kind := eventOperations[eventType]
 	err := logical.SendEvent(ctx, b, eventType, append([]string{
 		logical.EventMetadataPath, path,
-		logical.EventMetadataDataPath, path,
+		logical.EventMetadataDataPath, dataPath(eventType, path),
 		logical.EventMetadataOperation, kind.operation,
 		logical.EventMetadataModified, kind.modified,
 	}, pairs...)...)
 	if err != nil && !errors.Is(err, framework.ErrNoEvents) {
 		b.Logger().Warn("sending an event failed", "event", eventType, "path", path, "error", err)
 	}
+}
+
+// dataPath is where to look after an event: after a rotation the new credential, else what the event is about.
+func dataPath(eventType, path string) string {
+	if name, ok := strings.CutPrefix(path, "tokens/"); ok && eventType == eventRotate {
+		return "creds/" + name
+	}
+	return path
 }

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -118,7 +119,7 @@ func (b *backend) tokenFields() map[string]*framework.FieldSchema {
 	maps.Copy(fields, b.credentialSchemas())
 	maps.Copy(fields, handInFields())
 	fields["name"] = nameField()
-	fields["force"] = &framework.FieldSchema{Type: framework.TypeBool, Query: true, Description: "When deleting: forget old values that could not be retired."}
+	fields["force"] = &framework.FieldSchema{Type: framework.TypeBool, Query: true, Description: "When deleting: forget old values that could not be retired, and delete a token whose storage entry cannot be read."}
 	return fields
 }
 
@@ -352,15 +353,22 @@ func (b *backend) pathTokensUpdate(ctx context.Context, req *logical.Request, d 
 
 func (b *backend) pathTokensDelete(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	name := d.Get("name").(string)
-	t, unlock, err := b.lockToken(ctx, req.Storage, name)
+	unlock, err := b.tokenLocks.lock(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	if t == nil {
+	response := &logical.Response{}
+	t, err := b.tokens.load(ctx, req.Storage, name)
+	switch {
+	case err != nil && d.Get("force").(bool):
+		response.AddWarning("the token was deleted without looking at it, because " + err.Error())
+		return response, b.tokens.delete(ctx, req.Storage, name)
+	case err != nil:
+		return nil, fmt.Errorf("%w; force=true deletes it all the same", err)
+	case t == nil:
 		return nil, nil
 	}
-	response := &logical.Response{}
 	if err := b.retireAll(ctx, req.Storage, d, t, response); err != nil {
 		return nil, err
 	}
@@ -369,6 +377,7 @@ func (b *backend) pathTokensDelete(ctx context.Context, req *logical.Request, d 
 	}
 	b.scheduler.Forget(name)
 	b.access.delete(name)
+	b.changed(name)
 	if err := req.Storage.Delete(ctx, accountTokenKey(t)); err != nil {
 		return nil, storageError("deleting the token from its account's index", err)
 	}
