@@ -27,7 +27,8 @@ type FaultKind string
 
 // The kinds of fault.
 const (
-	FaultLatency          FaultKind = "latency"            // the right answer, after Latency
+	FaultLatency          FaultKind = "latency"            // the right answer, after Latency; nothing is done for who hangs up before
+	FaultLateAnswer       FaultKind = "late_answer"        // the work is done at once, and its answer held back for Latency
 	FaultDropBefore       FaultKind = "drop_before"        // connection closed, nothing done
 	FaultDropAfter        FaultKind = "drop_after"         // connection closed after the work was done
 	FaultRedirect         FaultKind = "redirect"           // 307 to Location, which asks for the same method and body there
@@ -70,9 +71,9 @@ func (f *Fault) validate() error {
 	}
 	switch f.Kind {
 	case FaultDropBefore, FaultDropAfter, FaultGarbage, FaultHalfBody, FaultOversizedBody, FaultWrongContentType:
-	case FaultLatency:
+	case FaultLatency, FaultLateAnswer:
 		if f.Latency == 0 {
-			return fmt.Errorf("the fault latency needs a duration")
+			return fmt.Errorf("the fault %s needs a duration", f.Kind)
 		}
 	case FaultStatus:
 		if f.Status < 400 || f.Status > 599 {
@@ -98,7 +99,7 @@ func (s *Simulator) serve(service Service, answer http.HandlerFunc) http.Handler
 			return
 		}
 		s.logger.Info("request meets a fault", "service", service, "endpoint", r.Pattern, "fault", fault.Kind)
-		if wait(r.Context(), fault.Latency) {
+		if fault.Kind == FaultLateAnswer || wait(r.Context(), fault.Latency) {
 			fault.answer(w, r, answer)
 		}
 	})
@@ -168,6 +169,10 @@ func (f *Fault) spoil(w http.ResponseWriter, r *http.Request, next http.HandlerF
 	switch f.Kind {
 	case FaultDropAfter:
 		panic(http.ErrAbortHandler)
+	case FaultLateAnswer:
+		if !wait(r.Context(), f.Latency) {
+			panic(http.ErrAbortHandler)
+		}
 	case FaultWrongContentType:
 		w.Header().Set("Content-Type", "text/html; charset=UTF-8")
 	case FaultOversizedBody:

@@ -1,6 +1,7 @@
 package simulator_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -18,6 +19,13 @@ func TestFaults(t *testing.T) {
 		judge func(t *testing.T, answer response, err error)
 	}{
 		"latency": {simulator.Fault{Kind: simulator.FaultLatency, Latency: 50 * time.Millisecond}, func(t *testing.T, answer response, err error) {
+			t.Helper()
+			check(t, err)
+			if answer.status != 200 {
+				t.Errorf("got status %d", answer.status)
+			}
+		}},
+		"late answer": {simulator.Fault{Kind: simulator.FaultLateAnswer, Latency: 50 * time.Millisecond}, func(t *testing.T, answer response, err error) {
 			t.Helper()
 			check(t, err)
 			if answer.status != 200 {
@@ -113,6 +121,33 @@ func TestDropAfterDoesTheWork(t *testing.T) {
 	}
 	if !must(w.console.Ledger(t.Context()))(t).IsLive(credential.RefreshToken) {
 		t.Error("another client's refresh token died")
+	}
+}
+
+func TestALateAnswerComesAfterTheWork(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	token := must(w.console.OAuthClient(t.Context(), simulator.DefaultName))(t).RefreshToken
+	check(t, w.console.InjectFault(t.Context(), simulator.Fault{Service: simulator.GoogleToken, Kind: simulator.FaultLateAnswer, Latency: time.Hour, Times: 1}))
+	ctx, hangUp := context.WithTimeout(t.Context(), time.Minute)
+	defer hangUp()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, w.GoogleURL+"/revoke?token="+url.QueryEscape(token), http.NoBody)
+	check(t, err)
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	answered := make(chan error, 1)
+	go func() {
+		response, err := http.DefaultClient.Do(request)
+		if err == nil {
+			response.Body.Close()
+		}
+		answered <- err
+	}()
+	for must(w.console.Ledger(ctx))(t).IsLive(token) {
+		time.Sleep(time.Millisecond)
+	}
+	hangUp()
+	if err := <-answered; !errors.Is(err, context.Canceled) {
+		t.Errorf("there was an answer: %v", err)
 	}
 }
 
