@@ -84,6 +84,14 @@ func (m *Machine) ownKeys(r *Record) []string {
 	return ids
 }
 
+// knownKeys are the IDs of the keys that are no orphans: those listed, and the token's own, which lists may not show yet.
+// Their order is the same for every list.
+func (m *Machine) knownKeys(r *Record, listed []provider.Key) []string {
+	ids := append(keyIDs(listed), m.ownKeys(r)...)
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
 // search looks for lost keys until it is sure that there is none.
 func (m *Machine) search(ctx context.Context, r *Record) error {
 	if m.Keys == nil {

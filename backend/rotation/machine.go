@@ -210,7 +210,7 @@ func (m *Machine) Start(ctx context.Context, r *Record, p Pending) error {
 		if err != nil {
 			return m.startFailed(ctx, r, err)
 		}
-		p.KnownKeys = keyIDs(keys)
+		p.KnownKeys = m.knownKeys(r, keys)
 	}
 	p.Replaces = r.Pending
 	r.Pending = &p
@@ -266,6 +266,9 @@ func (m *Machine) obtain(ctx context.Context, r *Record) error {
 	case errors.As(err, &refused):
 		return m.giveUp(ctx, r, err)
 	case now.Sub(p.RequestedAt) > maxRequestAge:
+		if m.Keys != nil {
+			r.searchFor(p.lostKey(now))
+		}
 		return m.giveUp(ctx, r, fmt.Errorf("no new value after %s: %w", maxRequestAge, err))
 	case errors.As(err, &notYet):
 		p.NextAttempt = now.Add(max(notYet.After, firstBackoff))
@@ -299,16 +302,17 @@ func (m *Machine) again(ctx context.Context, r *Record) error {
 	default:
 		return m.giveUp(ctx, r, severalOrphans(orphans))
 	}
-	p.KnownKeys, p.AttemptedAt = keyIDs(keys), m.Now().UTC()
+	p.KnownKeys, p.AttemptedAt = m.knownKeys(r, keys), m.Now().UTC()
 	return m.Save(ctx, r)
 }
 
 // keysUnavailable waits, or gives up where the provider refuses for good.
 func (m *Machine) keysUnavailable(ctx context.Context, r *Record, cause error) error {
+	p := r.Pending
 	if _, refused := errors.AsType[*provider.Refused](cause); refused {
+		r.searchFor(p.lostKey(m.Now().UTC()))
 		return m.giveUp(ctx, r, cause)
 	}
-	p := r.Pending
 	p.Attempts++
 	p.NextAttempt = m.Now().UTC().Add(backoff(p.Attempts-2, firstBackoff, maxBackoff, cause))
 	return m.fail(ctx, r, cause)

@@ -68,10 +68,14 @@ type world struct {
 	settings
 	now time.Time
 
-	// calls names the calls of this world so far. faults befall them by number, from 1; broken ones fail by name.
+	// calls names the calls of this world so far. faults befall them by number, from 1, and usual ones by name; broken
+	// calls fail by name.
 	calls  []string
 	faults map[int]fault
+	usual  map[string]fault
 	broken map[string]error
+	// arrange, if set, changes the order of a list of keys.
+	arrange func([]provider.Key)
 	// verdict replaces the provider's own answers to Verify.
 	verdict *provider.Verification
 
@@ -99,7 +103,7 @@ type world struct {
 func newWorld(tb testing.TB, s settings) *world {
 	w := &world{
 		tb: tb, settings: s, now: epoch,
-		faults: map[int]fault{}, broken: map[string]error{}, transitions: map[[2]State]bool{},
+		faults: map[int]fault{}, usual: map[string]fault{}, broken: map[string]error{}, transitions: map[[2]State]bool{},
 		intents: map[string]bool{}, recorded: map[string]bool{}, resets: map[string]string{},
 		made: map[string]time.Time{}, deleted: map[string]time.Time{}, foreign: map[string]bool{}, released: map[string]bool{},
 	}
@@ -152,7 +156,7 @@ func (w *world) call(name string, effect func() error) error {
 		return err
 	}
 	silence := &provider.Error{Host: "provider.example.com", Problem: "did not answer to " + name}
-	switch w.faults[len(w.calls)] {
+	switch max(w.faults[len(w.calls)], w.usual[name]) {
 	case crashBefore:
 		panic(crash{})
 	case noAnswer:
@@ -259,6 +263,9 @@ func (w *world) list(r *Record) ([]provider.Key, error) {
 		}
 	}
 	slices.SortFunc(keys, func(a, b provider.Key) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	if w.arrange != nil {
+		w.arrange(keys)
+	}
 	return keys, nil
 }
 
@@ -523,6 +530,32 @@ func (w *world) checkHistory() {
 	}
 	if last := r.History[len(r.History)-1]; last.Fingerprint != r.Current.Fingerprint {
 		w.tb.Errorf("the history ends with %q, the current version is %q", last.Fingerprint, r.Current.Fingerprint)
+	}
+}
+
+// count says how often the call was made.
+func (w *world) count(call string) int {
+	return len(slices.DeleteFunc(slices.Clone(w.calls), func(c string) bool { return c != call }))
+}
+
+// happened says how often there was the event.
+func (w *world) happened(event Event) int {
+	return len(slices.DeleteFunc(slices.Clone(w.events), func(e Event) bool { return e != event }))
+}
+
+// mustStart starts a rotation that the test takes for granted.
+func (w *world) mustStart(id string) {
+	w.tb.Helper()
+	if err := w.start(id); err != nil {
+		w.tb.Fatal(err)
+	}
+}
+
+// mustAdvance takes the steps that are due.
+func (w *world) mustAdvance() {
+	w.tb.Helper()
+	if err := w.advance(); err != nil {
+		w.tb.Fatal(err)
 	}
 }
 
