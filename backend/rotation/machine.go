@@ -16,15 +16,17 @@ import (
 //	stateDiagram-v2
 //	    [*] --> idle
 //	    idle --> requested: Start
+//	    idle --> idle: Start, but the keys cannot be listed
 //	    requested --> requested: no answer, not yet
 //	    requested --> idle: refused for good
 //	    requested --> pending: value obtained
+//	    requested --> pending: refused for good, the rejected value before is tried again
 //	    pending --> pending: no answer, rejected
 //	    pending --> idle: published
 //	    pending --> retiring: published, the old value is to be retired
 //	    pending --> retiring: given up, the new key is to be deleted
 //	    pending --> requested: Start again after a rejection
-//	    requested --> retiring: superseded
+//	    requested --> retiring: superseded or given up, a lost key is looked for
 //	    retiring --> retiring: no answer, refused
 //	    retiring --> requested: Start
 //	    retiring --> idle: retired

@@ -490,8 +490,8 @@ func TestRetireNow(t *testing.T) {
 			w.faults[3] = answerLost // Obtain
 			w.mustStart("a")
 		}},
-		"a hook at work":         {settings: hook, before: func(w *world) { w.notYets = 1; w.mustStart("a") }},
-		"after a failure":        {settings: iam, before: func(w *world) { w.mustStart("a"); w.refuses = true; w.mustStart("b") }},
+		"a hook at work":          {settings: hook, before: func(w *world) { w.notYets = 1; w.mustStart("a") }},
+		"after a failure":         {settings: iam, before: func(w *world) { w.mustStart("a"); w.refuses = true; w.mustStart("b") }},
 		"provider does not do it": {settings: iam, before: func(w *world) { w.mustStart("a") }, broken: "Retire", wantErr: true},
 		"keys cannot be listed": {settings: iam, broken: "List", wantErr: true, before: func(w *world) {
 			w.faults[3] = answerLost // Obtain
