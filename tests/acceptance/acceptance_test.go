@@ -103,13 +103,12 @@ func (w *world) impactFields(kind simulator.AccountKind) fields {
 	}
 }
 
-// importDeveloperToken makes the account google and its token dev, and returns the value.
-func (w *world) importDeveloperToken(t *testing.T) string {
+// importDeveloperToken makes the account google and its token dev.
+func (w *world) importDeveloperToken(t *testing.T) {
 	t.Helper()
 	value := done(w.sim.DeveloperToken(t.Context()))(t)
 	w.write(t, "config/google", w.googleFields(t))
 	w.write(t, "tokens/dev", fields{"account": "google", "type": "developer_token", "developer_token": value})
-	return value
 }
 
 // importLegacyTokens makes the account agency and its tokens rw and ro, and returns their values.

@@ -223,7 +223,7 @@ func TestAPrivateCAIsTrustedWhereTheAccountNamesIt(t *testing.T) {
 	google := w.googleFields(t)
 	delete(google, "ca_cert")
 	_, err := w.Write(t.Context(), "config/google", google)
-	refused(t, err, http.StatusBadGateway, "TLS certificate", "ca_cert")
+	refused(t, err, http.StatusBadGateway, "TLS certificate", "CA certificate")
 
 	w.importDeveloperToken(t)
 	has(t, w.data(t, "tokens/dev"), fields{"health": "ok"})

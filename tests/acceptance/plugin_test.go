@@ -110,48 +110,48 @@ func TestTheOpenAPIDocumentDescribesEveryPathAndItsAnswers(t *testing.T) {
 	help := done(m.Client.HelpWithContext(t.Context(), m.Path))(t)
 	succeeded(t, json.Unmarshal([]byte(asJSON(t, help.OpenAPI)), &mount))
 
-	for name, operations := range map[string]map[string]openAPIOperation{
-		"the server's document": server.operations(t, "/"+m.Path), "the mount's document": mount.operations(t, ""),
-	} {
-		for _, want := range []string{
-			"get /config/", "get /config/{account}", "post /config/{account}", "delete /config/{account}",
-			"get /tokens/", "get /tokens/{name}", "post /tokens/{name}", "delete /tokens/{name}",
-			"get /tokens/{name}/rotate", "post /tokens/{name}/rotate", "post /tokens/{name}/verify", "get /tokens/{name}/history",
-			"get /creds/{name}", "get /status", "get /info",
-		} {
-			if _, there := operations[want]; !there {
-				t.Errorf("%s does not have %s", name, want)
-			}
-		}
-		ids := map[string]string{}
-		for where, operation := range operations {
-			if operation.Summary == "" || len(operation.Responses) == 0 {
-				t.Errorf("in %s, %s has no summary or no response", name, where)
-			}
-			if other, taken := ids[operation.OperationID]; taken || operation.OperationID == "" {
-				t.Errorf("in %s, %s has the operation id %q, as has %q", name, where, operation.OperationID, other)
-			}
-			ids[operation.OperationID] = where
-		}
-	}
-
-	// Vault drops the references to the answers' schemas from its own document of an external plugin's mount.
+	describesEveryPath(t, "the server's document", server.operations(t, "/"+m.Path))
+	describesEveryPath(t, "the mount's document", mount.operations(t, ""))
+	// Vault drops the references to the answers' schemas from its own document of an external plugin's mount, so they are
+	// looked for in the mount's.
 	for where, operation := range mount.operations(t, "") {
 		for status, answer := range operation.Responses {
+			if status == "200" && strings.HasPrefix(where, "get ") && where != "get /metrics" && len(answer.Content) == 0 {
+				t.Errorf("the answer of %s is not described", where)
+			}
 			content, there := answer.Content["application/json"]
 			if !there {
-				if status == "200" && strings.HasPrefix(where, "get ") {
-					t.Errorf("the answer of %s is not described", where)
-				}
 				continue
 			}
 			schema := strings.TrimPrefix(content.Schema.Ref, "#/components/schemas/")
-			for document, components := range map[string]openAPI{"mount": mount, "server": server} {
-				if len(components.Components.Schemas[schema].Properties) == 0 {
-					t.Errorf("the answer %s of %s has the schema %q, which is empty in the %s's document", status, where, schema, document)
-				}
+			if len(mount.Components.Schemas[schema].Properties) == 0 || len(server.Components.Schemas[schema].Properties) == 0 {
+				t.Errorf("the answer %s of %s has the schema %q, which is empty", status, where, schema)
 			}
 		}
+	}
+}
+
+func describesEveryPath(t *testing.T, document string, operations map[string]openAPIOperation) {
+	t.Helper()
+	for _, want := range []string{
+		"get /config/", "get /config/{account}", "post /config/{account}", "delete /config/{account}",
+		"get /tokens/", "get /tokens/{name}", "post /tokens/{name}", "delete /tokens/{name}",
+		"get /tokens/{name}/rotate", "post /tokens/{name}/rotate", "post /tokens/{name}/verify", "get /tokens/{name}/history",
+		"get /creds/{name}", "get /status", "get /info", "get /metrics",
+	} {
+		if _, there := operations[want]; !there {
+			t.Errorf("%s does not have %s", document, want)
+		}
+	}
+	ids := map[string]string{}
+	for where, operation := range operations {
+		if operation.Summary == "" || len(operation.Responses) == 0 {
+			t.Errorf("in %s, %s has no summary or no response", document, where)
+		}
+		if other, taken := ids[operation.OperationID]; taken || operation.OperationID == "" {
+			t.Errorf("in %s, %s has the operation id %q, as has %q", document, where, operation.OperationID, other)
+		}
+		ids[operation.OperationID] = where
 	}
 }
 
@@ -173,7 +173,11 @@ func TestMountsShareOnePluginProcessAndSurviveItsEnd(t *testing.T) {
 	before := [2]fields{one.snapshot(t), two.snapshot(t)}
 
 	succeeded(t, syscall.Kill(processes[0], syscall.SIGKILL))
-	vaulttest.Await(t, "the plugin process to be gone", func() bool { return len(server.PluginProcesses(t)) == 0 })
+	// Until Vault has noticed, its answer is HTTP 500, which Vault's clients repeat by default.
+	vaulttest.Await(t, "the next request to start the plugin anew", func() bool {
+		_, err := one.Read(t.Context(), "creds/rw")
+		return err == nil
+	})
 	one.unchanged(t, before[0])
 	two.unchanged(t, before[1])
 	if again := server.PluginProcesses(t); len(again) != 1 || again[0] == processes[0] {
