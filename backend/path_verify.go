@@ -44,7 +44,7 @@ func (b *backend) pathVerifyWrite(ctx context.Context, req *logical.Request, d *
 	if t.Current == nil {
 		return nil, noCredential(t)
 	}
-	v, err := b.verifyCurrent(ctx, req.Storage, a, t)
+	v, at, err := b.verifyCurrent(ctx, req.Storage, a, t)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (b *backend) pathVerifyWrite(ctx context.Context, req *logical.Request, d *
 		"detail":        v.Detail,
 		"provider_code": v.Code,
 		"request_id":    v.RequestID,
-		"checked_at":    timestamp(b.now()),
+		"checked_at":    timestamp(at),
 		"version":       t.Number(),
 	}}, nil
 }

@@ -222,31 +222,31 @@ func (b *backend) verifyRoutinely(ctx context.Context, t *token) error {
 	if err != nil || t.Current == nil {
 		return err
 	}
-	_, err = b.verifyCurrent(ctx, b.storage, a, t)
+	_, _, err = b.verifyCurrent(ctx, b.storage, a, t)
 	return err
 }
 
-// verifyCurrent asks the provider about the current credential and stores the answer. A credential that turns out to be
-// rejected is an event.
-func (b *backend) verifyCurrent(ctx context.Context, storage logical.Storage, a *account, t *token) (provider.Verification, error) {
+// verifyCurrent asks the provider about the current credential, stores the answer and returns it with its time. A
+// credential that turns out to be rejected is an event.
+func (b *backend) verifyCurrent(ctx context.Context, storage logical.Storage, a *account, t *token) (v provider.Verification, at time.Time, err error) {
 	v, silent, err := observe(ctx, a, t)
+	at = b.now()
 	if err != nil {
-		return v, err
+		return v, at, err
 	}
-	now := b.now()
 	if err := b.recordObservation(ctx, storage, a, t, func(r *rotation.Record) {
 		if silent {
-			r.ObserveSilence(v.Detail, now)
+			r.ObserveSilence(v.Detail, at)
 		} else {
-			r.Observe(v, now)
+			r.Observe(v, at)
 		}
 	}); err != nil {
-		return v, err
+		return v, at, err
 	}
 	if v.Outcome == provider.Rejected && t.Health != rotation.HealthRejected {
 		b.sendEvent(ctx, eventVerifyFail, "tokens/"+t.name, "name", t.name, "account", t.Account, "fingerprint", t.fingerprint())
 	}
-	return v, nil
+	return v, at, nil
 }
 
 func (b *backend) logError(doing, name string, err error) {
