@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// command is the command, run in this process.
+type command struct {
+	running
+	// interrupt does what a signal does. Ended is closed when the command has ended.
+	interrupt func()
+	ended     <-chan struct{}
+}
+
+func (c command) stop() {
+	c.interrupt()
+	<-c.ended
+}
+
+func (w *world) run(t *testing.T, args ...string) command {
+	t.Helper()
+	ctx, interrupt := context.WithCancel(context.WithoutCancel(t.Context()))
+	out, printed := io.Pipe()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if code := run(ctx, append(w.args(t), args...), streams{out: printed, err: w.log}); code != exitOK {
+			t.Errorf("the command ended with exit code %d", code)
+		}
+		_ = printed.Close()
+	}()
+	c := command{interrupt: interrupt, ended: ended}
+	t.Cleanup(c.stop)
+	c.url = readyURL(t, out)
+	return c
+}
+
+// args are what every run needs.
+func (w *world) args(t *testing.T) []string {
+	t.Helper()
+	return []string{"-state", w.state, "-secret-file", secretFile(t, secret), "-control", w.control, "-retry-after", "3s"}
+}
+
+func secretFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "secret")
+	must(t, os.WriteFile(path, []byte(text+"\n"), 0o600))
+	return path
+}
+
+func readyURL(t *testing.T, out io.Reader) string {
+	t.Helper()
+	var ready struct{ URL string }
+	if err := json.NewDecoder(out).Decode(&ready); err != nil {
+		t.Fatalf("reading the address: %v", err)
+	}
+	return ready.URL
+}
+
+func TestCommandRemembersAcrossARestart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	e := w.readWrite(t, "key-1")
+	first := w.run(t)
+	_, err := first.deliver(t.Context(), t, e)
+	must(t, err)
+	first.stop()
+
+	w.run(t).wantAuthToken(t, e, w.authToken(t))
+	w.wantResets(t, e, 1)
+}
+
+func TestCommandServesOverTLS(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	borrowed := httptest.NewTLSServer(http.NotFoundHandler())
+	borrowed.Close()
+	certificate := borrowed.TLS.Certificates[0]
+	der, err := x509.MarshalPKCS8PrivateKey(certificate.PrivateKey)
+	must(t, err)
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate[0]})
+	directory := t.TempDir()
+	certFile, keyFile := filepath.Join(directory, "cert.pem"), filepath.Join(directory, "key.pem")
+	must(t, os.WriteFile(certFile, ca, 0o600))
+	must(t, os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600))
+
+	command := w.run(t, "-tls-cert", certFile, "-tls-key", keyFile)
+	command.caCert = string(ca)
+	if !strings.HasPrefix(command.url, "https://") {
+		t.Errorf("got the address %s, want https", command.url)
+	}
+	e := w.readWrite(t, "key-1")
+	got, err := command.deliver(t.Context(), t, e)
+	must(t, err)
+	if got["auth_token"] != w.authToken(t) {
+		t.Error("the hook gave another value than the console shows")
+	}
+}
+
+// slowConsole passes the control API on and holds resets back until open is closed.
+func slowConsole(t *testing.T, control string) (address string, entered <-chan struct{}, open chan<- struct{}) {
+	t.Helper()
+	target, err := url.Parse(control)
+	must(t, err)
+	arrived, gate := make(chan struct{}, 1), make(chan struct{})
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/hook/reset" {
+			arrived <- struct{}{}
+			<-gate
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL, arrived, gate
+}
+
+func TestStoppingWaitsForAResetThatRuns(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	slow, entered, open := slowConsole(t, w.control)
+	e := w.readWrite(t, "key-1")
+	command := w.run(t, "-async", "-control", slow)
+	_, err := command.deliver(t.Context(), t, e)
+	wantPending(t, err)
+	<-entered
+	command.interrupt()
+	select {
+	case <-command.ended:
+		t.Error("the command ended before the reset did")
+	case <-time.After(20 * time.Millisecond): // long enough for a stop that does not wait
+	}
+	close(open)
+	<-command.ended
+	w.run(t).wantAuthToken(t, e, w.authToken(t))
+	w.wantResets(t, e, 1)
+}
+
+// TestProcess runs the built command with the secret in its environment, and kills it the hard way before the polite one.
+func TestProcess(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	binary := filepath.Join(t.TempDir(), "adtokens-hook")
+	if output, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("building: %v\n%s", err, output)
+	}
+	e := w.readWrite(t, "key-1")
+	for _, signal := range []os.Signal{os.Kill, syscall.SIGTERM} {
+		process := exec.CommandContext(t.Context(), binary, "-state", w.state)
+		process.Env = append(os.Environ(), secretVariable+"="+secret, controlVariable+"="+w.control)
+		process.Stderr = w.log
+		out, err := process.StdoutPipe()
+		must(t, err)
+		must(t, process.Start())
+		hook := running{url: readyURL(t, out)}
+		_, err = hook.deliver(t.Context(), t, e)
+		must(t, err)
+		hook.wantAuthToken(t, e, w.authToken(t))
+		must(t, process.Process.Signal(signal))
+		if err := process.Wait(); (err == nil) != (signal == syscall.SIGTERM) {
+			t.Errorf("after %s: %v", signal, err)
+		}
+	}
+	w.wantResets(t, e, 1)
+}
+
+func TestMistakesAreExplained(t *testing.T) {
+	t.Parallel()
+	file := secretFile(t, secret)
+	needed := func(args ...string) []string {
+		return append([]string{"-state", t.TempDir(), "-control", "http://127.0.0.1:1"}, args...)
+	}
+	const notAsItIs = "c2VjcmV0" // no secret may be repeated
+	for name, test := range map[string]struct {
+		args []string
+		code int
+		want string
+	}{
+		"argument":          {needed("now"), exitUsage, `no argument "now"`},
+		"unknown flag":      {needed("-secret", notAsItIs), exitUsage, "flag provided but not defined: -secret"},
+		"no state":          {[]string{"-control", "http://127.0.0.1:1"}, exitUsage, "with -state"},
+		"no console":        {[]string{"-state", t.TempDir(), "-control", ""}, exitUsage, "with -control or " + controlVariable},
+		"no secret":         {needed(), exitUsage, "either -secret-file or " + secretVariable},
+		"no secret file":    {needed("-secret-file", "/does/not/exist"), exitFailure, "reading the secret"},
+		"no prefix":         {needed("-secret-file", secretFile(t, notAsItIs)), exitFailure, "the secret must be whsec_"},
+		"short secret":      {needed("-secret-file", secretFile(t, "whsec_"+notAsItIs)), exitFailure, "24 to 64 bytes"},
+		"no base64":         {needed("-secret-file", secretFile(t, "whsec_"+strings.Repeat("-", 40))), exitFailure, "the secret must be whsec_"},
+		"key without chain": {needed("-tls-key", "key.pem"), exitUsage, "-tls-cert and -tls-key go together"},
+		"no certificate":    {needed("-secret-file", file, "-tls-cert", "/does/not/exist", "-tls-key", "/does/not/exist"), exitFailure, "loading the certificate"},
+		"open to others":    {needed("-secret-file", file, "-listen", "0.0.0.0:0"), exitUsage, "only loopback addresses"},
+		"no address":        {needed("-secret-file", file, "-listen", "nowhere"), exitFailure, "listening"},
+		"state that is not": {[]string{"-state", file, "-control", "http://127.0.0.1:1", "-secret-file", file}, exitFailure, "state directory"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out, errors strings.Builder
+			code := run(t.Context(), test.args, streams{out: &out, err: &errors})
+			if code != test.code || !strings.Contains(errors.String(), test.want) || out.Len() > 0 {
+				t.Errorf("exit code %d, %q; want %d, %q", code, errors.String(), test.code, test.want)
+			}
+			if strings.Contains(errors.String(), notAsItIs) {
+				t.Error("the secret is repeated")
+			}
+		})
+	}
+}
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	var out, errors strings.Builder
+	code := run(t.Context(), []string{"-h"}, streams{out: &out, err: &errors})
+	if code != exitOK || !strings.HasPrefix(out.String(), "Usage: adtokens-hook") || !strings.Contains(out.String(), "-async") || errors.Len() > 0 {
+		t.Errorf("exit code %d, printed %q and %q", code, out.String(), errors.String())
+	}
+}
