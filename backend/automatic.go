@@ -237,10 +237,16 @@ func underWayResponse(t *token) *logical.Response {
 
 // rotatedResponse says how a rotation by hand ended.
 func (b *backend) rotatedResponse(ctx context.Context, req *logical.Request, t, before *token) (*logical.Response, error) {
-	if t.Number() == before.Number() {
+	switch {
+	case t.Number() == before.Number() && t.Pending != nil:
+		return nil, logical.CodedError(http.StatusConflict, "another rotation of this token has taken the place of this one; nothing was changed yet")
+	case t.Number() == before.Number():
 		return nil, badInput("nothing was changed: %s", t.LastError)
 	}
 	entry := t.History[len(t.History)-1]
+	if entry.Source == rotation.SourceAssisted {
+		return nil, logical.CodedError(http.StatusConflict, fmt.Sprintf("somebody handed in version %d in the meantime, which ended this rotation", entry.Version))
+	}
 	c := rotation.Candidate{Fingerprint: entry.Fingerprint, Verified: &provider.Verification{Outcome: provider.Outcome(entry.Verification)}}
 	if t.LastVerification != nil {
 		c.Verified.Detail = t.LastVerification.Detail
