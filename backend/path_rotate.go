@@ -80,7 +80,7 @@ func (b *backend) pathRotateRead(ctx context.Context, req *logical.Request, d *f
 	runbook := a.platform.Runbook(a.call.Settings, t.Type)
 	steps := make([]string, len(runbook.Steps))
 	for i, step := range runbook.Steps {
-		steps[i] = strings.ReplaceAll(step, "<name>", t.name)
+		steps[i] = strings.ReplaceAll(step, "adtokens/tokens/<name>/", req.MountPoint+"tokens/"+t.name+"/")
 	}
 	fields := make([]string, len(t.kind.Fields))
 	for i, f := range t.kind.Fields {
