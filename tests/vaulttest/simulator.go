@@ -19,6 +19,8 @@ type Simulator struct {
 	*simulator.Client
 	// The providers' base URLs, without a slash at the end.
 	GoogleURL, ImpactURL string
+	// ControlURL is for the console command.
+	ControlURL string
 	// CACert is the PEM of the CA to trust; empty unless started by StartTLSSimulator.
 	CACert string
 }
@@ -70,7 +72,7 @@ func startSimulator(t testing.TB, flags ...string) *Simulator {
 	if err := json.Unmarshal(content, &line); err != nil {
 		Fatalf(t, "the simulator did not say where it listens (see %s): %v", log, err)
 	}
-	s := &Simulator{Client: simulator.NewClient(line.Control), GoogleURL: line.Google, ImpactURL: line.Impact}
+	s := &Simulator{Client: simulator.NewClient(line.Control), GoogleURL: line.Google, ImpactURL: line.Impact, ControlURL: line.Control}
 	if line.CACert != "" {
 		pem, err := os.ReadFile(line.CACert)
 		if err != nil {
