@@ -73,7 +73,7 @@ func TestALostKeyIsDeleted(t *testing.T) {
 				tc.meanwhile(w)
 			}
 			w.rest()
-			r := w.load()
+			r := w.last
 			if orphans := w.orphans(); w.lost() != 1 || len(orphans) > 0 {
 				t.Errorf("%d keys lost, orphans %v: %s", w.lost(), orphans, w.describe())
 			}
@@ -98,14 +98,14 @@ func handInDrawer(w *world) {
 func TestAKeyMadeAtTheLastMomentIsDeleted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, iam)
-	w.broken["Obtain"] = errSilence
+	w.broken["Obtain"] = errHours
 	w.mustStart("a")
-	for w.load().NextStep().Before(epoch.Add(24 * time.Hour)) {
+	for w.last.NextStep().Before(epoch.Add(24 * time.Hour)) {
 		w.step()
 	}
 	delete(w.broken, "Obtain")
 	w.usual["Obtain"] = answerLost
-	for w.load().Pending != nil && w.step() {
+	for w.last.Pending != nil && w.step() {
 	}
 	if w.lost() != 1 {
 		t.Fatalf("%d keys were lost", w.lost())
@@ -114,7 +114,7 @@ func TestAKeyMadeAtTheLastMomentIsDeleted(t *testing.T) {
 	if orphans := w.orphans(); len(orphans) > 0 {
 		t.Errorf("orphans: %v", orphans)
 	}
-	if r := w.load(); r.Number() != 1 || r.State() != StateIdle || r.Failures != 1 {
+	if r := w.last; r.Number() != 1 || r.State() != StateIdle || r.Failures != 1 {
 		t.Errorf("version %d, %s, %d failures", r.Number(), r.State(), r.Failures)
 	}
 }
@@ -136,7 +136,7 @@ func TestSeveralUnknownKeysAreNamedAndLeftAlone(t *testing.T) {
 			w.made["a colleague's"], w.foreign["a colleague's"] = w.now, true
 			tc.meanwhile(w)
 			w.rest()
-			r := w.load()
+			r := w.last
 			if w.count("Delete") > 0 || r.Number() != tc.version || r.State() != StateIdle || w.happened(Failed) != 1 {
 				t.Errorf("%d deletions, version %d, %s, events %v", w.count("Delete"), r.Number(), r.State(), w.events)
 			}
@@ -147,7 +147,7 @@ func TestSeveralUnknownKeysAreNamedAndLeftAlone(t *testing.T) {
 			}
 			w.mustStart("b")
 			w.rest()
-			if r := w.load(); r.Number() != tc.version+1 || r.LastError != "" || len(w.orphans()) != 1 {
+			if r := w.last; r.Number() != tc.version+1 || r.LastError != "" || len(w.orphans()) != 1 {
 				t.Errorf("version %d, %q, orphans %v", r.Number(), r.LastError, w.orphans())
 			}
 		})
@@ -189,8 +189,8 @@ func TestAKeyThatWasLeftAliveIsNoOrphan(t *testing.T) {
 	w.mustStart("first rotation")
 	w.failures = 1
 	w.mustStart("second rotation")
-	if !slices.Contains(w.load().Pending.KnownKeys, "key 2") {
-		t.Errorf("the current key is not among the known ones: %v", w.load().Pending.KnownKeys)
+	if !slices.Contains(w.last.Pending.KnownKeys, "key 2") {
+		t.Errorf("the current key is not among the known ones: %v", w.last.Pending.KnownKeys)
 	}
 	handInDrawer(w)
 	w.sleepUntil(w.now.Add(time.Hour))
@@ -221,19 +221,19 @@ func TestSearchesAreMergedAndEnd(t *testing.T) {
 			for w.now.Before(epoch.Add(5 * time.Minute)) {
 				w.step()
 			}
-			if s := w.load().Searches[0]; s.Since.Sub(epoch) > time.Second || s.Until.Sub(epoch) < time.Minute {
+			if s := w.last.Searches[0]; s.Since.Sub(epoch) > time.Second || s.Until.Sub(epoch) < time.Minute {
 				t.Errorf("the search is from %s to %s", s.Since, s.Until)
 			}
 			for w.now.Before(epoch.Add(3 * time.Hour)) {
-				if w.step(); len(w.load().Searches) > 1 {
-					t.Fatalf("%d searches", len(w.load().Searches))
+				if w.step(); len(w.last.Searches) > 1 {
+					t.Fatalf("%d searches", len(w.last.Searches))
 				}
 			}
 			delete(w.broken, "Obtain")
-			for w.load().Pending != nil && w.step() {
+			for w.last.Pending != nil && w.step() {
 			}
 			last, lists := w.now, w.count("List")
-			for len(w.load().Searches) > 0 && w.step() {
+			for len(w.last.Searches) > 0 && w.step() {
 			}
 			if took := w.now.Sub(last); took < 5*time.Minute || took > 20*time.Minute || w.count("List")-lists > 10 {
 				t.Errorf("looked %d times in %s", w.count("List")-lists, took)
@@ -256,7 +256,7 @@ func TestASearchIsGivenUpAfterADay(t *testing.T) {
 			if age := w.now.Sub(epoch); age < 24*time.Hour || age > 25*time.Hour || w.count("List") > 400 {
 				t.Errorf("looked %d times in %s", w.count("List"), age)
 			}
-			if r := w.load(); r.State() != StateIdle || !strings.Contains(r.LastError, "gave up looking") || w.happened(Failed) != 2 {
+			if r := w.last; r.State() != StateIdle || !strings.Contains(r.LastError, "gave up looking") || w.happened(Failed) != 2 {
 				t.Errorf("%s, %q, events %v", r.State(), r.LastError, w.events)
 			}
 		})

@@ -68,9 +68,10 @@ type world struct {
 	settings
 	now time.Time
 
-	// calls names the calls of this world so far. faults befall them by number, from 1, and usual ones by name; broken
-	// calls fail by name.
+	// calls names the calls of this world so far, and states has the record's state before each. faults befall them by
+	// number, from 1, and usual ones by name; broken calls fail by name.
 	calls  []string
+	states []State
 	faults map[int]fault
 	usual  map[string]fault
 	broken map[string]error
@@ -79,7 +80,9 @@ type world struct {
 	// verdict replaces the provider's own answers to Verify.
 	verdict *provider.Verification
 
+	// stored is what is in storage, and last the same as a record, to look at.
 	stored      []byte
+	last        *Record
 	saves       int
 	events      []Event
 	transitions map[[2]State]bool
@@ -113,6 +116,7 @@ func newWorld(tb testing.TB, s settings) *world {
 	var r Record
 	r.Publish(candidate("first", SourceImport), long)
 	w.stored = encode(tb, &r)
+	w.last = w.load()
 	return w
 }
 
@@ -150,7 +154,7 @@ func (w *world) load() *Record {
 
 // call is a call of the outside world: its effect, or the fault that befalls it.
 func (w *world) call(name string, effect func() error) error {
-	w.calls = append(w.calls, name)
+	w.calls, w.states = append(w.calls, name), append(w.states, w.last.State())
 	w.now = w.now.Add(latency)
 	if err := w.broken[name]; err != nil {
 		return err
@@ -282,7 +286,7 @@ func (w *world) delete(r *Record, id string) error {
 	if err := w.actAs(r); err != nil {
 		return err
 	}
-	stored := w.load()
+	stored := w.last
 	switch {
 	case w.foreign[id]:
 		w.tb.Errorf("deleted %q, which the token never held", id)
@@ -304,7 +308,7 @@ func (w *world) delete(r *Record, id string) error {
 
 // obtain makes a key, or performs a reset once for each idempotency key.
 func (w *world) obtain(p *Pending) (provider.Values, error) {
-	stored := w.load().Pending
+	stored := w.last.Pending
 	if stored == nil || stored.ID != p.ID || !slices.Equal(stored.KnownKeys, p.KnownKeys) || !stored.AttemptedAt.Equal(p.AttemptedAt) {
 		w.tb.Errorf("a value was asked for before the intent was stored: %+v", stored)
 	}
@@ -316,7 +320,7 @@ func (w *world) obtain(p *Pending) (provider.Values, error) {
 		return nil, &provider.Error{Host: "provider.example.com", Problem: "is not well"}
 	}
 	if w.source == SourceIAM {
-		if err := w.actAs(w.load()); err != nil {
+		if err := w.actAs(w.last); err != nil {
 			return nil, err
 		}
 		return credential(w.make("key")), nil
@@ -341,9 +345,10 @@ func (w *world) make(what string) string {
 // save is one storage write. It checks the step that the write stands for.
 func (w *world) save(r *Record) {
 	w.tb.Helper()
-	before, stored := w.load(), encode(w.tb, r)
+	before, stored := w.last, encode(w.tb, r)
 	w.stored = stored
 	after := w.load()
+	w.last = after
 	w.saves++
 	w.transitions[[2]State{before.State(), after.State()}] = true
 	if after.Pending != nil {
@@ -418,7 +423,7 @@ func (w *world) advance() error {
 	w.tb.Helper()
 	began := w.now
 	err := w.run(func(m *Machine, r *Record) error { return m.Advance(w.tb.Context(), r) })
-	if next := w.load().NextStep(); err == nil && !next.IsZero() && !next.After(began) {
+	if next := w.last.NextStep(); err == nil && !next.IsZero() && !next.After(began) {
 		w.tb.Errorf("a step of %s was due at %s and was not taken", next, began)
 	}
 	return err
@@ -453,7 +458,7 @@ func (w *world) handIn(id string) error {
 // step lets time pass until the next step and takes it. It returns false where there is none.
 func (w *world) step() bool {
 	w.tb.Helper()
-	next := w.load().NextStep()
+	next := w.last.NextStep()
 	if next.IsZero() {
 		return false
 	}
@@ -498,7 +503,7 @@ func (w *world) orphans() []string {
 		return nil
 	}
 	var ids []string
-	known := held(w.load())
+	known := held(w.last)
 	for id := range w.made {
 		if _, gone := w.deleted[id]; !gone && !known[id] && !w.foreign[id] && !w.released[id] {
 			ids = append(ids, id)
@@ -510,7 +515,7 @@ func (w *world) orphans() []string {
 // checkHistory compares the record with what the provider did.
 func (w *world) checkHistory() {
 	w.tb.Helper()
-	r := w.load()
+	r := w.last
 	if len(r.History) != r.Number() {
 		w.tb.Fatalf("%d versions have %d entries of history", r.Number(), len(r.History))
 	}
