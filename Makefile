@@ -6,6 +6,10 @@ VERSION ?= $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null || 
 COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 LDFLAGS := -s -w -X $(MODULE)/backend.Version=$(VERSION) -X $(MODULE)/backend.Commit=$(COMMIT)
 
+# Where and what `make build` builds.
+BIN       := bin
+COMMANDS  := ./cmd/...
+
 LINT      := go tool -modfile=scripts/tools/go.mod golangci-lint
 SCRIPTS   := .ci/run $(wildcard scripts/*.sh scripts/*/*.sh)
 # Tests and scripts run the server that is on PATH; without one, the pinned one in bin/.
@@ -14,11 +18,11 @@ export PATH := $(PATH):$(CURDIR)/bin
 
 .PHONY: help
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 
 .PHONY: build
 build: ## Build the plugin and its tools into bin/
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ $(COMMANDS)
 
 .PHONY: vault
 vault: bin/vault ## Build the pinned Vault server into bin/vault (minutes, the first time)
@@ -66,6 +70,23 @@ demo: build $(VAULT_BIN) ## Play the story of a token's reset on a real Vault se
 dev: build $(VAULT_BIN) ## Run Vault with the engine and the simulators until Ctrl-C (PORT=8200)
 	scripts/dev.sh
 
+.PHONY: version
+version: ## Print the version that the checkout would be built as
+	@echo $(VERSION)
+
+.PHONY: release
+release: ## Build the last commit's release for every platform into dist/
+	rm -rf dist
+	scripts/release.sh dist
+
+.PHONY: release-check
+release-check: ## Build it twice, in different places, and compare
+	scripts/release-check.sh
+
+.PHONY: compat
+compat: ## Run the acceptance tests on another Vault, say VAULT_VERSION=v1.20.4
+	scripts/compat.sh $(VAULT_VERSION)
+
 .PHONY: clean
-clean: ## Remove bin/, the Vault server too
-	rm -rf bin
+clean: ## Remove bin/, the Vault servers too, and dist/
+	rm -rf bin dist
