@@ -30,6 +30,8 @@ type secrets struct {
 	mu         sync.Mutex
 	values     []secret
 	simulators []*Simulator
+	// written memoises how each secret may be written down: pairs of a form and its name.
+	written map[secret][]string
 }
 
 // minSecretLength is in bytes. Shorter values occur everywhere.
@@ -64,8 +66,8 @@ func (k *secrets) unwatch(ctx context.Context, s *Simulator) error {
 	return err
 }
 
-// redactor replaces every secret known by now, in all its written forms, by its name.
-func (k *secrets) redactor(ctx context.Context) (*strings.Replacer, error) {
+// forms are those of every secret known by now: pairs of what may be written and its name.
+func (k *secrets) forms(ctx context.Context) ([]string, error) {
 	k.mu.Lock() // for as long as simulators are asked: none of them is stopped before it has left the list
 	defer k.mu.Unlock()
 	values := slices.Clone(k.values)
@@ -75,29 +77,31 @@ func (k *secrets) redactor(ctx context.Context) (*strings.Replacer, error) {
 		values, errs = append(values, issued...), append(errs, err)
 	}
 	var pairs []string
-	for _, s := range values {
-		for form, needle := range s.forms() {
-			pairs = append(pairs, needle, "<"+s.kind+form+">")
-		}
+	if k.written == nil {
+		k.written = map[secret][]string{}
 	}
-	return strings.NewReplacer(pairs...), errors.Join(errs...)
+	for _, s := range values {
+		if _, there := k.written[s]; !there {
+			k.written[s] = s.forms()
+		}
+		pairs = append(pairs, k.written[s]...)
+	}
+	return pairs, errors.Join(errs...)
 }
 
-// forms yields the ways in which the value may be written down, each with a note for its name. A value of several lines
-// (PEM) is looked for line by line: it may be wrapped or escaped, its lines stay whole.
-func (s secret) forms() func(yield func(note, needle string) bool) {
-	return func(yield func(note, needle string) bool) {
-		for line := range strings.SplitSeq(s.value, "\n") {
-			if len(line) < minSecretLength || strings.HasPrefix(line, "-----") {
-				continue
-			}
-			for note, needle := range lineForms(line) {
-				if !yield(note, needle) {
-					return
-				}
-			}
+// forms are the ways in which the value may be written down, each followed by its name. A value of several lines (PEM) is
+// looked for line by line: it may be wrapped or escaped, its lines stay whole.
+func (s secret) forms() []string {
+	var pairs []string
+	for line := range strings.SplitSeq(s.value, "\n") {
+		if len(line) < minSecretLength || strings.HasPrefix(line, "-----") {
+			continue
+		}
+		for note, form := range lineForms(line) {
+			pairs = append(pairs, form, "<"+s.kind+note+">")
 		}
 	}
+	return pairs
 }
 
 func lineForms(line string) map[string]string {
@@ -149,19 +153,20 @@ func Errorf(t testing.TB, format string, args ...any) {
 
 // Redact replaces every secret in a text by its name. A text that stays as it is holds none.
 func Redact(t testing.TB, text string) string {
-	redactor, err := knownSecrets.redactor(context.WithoutCancel(t.Context()))
+	forms, err := knownSecrets.forms(context.WithoutCancel(t.Context()))
 	if err != nil {
 		return "the text is not shown, because the secrets in it are not known: " + err.Error()
 	}
-	return redactor.Replace(text)
+	return newFinder(forms).redact(text)
 }
 
 // findLeaks looks through everything that the processes have written. Its findings show no secret.
 func findLeaks() []string {
-	redactor, err := knownSecrets.redactor(context.Background())
+	forms, err := knownSecrets.forms(context.Background())
 	if err != nil {
 		return []string{err.Error()}
 	}
+	f := newFinder(forms)
 	var findings []string
 	look := func(path string, judge func(line string) string) {
 		err := eachLine(path, func(line string) {
@@ -174,10 +179,10 @@ func findLeaks() []string {
 		}
 	}
 	for _, log := range run.logs {
-		look(log, func(line string) string { return judgeLog(redactor, line) })
+		look(log, func(line string) string { return judgeLog(f, line) })
 	}
 	for _, audit := range run.audits {
-		look(audit, func(line string) string { return judgeAudit(redactor, line) })
+		look(audit, func(line string) string { return judgeAudit(f, line) })
 	}
 	return findings
 }
@@ -208,8 +213,8 @@ func eachLine(path string, do func(line string)) error {
 }
 
 // judgeLog says what is wrong with a line of a log; nothing is the empty string.
-func judgeLog(redactor *strings.Replacer, line string) string {
-	switch clean := redactor.Replace(line); {
+func judgeLog(f *finder, line string) string {
+	switch clean := f.redact(line); {
 	case clean != line:
 		return "a secret was written: " + clean
 	case strings.Contains(line, "WARNING: DATA RACE"), strings.Contains(line, "panic: "):
@@ -221,8 +226,8 @@ func judgeLog(redactor *strings.Replacer, line string) string {
 
 // judgeAudit wants a line of an audit log to have no secret in it, and no string in the data of this engine's requests and
 // responses but HMACs and the exempted keys.
-func judgeAudit(redactor *strings.Replacer, line string) string {
-	if clean := redactor.Replace(line); clean != line {
+func judgeAudit(f *finder, line string) string {
+	if clean := f.redact(line); clean != line {
 		return "a secret was written: " + clean
 	}
 	type entry struct {

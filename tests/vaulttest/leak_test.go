@@ -19,14 +19,14 @@ const examplePEM = "-----BEGIN PRIVATE KEY-----\n" +
 	"MzEfYyjiWA4R4/M2bS1GB4t7NXp98C3SC6dVMvDuictGeurT8jNbvJZHtCSuYEvu\n" +
 	"-----END PRIVATE KEY-----\n"
 
-func exampleRedactor(t *testing.T) *strings.Replacer {
+func exampleFinder(t *testing.T) *finder {
 	t.Helper()
 	known := secrets{values: []secret{{"example", example}, {"private key", examplePEM}}}
-	redactor, err := known.redactor(t.Context())
+	forms, err := known.forms(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return redactor
+	return newFinder(forms)
 }
 
 func quote(t *testing.T, value string) string {
@@ -54,11 +54,11 @@ func TestASecretIsFoundInEveryWrittenForm(t *testing.T) {
 		"one line of PEM":             strings.Split(examplePEM, "\n")[2],
 		"PEM in base64, as IAM sends": base64.StdEncoding.EncodeToString([]byte(`{"k":` + quote(t, examplePEM) + `}`)),
 	}
-	redactor := exampleRedactor(t)
+	f := exampleFinder(t)
 	for name, line := range lines {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for kind, finding := range map[string]string{"log": judgeLog(redactor, line), "audit": judgeAudit(redactor, line)} {
+			for kind, finding := range map[string]string{"log": judgeLog(f, line), "audit": judgeAudit(f, line)} {
 				if !strings.HasPrefix(finding, "a secret was written") || strings.Contains(finding, line) {
 					t.Errorf("the %s check answers %q", kind, finding)
 				}
@@ -69,7 +69,7 @@ func TestASecretIsFoundInEveryWrittenForm(t *testing.T) {
 
 func TestALogWithoutSecretsPasses(t *testing.T) {
 	t.Parallel()
-	redactor := exampleRedactor(t)
+	f := exampleFinder(t)
 	for name, line := range map[string]string{
 		"a part of a secret": "token=" + example[:10],
 		"a PEM marker":       "-----BEGIN PRIVATE KEY-----",
@@ -77,7 +77,7 @@ func TestALogWithoutSecretsPasses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if finding := judgeLog(redactor, line); finding != "" {
+			if finding := judgeLog(f, line); finding != "" {
 				t.Errorf("it answers %q", finding)
 			}
 		})
@@ -87,7 +87,7 @@ func TestALogWithoutSecretsPasses(t *testing.T) {
 func TestAPluginThatRacesOrPanicsIsFound(t *testing.T) {
 	t.Parallel()
 	for _, line := range []string{"[DEBUG] plugin: WARNING: DATA RACE", "[DEBUG] plugin: panic: runtime error"} {
-		if judgeLog(exampleRedactor(t), line) == "" {
+		if judgeLog(exampleFinder(t), line) == "" {
 			t.Errorf("it passes %q", line)
 		}
 	}
@@ -112,7 +112,7 @@ func TestAnAuditLogMustHoldNothingButHMACsAndExemptedKeys(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			line := `{"type":"response","request":{"path":"x","mount_type":"` + PluginName + `"},"response":{"data":` + tt.data + `}}`
-			if finding := judgeAudit(exampleRedactor(t), line); (finding != "") != tt.bad {
+			if finding := judgeAudit(exampleFinder(t), line); (finding != "") != tt.bad {
 				t.Errorf("it answers %q", finding)
 			}
 		})
@@ -121,7 +121,7 @@ func TestAnAuditLogMustHoldNothingButHMACsAndExemptedKeys(t *testing.T) {
 
 func TestOtherEnginesAreNotJudgedByTheirAuditLog(t *testing.T) {
 	t.Parallel()
-	if finding := judgeAudit(exampleRedactor(t), `{"request":{"mount_type":"system","data":{"type":"file"}}}`); finding != "" {
+	if finding := judgeAudit(exampleFinder(t), `{"request":{"mount_type":"system","data":{"type":"file"}}}`); finding != "" {
 		t.Errorf("it answers %q", finding)
 	}
 }
