@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"time"
 
@@ -59,10 +60,26 @@ func (b *backend) machine(storage logical.Storage, a *account, t *token) *rotati
 	if rotator, ok := a.platform.(provider.KeyRotator); ok && rotator.RotatesKeys(t.Type) {
 		m.Keys = &keyRing{rotator: rotator, account: a, token: t}
 		m.Obtain = func(ctx context.Context, _ *rotation.Pending) (provider.Values, error) {
-			return rotator.CreateKey(ctx, a.call, t.call(t.Current.Credential))
+			return rotator.CreateKey(ctx, keyAccount(a, t), t.call(t.Current.Credential))
 		}
 	}
 	return m
+}
+
+// keyAccount is the account whose rights may help the token's own. A credential that the provider never accepted gets no
+// help: whoever may import one unverified could name somebody else's service account in it, and be given a key of that.
+func keyAccount(a *account, t *token) provider.Account {
+	if t.Current.Proven {
+		return a.call
+	}
+	alone := a.call
+	alone.Settings = maps.Clone(a.call.Settings)
+	for _, f := range a.platform.AccountFields() {
+		if f.Secret {
+			delete(alone.Settings, f.Name)
+		}
+	}
+	return alone
 }
 
 // countRotation counts the ends of automatic rotations, and the problems on the way.
@@ -92,11 +109,11 @@ type keyRing struct {
 }
 
 func (k *keyRing) List(ctx context.Context) ([]provider.Key, error) {
-	return k.rotator.ListKeys(ctx, k.account.call, k.token.call(k.token.Current.Credential))
+	return k.rotator.ListKeys(ctx, keyAccount(k.account, k.token), k.token.call(k.token.Current.Credential))
 }
 
 func (k *keyRing) Delete(ctx context.Context, key provider.Key) error {
-	return k.rotator.DeleteKey(ctx, k.account.call, k.token.call(k.token.Current.Credential), key)
+	return k.rotator.DeleteKey(ctx, keyAccount(k.account, k.token), k.token.call(k.token.Current.Credential), key)
 }
 
 func (k *keyRing) Key(credential provider.Values) (provider.Key, error) {
@@ -110,7 +127,7 @@ func retireCredential(ctx context.Context, a *account, t *token, old provider.Va
 		if err != nil {
 			return err
 		}
-		return rotator.DeleteKey(ctx, a.call, t.call(t.Current.Credential), key)
+		return rotator.DeleteKey(ctx, keyAccount(a, t), t.call(t.Current.Credential), key)
 	}
 	revoker, ok := a.platform.(provider.Revoker)
 	if !ok {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -245,6 +246,8 @@ func (m *Machine) Advance(ctx context.Context, r *Record) error {
 	return m.retire(ctx, r)
 }
 
+var errNotNew = errors.New("the reset hook answered with the current value instead of a new one; its own log says why")
+
 // obtain asks for a new value and stores it before anything else happens.
 func (m *Machine) obtain(ctx context.Context, r *Record) error {
 	p := r.Pending
@@ -261,6 +264,8 @@ func (m *Machine) obtain(ctx context.Context, r *Record) error {
 	)
 	now := m.Now().UTC()
 	switch {
+	case err == nil && r.Current != nil && maps.Equal(value, r.Current.Credential):
+		return m.giveUp(ctx, r, errNotNew)
 	case err == nil:
 		p.Credential, p.ReceivedAt, p.NextAttempt, p.Replaces, p.Attempts = value, now, now, nil, 1
 		r.LastError = ""

@@ -73,6 +73,8 @@ type Version struct {
 	Credential  provider.Values `json:"credential"`
 	Fingerprint string          `json:"fingerprint"`
 	PublishedAt time.Time       `json:"published_at"`
+	// Proven is set once the provider has accepted it, and stays.
+	Proven bool `json:"proven,omitempty"`
 }
 
 // HistoryEntry tells of one version without its value.
@@ -154,7 +156,7 @@ func (r *Record) Observe(v provider.Verification, now time.Time) {
 	r.LastVerification = &Check{At: now.UTC(), Outcome: v.Outcome, Detail: v.Detail}
 	switch {
 	case v.Outcome == provider.Accepted:
-		r.Health = HealthOK
+		r.Health, r.Current.Proven = HealthOK, true
 	case v.Outcome == provider.Rejected:
 		r.Health = HealthRejected
 	case r.Health != HealthRejected:

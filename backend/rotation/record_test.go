@@ -28,13 +28,16 @@ func TestHealth(t *testing.T) {
 		for outcome, want := range outcomes {
 			t.Run(fmt.Sprintf("%s, then %q", before, outcome), func(t *testing.T) {
 				t.Parallel()
-				r := &Record{Health: before}
+				r := &Record{Health: before, Current: &Version{Number: 1, Proven: before == HealthOK}}
 				check := &Check{At: epoch, Outcome: outcome, Detail: "So it says."}
 				if outcome == silence {
 					check.Outcome = provider.Inconclusive
 					r.ObserveSilence(check.Detail, epoch.Local())
 				} else {
 					r.Observe(provider.Verification{Outcome: outcome, Detail: check.Detail}, epoch.Local())
+				}
+				if proven := before == HealthOK || outcome == provider.Accepted; r.Current.Proven != proven {
+					t.Errorf("got proven %v, want %v", r.Current.Proven, proven)
 				}
 				if r.Health != want || !reflect.DeepEqual(r.LastVerification, check) {
 					t.Errorf("got %s with %+v, want %s with %+v", r.Health, r.LastVerification, want, check)
@@ -68,7 +71,7 @@ func TestPublish(t *testing.T) {
 			r.Publish(Candidate{
 				Credential: credential("new"), Fingerprint: "f", Source: SourceAssisted, Reason: "leak", EntityID: "e", DisplayName: "d", Verified: tc.verified,
 			}, epoch.Local())
-			if want := (&Version{Number: 7, Credential: credential("new"), Fingerprint: "f", PublishedAt: epoch}); !reflect.DeepEqual(r.Current, want) {
+			if want := (&Version{Number: 7, Credential: credential("new"), Fingerprint: "f", PublishedAt: epoch, Proven: tc.health == HealthOK}); !reflect.DeepEqual(r.Current, want) {
 				t.Errorf("got %+v, want %+v", r.Current, want)
 			}
 			want := HistoryEntry{
