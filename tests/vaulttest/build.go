@@ -81,6 +81,11 @@ var simulatorBinary = sync.OnceValues(func() (string, error) { return build(simu
 
 // build builds a command of this module into binDir and returns its path.
 func build(command string, flags ...string) (string, error) {
+	return compile(filepath.Join("cmd", command), command, flags...)
+}
+
+// compile builds a main package, named by its directory in this module, into binDir and returns the binary's path.
+func compile(dir, name string, flags ...string) (string, error) {
 	if run.dir == "" {
 		return "", errors.New("call vaulttest.Main from the package's TestMain")
 	}
@@ -88,15 +93,15 @@ func build(command string, flags ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	source := filepath.Join(root, "cmd", command)
+	source := filepath.Join(root, dir)
 	if err := read(source); err != nil {
 		return "", err
 	}
-	path := filepath.Join(run.dir, binDir, command)
+	path := filepath.Join(run.dir, binDir, name)
 	cmd := exec.Command("go", append(append([]string{"build"}, flags...), "-o", path, source)...)
 	cmd.Dir = root
 	if output, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building %s: %w\n%s", command, err, output)
+		return "", fmt.Errorf("building %s: %w\n%s", name, err, output)
 	}
 	return path, nil
 }
