@@ -69,6 +69,7 @@ func NewScheduler(logger hclog.Logger, work func(context.Context, Job)) *Schedul
 
 // Plan replaces the token's job.
 func (s *Scheduler) Plan(j Job) {
+	j.paid = false // whatever it was before
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.forget(j.Token)
@@ -117,23 +118,28 @@ func (s *Scheduler) Run(ctx context.Context) {
 		case <-timer.C:
 		case <-s.wake:
 		}
-		timer.Reset(s.dispatch(ctx, jobs))
+		due, next := s.due()
+		// Without the lock: this may wait for a free worker, and workers need the lock to plan.
+		for _, j := range due {
+			jobs.AddJob(&task{run: func() { s.Work(ctx, j) }}, j.Account)
+		}
+		timer.Reset(time.Until(next))
 	}
 }
 
-// dispatch hands out what is due, and returns how long nothing else will be.
-func (s *Scheduler) dispatch(ctx context.Context, jobs *fairshare.JobManager) time.Duration {
+// due takes what may be done now out of the plan, and says when the next job is due.
+func (s *Scheduler) due() (due []Job, next time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
 		item, err := s.queue.Pop()
 		if err != nil { // empty
-			return idle
+			return due, time.Now().Add(idle)
 		}
 		j := s.jobs[item.Key]
-		if wait := time.Until(j.At); wait > 0 {
+		if time.Until(j.At) > 0 {
 			s.push(j)
-			return wait
+			return due, j.At
 		}
 		if !j.paid {
 			delay := s.limiter(j).Reserve().Delay()
@@ -144,7 +150,7 @@ func (s *Scheduler) dispatch(ctx context.Context, jobs *fairshare.JobManager) ti
 			}
 		}
 		delete(s.jobs, item.Key)
-		jobs.AddJob(&task{run: func() { s.Work(ctx, j) }}, j.Account)
+		due = append(due, j)
 	}
 }
 

@@ -1,0 +1,318 @@
+package rotation
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// promptly is how soon due work has to begin.
+const promptly = 2 * time.Second
+
+// diary notes when which token was worked on, in a bubble of fake time.
+type diary struct {
+	began time.Time
+	mu    sync.Mutex
+	runs  map[string][]time.Duration
+}
+
+// work notes the job.
+func (d *diary) work(_ context.Context, j Job) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.runs[j.Token] = append(d.runs[j.Token], time.Since(d.began))
+}
+
+// of returns when the token was worked on.
+func (d *diary) of(token string) []time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.runs[token])
+}
+
+// count says how often tokens were worked on so far.
+func (d *diary) count() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := 0
+	for _, runs := range d.runs {
+		n += len(runs)
+	}
+	return n
+}
+
+// inBubble runs the test with a scheduler in fake time. At its end every goroutine of the scheduler has to be gone: one
+// that is left is a deadlock, which fails the test.
+func inBubble(t *testing.T, test func(*testing.T, *Scheduler, *diary)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &diary{began: time.Now(), runs: map[string][]time.Duration{}}
+		s := NewScheduler(hclog.NewNullLogger(), d.work)
+		go s.Run(t.Context())
+		test(t, s, d)
+	})
+}
+
+// pass lets time pass, and everything happen that happens by then.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func TestJobsBeginWhenTheyAreDue(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *Scheduler, d *diary) {
+		want := map[string]time.Duration{
+			"long overdue": -time.Hour, "now": 0, "soon": 10 * time.Millisecond, "a bit later": 1500 * time.Millisecond, "later": time.Minute,
+		}
+		for token, at := range want {
+			s.Plan(Job{Token: token, Account: "a", At: time.Now().Add(at)})
+		}
+		pass(30 * time.Second)
+		s.Plan(Job{Token: "planned in the meantime", Account: "b", Kind: Verify, At: time.Now().Add(time.Second)})
+		want["planned in the meantime"] = 31 * time.Second
+		pass(time.Minute)
+		for token, at := range want {
+			at = max(at, 0)
+			if runs := d.of(token); len(runs) != 1 || runs[0] < at || runs[0] > at+promptly {
+				t.Errorf("%s: at %v, want %s", token, runs, at)
+			}
+		}
+	})
+}
+
+func TestPlanReplaces(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *Scheduler, d *diary) {
+		for token, plans := range map[string][]time.Duration{"put off": {time.Second, 20 * time.Second}, "brought forward": {20 * time.Second, time.Second}} {
+			for _, at := range plans {
+				s.Plan(Job{Token: token, Account: "a", At: time.Now().Add(at)})
+			}
+		}
+		s.Plan(Job{Token: "forgotten", Account: "a", At: time.Now().Add(time.Second)})
+		s.Forget("forgotten")
+		s.Forget("never planned")
+		pass(time.Minute)
+		for token, at := range map[string]time.Duration{"put off": 20 * time.Second, "brought forward": time.Second} {
+			if runs := d.of(token); len(runs) != 1 || runs[0] < at || runs[0] > at+promptly {
+				t.Errorf("%s: at %v, want %s", token, runs, at)
+			}
+		}
+		if runs := d.of("forgotten"); len(runs) > 0 {
+			t.Errorf("forgotten: at %v", runs)
+		}
+	})
+}
+
+// Each account has its own allowance, of each kind.
+func TestRateLimits(t *testing.T) {
+	tests := map[string]struct {
+		kind Kind
+		// want is how many have begun by when.
+		want map[time.Duration]int
+	}{
+		"rotations":     {kind: Rotate, want: map[time.Duration]int{0: 10, time.Second: 15, 2 * time.Second: 20, 10 * time.Second: 30}},
+		"verifications": {kind: Verify, want: map[time.Duration]int{0: 20, 50 * time.Second: 20, 70 * time.Second: 21, 190 * time.Second: 23}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, s *Scheduler, d *diary) {
+				for i := range 30 {
+					s.Plan(Job{Token: fmt.Sprint(i), Account: "busy", Kind: tc.kind, At: time.Now()})
+				}
+				var last time.Duration
+				for _, at := range slices.Sorted(maps.Keys(tc.want)) {
+					// A moment later, since the pool looks at its queues every 50 ms.
+					pass(at - last + 60*time.Millisecond)
+					last = at + 60*time.Millisecond
+					if got := d.count(); got != tc.want[at] {
+						t.Errorf("%d of 30 after %s, want %d", got, at, tc.want[at])
+					}
+				}
+				began := d.count()
+				s.Plan(Job{Token: "other account", Account: "idle", Kind: tc.kind, At: time.Now()})
+				s.Plan(Job{Token: "other kind", Account: "busy", Kind: Verify - tc.kind, At: time.Now()})
+				pass(100 * time.Millisecond)
+				if got := d.count(); got != began+2 {
+					t.Errorf("%d jobs of others began, want 2", got-began)
+				}
+				s.ForgetAccount("busy")
+				s.Plan(Job{Token: "afresh", Account: "busy", Kind: tc.kind, At: time.Now()})
+				pass(100 * time.Millisecond)
+				if runs := d.of("afresh"); len(runs) != 1 {
+					t.Errorf("an account that was made anew got no allowance: %v", runs)
+				}
+			})
+		})
+	}
+}
+
+// Work that plans itself again, as after a failure, is limited like all other.
+func TestAJobThatIsPlannedAgainIsLimitedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &diary{began: time.Now(), runs: map[string][]time.Duration{}}
+		var s *Scheduler
+		s = NewScheduler(hclog.NewNullLogger(), func(ctx context.Context, j Job) {
+			d.work(ctx, j)
+			j.At = time.Now()
+			s.Plan(j)
+		})
+		go s.Run(t.Context())
+		s.Plan(Job{Token: "eager", Account: "a", Kind: Verify, At: time.Now()})
+		pass(3*time.Minute + time.Second)
+		if got := d.count(); got != verificationBurst+3 {
+			t.Errorf("%d verifications in three minutes, want %d", got, verificationBurst+3)
+		}
+	})
+}
+
+// An account whose provider does not answer gets many workers, and not all of them.
+func TestASlowAccountDelaysNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &diary{began: time.Now(), runs: map[string][]time.Duration{}}
+		answer := make(chan struct{})
+		s := NewScheduler(hclog.NewNullLogger(), func(ctx context.Context, j Job) {
+			d.work(ctx, j)
+			if j.Account == "slow" {
+				<-answer
+			}
+		})
+		go s.Run(t.Context())
+		for i := range 100 {
+			s.Plan(Job{Token: fmt.Sprint(i), Account: "slow", At: time.Now()})
+		}
+		pass(30 * time.Second)
+		if got := d.count(); got < 2 || got >= workers {
+			t.Errorf("the slow account got %d of %d workers", got, workers)
+		}
+		for _, token := range []string{"one", "two", "three"} {
+			s.Plan(Job{Token: token, Account: "account of " + token, At: time.Now()})
+		}
+		pass(promptly)
+		for _, token := range []string{"one", "two", "three"} {
+			if runs := d.of(token); len(runs) != 1 || runs[0] > 30*time.Second+promptly {
+				t.Errorf("%s: at %v", token, runs)
+			}
+		}
+		close(answer)
+		pass(30 * time.Second)
+		if got := d.count(); got != 103 {
+			t.Errorf("%d of 103 jobs were done in the end", got)
+		}
+	})
+}
+
+// With every worker busy, planning still works, and nothing is lost.
+func TestPlanningDoesNotWaitForWorkers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &diary{began: time.Now(), runs: map[string][]time.Duration{}}
+		answer := make(chan struct{})
+		var s *Scheduler
+		s = NewScheduler(hclog.NewNullLogger(), func(ctx context.Context, j Job) {
+			first := len(d.of(j.Token)) == 0
+			d.work(ctx, j)
+			if <-answer; first {
+				s.Plan(j)
+			}
+		})
+		go s.Run(t.Context())
+		for i := range 60 {
+			s.Plan(Job{Token: fmt.Sprint(i), Account: fmt.Sprint("account ", i%30), At: time.Now()})
+			pass(60 * time.Millisecond)
+		}
+		if got := d.count(); got != workers {
+			t.Fatalf("%d jobs at a time, want %d", got, workers)
+		}
+		close(answer)
+		pass(time.Minute)
+		if got := d.count(); got != 120 {
+			t.Errorf("%d of 120 jobs were done", got)
+		}
+	})
+}
+
+func TestRunStopsWithItsContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var causes []error
+		s := NewScheduler(hclog.NewNullLogger(), func(ctx context.Context, _ Job) {
+			<-ctx.Done()
+			causes = append(causes, ctx.Err())
+		})
+		stopped := false
+		go func() {
+			s.Run(ctx)
+			stopped = true
+		}()
+		s.Plan(Job{Token: "under way", Account: "a", At: time.Now()})
+		s.Plan(Job{Token: "to come", Account: "a", At: time.Now().Add(time.Minute)})
+		pass(time.Second)
+		if stopped || len(causes) > 0 {
+			t.Fatalf("stopped early: %t, %v", stopped, causes)
+		}
+		cancel()
+		pass(2 * time.Minute)
+		if !stopped || len(causes) != 1 {
+			t.Errorf("stopped: %t; work ended %d times, want once", stopped, len(causes))
+		}
+	})
+}
+
+func TestPlanningFromEverywhere(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *Scheduler, d *diary) {
+		var all sync.WaitGroup
+		for account := range 8 {
+			all.Go(func() {
+				for i := range 50 {
+					token := fmt.Sprintf("%d of %d", i%5, account)
+					s.Plan(Job{Token: token, Account: fmt.Sprint(account), At: time.Now().Add(time.Duration(i) * time.Millisecond)})
+					if i%7 == 0 && i < 45 { // the last plans stay
+						s.Forget(token)
+						s.ForgetAccount(fmt.Sprint(account))
+					}
+				}
+			})
+		}
+		all.Wait()
+		pass(time.Minute)
+		if got := d.count(); got != 8*5 {
+			t.Errorf("%d jobs were done, want one for each of 40 tokens", got)
+		}
+	})
+}
+
+// A look at a long plan takes out nothing but what is due, however long the plan is.
+func TestALongPlanCostsNothing(t *testing.T) {
+	const tokens = 10_000
+	d := &diary{}
+	far := time.Now().Add(time.Hour)
+	looks := map[int]float64{}
+	for _, planned := range []int{10, tokens} {
+		s := NewScheduler(hclog.NewNullLogger(), d.work)
+		for i := range planned {
+			s.Plan(Job{Token: fmt.Sprint(i), Account: "a", At: far.Add(time.Duration(i) * time.Second)})
+		}
+		looks[planned] = testing.AllocsPerRun(100, func() {
+			if due, next := s.due(); len(due) > 0 || !next.Equal(far) {
+				t.Fatalf("%d jobs are due, the next one at %s", len(due), next)
+			}
+		})
+		if left := len(s.jobs); left != planned || s.queue.Len() != planned {
+			t.Errorf("%d jobs and %d places of %d are left", left, s.queue.Len(), planned)
+		}
+	}
+	// Each job that is taken out and put back is copied.
+	if looks[tokens] > 2*looks[10] {
+		t.Errorf("%.0f allocations for a look at %d jobs, %.0f for one at 10", looks[tokens], tokens, looks[10])
+	}
+}
