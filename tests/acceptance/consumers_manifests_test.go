@@ -1,0 +1,366 @@
+//go:build unix
+
+package acceptance
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
+	"github.com/zclconf/go-cty/cty/function/stdlib"
+	"go.yaml.in/yaml/v3"
+)
+
+// The types below are what the examples use of the operators' own, under the same names. A field that is not here is a
+// slip in an example, or has to be looked up and added.
+
+// kubernetesObject is any object.
+type kubernetesObject[Spec any] struct {
+	APIVersion string `yaml:"apiVersion"`
+	Kind       string
+	Metadata   struct{ Name, Namespace string }
+	Spec       Spec
+}
+
+// vaultAuthSpec and vaultDynamicSecretSpec are those of Vault Secrets Operator, secrets.hashicorp.com/v1beta1:
+// https://developer.hashicorp.com/vault/docs/deploy/kubernetes/vso/api-reference
+type vaultAuthSpec struct {
+	Method, Mount string
+	Kubernetes    struct {
+		Role           string
+		ServiceAccount string `yaml:"serviceAccount"`
+	}
+}
+
+type vaultDynamicSecretSpec struct {
+	VaultAuthRef     string `yaml:"vaultAuthRef"`
+	Mount, Path      string
+	AllowStaticCreds bool `yaml:"allowStaticCreds"`
+	Destination      struct {
+		Name           string
+		Create         bool
+		Transformation struct {
+			ExcludeRaw bool `yaml:"excludeRaw"`
+			Includes   []string
+		}
+	}
+	RolloutRestartTargets []struct{ Kind, Name string } `yaml:"rolloutRestartTargets"`
+}
+
+// generatorSpec is that of External Secrets Operator's VaultDynamicSecret, generators.external-secrets.io/v1alpha1, and
+// externalSecretSpec that of external-secrets.io/v1: https://external-secrets.io/latest/api/spec/
+type generatorSpec struct {
+	Path, Method string
+	ResultType   string `yaml:"resultType"`
+	Provider     struct {
+		Server string
+		Auth   struct {
+			Kubernetes struct {
+				MountPath         string `yaml:"mountPath"`
+				Role              string
+				ServiceAccountRef struct{ Name string } `yaml:"serviceAccountRef"`
+			}
+		}
+	}
+}
+
+type externalSecretSpec struct {
+	RefreshInterval time.Duration `yaml:"refreshInterval"`
+	Target          struct {
+		Name     string
+		Template struct{ Data map[string]string }
+	}
+	DataFrom []struct {
+		SourceRef struct {
+			GeneratorRef struct {
+				APIVersion string `yaml:"apiVersion"`
+				Kind, Name string
+			} `yaml:"generatorRef"`
+		} `yaml:"sourceRef"`
+	} `yaml:"dataFrom"`
+}
+
+// readManifests reads the documents of an example into the objects, one for one.
+func readManifests(t *testing.T, example string, objects ...any) {
+	t.Helper()
+	decoder := yaml.NewDecoder(strings.NewReader(readDoc(t, "docs/consumers/"+example)))
+	decoder.KnownFields(true)
+	for _, object := range objects {
+		succeeded(t, decoder.Decode(object))
+	}
+	if err := decoder.Decode(new(any)); !errors.Is(err, io.EOF) {
+		t.Errorf("%s has more objects than are tested: %v", example, err)
+	}
+}
+
+// sharedCredential is what consumers of acme-rw get. Numbers are json.Number, as in any consumer that is written in Go.
+func sharedCredential(t *testing.T) fields {
+	t.Helper()
+	w := newWorld(t)
+	w.importShared(t, 60)
+	secret := done(w.Read(t.Context(), "creds/acme-rw"))(t)
+	if secret.LeaseID != "" || secret.Renewable {
+		t.Errorf("the credential has the lease %q", secret.LeaseID)
+	}
+	return secret.Data
+}
+
+// gives fails the test unless the credential has the field, with a value.
+func gives(t *testing.T, credential fields, field string) {
+	t.Helper()
+	if value, _ := credential[field].(string); value == "" {
+		t.Errorf("creds/acme-rw has no %s", field)
+	}
+}
+
+func TestVaultSecretsOperatorGetsWhatItWants(t *testing.T) {
+	t.Parallel()
+	var (
+		auth   kubernetesObject[vaultAuthSpec]
+		secret kubernetesObject[vaultDynamicSecretSpec]
+	)
+	readManifests(t, "vault-secrets-operator.yaml", &auth, &secret)
+	for got, want := range map[string]string{
+		auth.APIVersion + " " + auth.Kind:     "secrets.hashicorp.com/v1beta1 VaultAuth",
+		secret.APIVersion + " " + secret.Kind: "secrets.hashicorp.com/v1beta1 VaultDynamicSecret",
+		secret.Spec.VaultAuthRef:              auth.Metadata.Name,
+		secret.Metadata.Namespace:             auth.Metadata.Namespace,
+		secret.Spec.Mount:                     "adtokens",
+		secret.Spec.Path:                      "creds/acme-rw",
+	} {
+		if got != want {
+			t.Errorf("the example has %q instead of %q", got, want)
+		}
+	}
+	if !secret.Spec.AllowStaticCreds || !secret.Spec.Destination.Create || secret.Spec.Destination.Name == "" {
+		t.Errorf("the operator would not keep a Secret up to date: %+v", secret.Spec)
+	}
+
+	credential := sharedCredential(t)
+	for _, include := range secret.Spec.Destination.Transformation.Includes {
+		pattern := regexp.MustCompile(include)
+		matches := slices.DeleteFunc(slices.Collect(maps.Keys(credential)), func(field string) bool { return !pattern.MatchString(field) })
+		if len(matches) != 1 {
+			t.Errorf("%s is for the fields %v", include, matches)
+		}
+	}
+	// As vaultStaticCredsMetaDataFromData and isStaticCreds of its controller want it.
+	rotated, _ := credential["last_vault_rotation"].(string)
+	_, err := time.Parse(time.RFC3339Nano, rotated)
+	succeeded(t, err)
+	for _, field := range []string{"ttl", "rotation_period"} {
+		number, _ := credential[field].(json.Number)
+		if value, err := number.Int64(); err != nil || value < 1 {
+			t.Errorf("%s is %v", field, credential[field])
+		}
+	}
+	if schedule, there := credential["rotation_schedule"]; there {
+		t.Errorf("there is a rotation_schedule, with which the operator waits for the schedule: %v", schedule)
+	}
+}
+
+func TestExternalSecretsOperatorGetsWhatItWants(t *testing.T) {
+	t.Parallel()
+	var (
+		generator kubernetesObject[generatorSpec]
+		secret    kubernetesObject[externalSecretSpec]
+	)
+	readManifests(t, "external-secrets-operator.yaml", &generator, &secret)
+	if len(secret.Spec.DataFrom) != 1 {
+		t.Fatalf("the ExternalSecret has %d sources", len(secret.Spec.DataFrom))
+	}
+	source := secret.Spec.DataFrom[0].SourceRef.GeneratorRef
+	for got, want := range map[string]string{
+		generator.APIVersion:                  "generators.external-secrets.io/v1alpha1",
+		secret.APIVersion + " " + secret.Kind: "external-secrets.io/v1 ExternalSecret",
+		source.APIVersion:                     generator.APIVersion,
+		source.Kind + " " + source.Name:       generator.Kind + " " + generator.Metadata.Name,
+		secret.Metadata.Namespace:             generator.Metadata.Namespace,
+		generator.Spec.Path:                   "adtokens/creds/acme-rw",
+		generator.Spec.Method:                 http.MethodGet,
+		generator.Spec.ResultType:             "Data",
+	} {
+		if got != want {
+			t.Errorf("the example has %q instead of %q", got, want)
+		}
+	}
+	credential := sharedCredential(t)
+	if refresh := secret.Spec.RefreshInterval; fmt.Sprint(credential["ttl"]) != fmt.Sprint(refresh.Seconds()) {
+		t.Errorf("the operator reads every %s, and the ttl is %v", refresh, credential["ttl"])
+	}
+	for key, template := range secret.Spec.Target.Template.Data {
+		field := regexp.MustCompile(`^\{\{ \.([a-z_]+) \}\}$`).FindStringSubmatch(template)
+		if field == nil {
+			t.Fatalf("%s has the template %s", key, template)
+		}
+		gives(t, credential, field[1])
+	}
+}
+
+func TestGitHubActionsGetsWhatItAsksFor(t *testing.T) {
+	t.Parallel()
+	var workflow struct {
+		Name        string
+		On          struct{ Schedule []struct{ Cron string } }
+		Permissions map[string]string
+		Jobs        map[string]struct {
+			RunsOn string `yaml:"runs-on"`
+			Steps  []struct {
+				Uses, Run string
+				With      struct{ URL, Method, Role, Secrets string } // some of the inputs of hashicorp/vault-action
+			}
+		}
+	}
+	readManifests(t, "github-actions.yaml", &workflow)
+	if workflow.Permissions["id-token"] != "write" {
+		t.Error("the job gets no OIDC token to log in with")
+	}
+	credential, asked := sharedCredential(t), 0
+	for _, step := range workflow.Jobs["report"].Steps {
+		if !strings.HasPrefix(step.Uses, "hashicorp/vault-action@v") {
+			continue
+		}
+		if step.With.URL == "" || step.With.Method != "jwt" || step.With.Role == "" {
+			t.Errorf("the action cannot log in: %+v", step.With)
+		}
+		for request := range strings.SplitSeq(step.With.Secrets, ";") {
+			parts := regexp.MustCompile(`^adtokens/creds/acme-rw ([a-z_]+) \| [A-Z_]+$`).FindStringSubmatch(strings.TrimSpace(request))
+			if parts == nil {
+				t.Fatalf("the action asks for %q", request)
+			}
+			gives(t, credential, parts[1])
+			asked++
+		}
+	}
+	if asked == 0 {
+		t.Error("the workflow reads no secret")
+	}
+}
+
+// TestTerraformDefinesTokens does what Terraform's Vault provider does with the example: it writes data_json, reads it
+// back to see whether something has drifted, and evaluates the output.
+func TestTerraformDefinesTokens(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	below := func(path string) string {
+		path, ok := strings.CutPrefix(path, "adtokens/")
+		if !ok {
+			t.Fatalf("the path %s is not below the mount", path)
+		}
+		return path
+	}
+	body := parseTerraform(t, "terraform.tf")
+	written := 0
+	for _, endpoint := range body.of("resource", "vault_generic_endpoint") {
+		endpoint.takes(t, "path", "ignore_absent_fields", "data_json")
+		if endpoint.evaluate(t, "ignore_absent_fields").False() {
+			t.Errorf("%v would drift: reading returns more than was written", endpoint.Labels)
+		}
+		path, data := below(endpoint.evaluate(t, "path").AsString()), fields{}
+		succeeded(t, json.Unmarshal([]byte(endpoint.evaluate(t, "data_json").AsString()), &data))
+		w.write(t, path, data)
+		has(t, w.data(t, path), data)
+		written++
+	}
+	if written != 2 {
+		t.Errorf("the example defines %d things", written)
+	}
+	for _, ephemeral := range body.of("ephemeral", "vault_generic_secret") {
+		ephemeral.takes(t, "path")
+		_, err := w.Read(t.Context(), below(ephemeral.evaluate(t, "path").AsString()))
+		refused(t, err, http.StatusBadRequest, "/rotate")
+	}
+
+	data := map[string]cty.Value{}
+	for _, source := range body.of("data", "vault_generic_secret") {
+		source.takes(t, "path")
+		values := map[string]cty.Value{} // strings, as the provider makes them
+		for field, value := range w.data(t, below(source.evaluate(t, "path").AsString())) {
+			values[field] = cty.StringVal(fmt.Sprint(value))
+		}
+		tellsNoSecret(t, "what goes into the state", values)
+		data[source.Labels[1]] = cty.ObjectVal(map[string]cty.Value{"data": cty.MapVal(values)})
+	}
+	body.variables = map[string]cty.Value{"data": cty.ObjectVal(map[string]cty.Value{"vault_generic_secret": cty.ObjectVal(data)})}
+	for _, output := range body.of("output", "acme_rw_version") {
+		if version := output.evaluate(t, "value"); version.AsString() != "0" {
+			t.Errorf("the output is %s", version.AsString())
+		}
+	}
+}
+
+// terraform is a configuration; block one of its blocks.
+type terraform struct {
+	body      *hclsyntax.Body
+	variables map[string]cty.Value
+}
+
+type terraformBlock struct {
+	*hclsyntax.Block
+	in *terraform
+}
+
+func parseTerraform(t *testing.T, example string) *terraform {
+	t.Helper()
+	file, problems := hclsyntax.ParseConfig([]byte(readDoc(t, "docs/consumers/"+example)), example, hcl.InitialPos)
+	if problems.HasErrors() {
+		t.Fatal(problems)
+	}
+	return &terraform{body: file.Body.(*hclsyntax.Body)}
+}
+
+// of returns the blocks of a kind, resource for one, with a first label. There has to be one.
+func (c *terraform) of(kind, label string) []terraformBlock {
+	var blocks []terraformBlock
+	for _, block := range c.body.Blocks {
+		if block.Type == kind && block.Labels[0] == label {
+			blocks = append(blocks, terraformBlock{block, c})
+		}
+	}
+	return blocks
+}
+
+// takes fails the test if the block has other arguments, depends_on aside, which has to name another block.
+func (b terraformBlock) takes(t *testing.T, arguments ...string) {
+	t.Helper()
+	for name, argument := range b.Body.Attributes {
+		switch {
+		case name == "depends_on":
+			for _, traversal := range argument.Expr.Variables() {
+				kind, label := traversal.RootName(), traversal[1].(hcl.TraverseAttr).Name
+				if !slices.ContainsFunc(b.in.of("resource", kind), func(other terraformBlock) bool { return other.Labels[1] == label }) {
+					t.Errorf("%v depends on %s.%s, which is not there", b.Labels, kind, label)
+				}
+			}
+		case !slices.Contains(arguments, name):
+			t.Errorf("%v has the argument %s", b.Labels, name)
+		}
+	}
+}
+
+func (b terraformBlock) evaluate(t *testing.T, argument string) cty.Value {
+	t.Helper()
+	attribute := b.Body.Attributes[argument]
+	if attribute == nil {
+		t.Fatalf("%v has no %s", b.Labels, argument)
+	}
+	value, problems := attribute.Expr.Value(&hcl.EvalContext{
+		Variables: b.in.variables, Functions: map[string]function.Function{"jsonencode": stdlib.JSONEncodeFunc},
+	})
+	if problems.HasErrors() {
+		t.Fatal(problems)
+	}
+	return value
+}
