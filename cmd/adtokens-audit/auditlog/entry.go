@@ -1,0 +1,358 @@
+// Package auditlog reads the log of a Vault audit device, and keeps account of what it says about one mount of the
+// engine: who knows which version of which token, and who rotated it.
+//
+// Vault writes an entry for each request and one for its response. The response's entry repeats the request, so it is
+// the only one that counts.
+package auditlog
+
+import (
+	"bytes"
+	"encoding/json"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Kind is what a request did.
+type Kind string
+
+// The kinds of requests that tell who knows a credential. None of them is a failed one, but for KindRotate.
+const (
+	KindRead        Kind = "read"         // of creds/<name>
+	KindAccessToken Kind = "access_token" // read of access-token/<name>
+	KindUnwrap      Kind = "unwrap"       // of a response-wrapped read
+	KindRotate      Kind = "rotate"       // also a refused one: see Rotation.Error
+	KindImport      Kind = "import"       // tokens/<name> created with a credential
+	KindDelete      Kind = "delete"       // of tokens/<name>
+)
+
+// Entry is a request about a token.
+type Entry struct {
+	Time      time.Time // in UTC
+	RequestID string
+	Kind      Kind
+	Token     TokenID // empty for KindUnwrap, which does not name it
+	By        Identity
+	Address   string  // the remote address as Vault saw it
+	Version   Version // unknown for response-wrapped reads
+	// WrappingToken is the HMAC of the token that was handed out instead of the credential, or that was unwrapped.
+	WrappingToken string
+	// ReadAt is the time of the read that KindUnwrap unwraps. A tally fills it in, like Token.
+	ReadAt time.Time
+	// Rotation is set for KindRotate and KindImport.
+	Rotation *Rotation
+}
+
+// TokenID names a token of the mount.
+type TokenID struct {
+	Namespace string // ends in a slash; empty for the root namespace
+	Name      string
+}
+
+func (id TokenID) String() string { return id.Namespace + id.Name }
+
+// Identity is somebody as Vault knows them: the entity, or the Vault token of those without one.
+type Identity struct {
+	EntityID    string
+	DisplayName string
+	// Accessor is that of the Vault token, as a rule as an HMAC. It is empty for whoever has an entity.
+	Accessor string
+}
+
+// Version tells one credential of a token from another. The zero value is an unknown one.
+type Version struct {
+	Number int // 0 if the log does not tell
+	// ID tells credentials of the same number apart, as there are after a token was deleted and made anew, or after an old
+	// snapshot was restored: the fingerprint, if the mount exempts it from the HMAC. Without a number it is the number's HMAC.
+	ID string
+}
+
+// unnumbered is how many digits of a hidden number's HMAC are shown.
+const unnumbered = 8
+
+func (v Version) String() string {
+	switch hash := strings.TrimPrefix(v.ID, hmacPrefix); {
+	case v.Number > 0:
+		return strconv.Itoa(v.Number)
+	case hash != "":
+		return "#" + hash[:min(unnumbered, len(hash))]
+	default:
+		return "?"
+	}
+}
+
+// Rotation is how a version came to be, or why it did not. Texts may be HMACs: see Hidden.
+type Rotation struct {
+	Previous           int    // number of the version before, 0 if there was none or the log does not tell
+	HandedIn           bool   // whoever made the request knows the value
+	Reason             string // as given
+	Verification       string // accepted, inconclusive or skipped
+	PreviousCredential string // what became of it
+	State              string // what was still to do
+	Error              string // why it failed; empty if it did not
+}
+
+const hmacPrefix = "hmac-sha256:"
+
+// Hidden reports whether Vault wrote an HMAC in place of a text.
+func Hidden(text string) bool { return strings.HasPrefix(text, hmacPrefix) }
+
+// Verdict says what a line is.
+type Verdict int
+
+// The verdicts.
+const (
+	Other   Verdict = iota // an entry about something else
+	Found                  // an entry to count
+	Foreign                // no audit entry, or a part of one
+)
+
+const (
+	unwrapPath = "sys/wrapping/unwrap"
+	// wrappingTokenHolder is the display name of whoever unwrapped a credential without a Vault token of their own.
+	wrappingTokenHolder = "holder of a wrapping token"
+)
+
+var (
+	unwrapNeedle = []byte(unwrapPath)
+	// requestEnd ends the entry of a request, which its response's entry repeats: `type` is the last field that Vault writes.
+	// Entries of another field order are told apart after decoding.
+	requestEnd = []byte(`"type":"request"}`)
+)
+
+// Parser reads the entries of one mount.
+type Parser struct {
+	mount string
+	// needle is in every line about the mount. Searching for it is many times faster than decoding.
+	needle []byte
+}
+
+// NewParser returns a parser for the mount at a path, such as adtokens/ or, in a namespace, team/adtokens/. A path
+// without its namespace stands for the mounts at that path in all namespaces.
+func NewParser(mount string) *Parser {
+	mount = strings.Trim(mount, "/") + "/"
+	needle := path.Base(mount) + "/"
+	if quoted, err := json.Marshal(needle); err != nil || string(quoted) != `"`+needle+`"` || !isASCII(needle) {
+		needle = "" // JSON has several ways to write it
+	}
+	return &Parser{mount: mount, needle: []byte(needle)}
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
+}
+
+// Mount returns the path of the mount, with a slash at the end.
+func (p *Parser) Mount() string { return p.mount }
+
+// record is what is decoded of an entry.
+type record struct {
+	Type  string    `json:"type"`
+	Time  time.Time `json:"time"`
+	Error string    `json:"error"`
+	Auth  struct {
+		Accessor    string `json:"accessor"`
+		ClientToken string `json:"client_token"`
+		DisplayName string `json:"display_name"`
+		EntityID    string `json:"entity_id"`
+	} `json:"auth"`
+	Request struct {
+		Data      map[string]json.RawMessage `json:"data"`
+		ID        string                     `json:"id"`
+		Namespace struct {
+			Path string `json:"path"`
+		} `json:"namespace"`
+		Operation     string `json:"operation"`
+		Path          string `json:"path"`
+		RemoteAddress string `json:"remote_address"`
+	} `json:"request"`
+	Response struct {
+		Data struct {
+			Error              scalar `json:"error"`
+			Fingerprint        scalar `json:"fingerprint"`
+			LastVaultRotation  scalar `json:"last_vault_rotation"`
+			PreviousCredential scalar `json:"previous_credential"`
+			PreviousVersion    scalar `json:"previous_version"`
+			RotationState      scalar `json:"rotation_state"`
+			Verification       scalar `json:"verification"`
+			Version            scalar `json:"version"`
+		} `json:"data"`
+		WrapInfo struct {
+			Token string `json:"token"`
+		} `json:"wrap_info"`
+	} `json:"response"`
+}
+
+// scalar is a string or number of response data, whose types are for the mount's engine to choose; empty for anything
+// else.
+type scalar string
+
+func (s *scalar) UnmarshalJSON(text []byte) error {
+	switch c := text[0]; {
+	case c == '"':
+		return json.Unmarshal(text, (*string)(s))
+	case c == '-' || '0' <= c && c <= '9':
+		*s = scalar(text)
+	}
+	return nil
+}
+
+func (s scalar) number() int {
+	n, err := strconv.Atoi(string(s))
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// object returns the JSON object that a line consists of, without the prefix that the device or syslog may have put
+// before it.
+func object(line []byte) ([]byte, bool) {
+	start := bytes.IndexByte(line, '{')
+	if start < 0 {
+		return nil, false
+	}
+	line = bytes.TrimRight(line[start:], " \t\r")
+	return line, line[len(line)-1] == '}'
+}
+
+// Parse reads a line. It keeps no part of it.
+func (p *Parser) Parse(line []byte) (Entry, Verdict) {
+	text, ok := object(line)
+	switch {
+	case !ok:
+		return Entry{}, Foreign
+	case bytes.HasSuffix(text, requestEnd), !bytes.Contains(text, p.needle) && !bytes.Contains(text, unwrapNeedle):
+		return Entry{}, Other
+	}
+	var r record
+	if err := json.Unmarshal(text, &r); err != nil || r.Type == "" || r.Time.IsZero() {
+		return Entry{}, Foreign
+	}
+	if r.Type != "response" {
+		return Entry{}, Other
+	}
+	e := Entry{
+		Time: r.Time.UTC(), RequestID: r.Request.ID, Address: r.Request.RemoteAddress,
+		By: r.identity(), Version: r.version(),
+	}
+	if !p.interpret(&r, &e) {
+		return Entry{}, Other
+	}
+	return e, Found
+}
+
+func (r *record) identity() Identity {
+	id := Identity{EntityID: r.Auth.EntityID, DisplayName: r.Auth.DisplayName}
+	if id.EntityID == "" {
+		id.Accessor = r.Auth.Accessor
+	}
+	return id
+}
+
+func (r *record) version() Version {
+	d := &r.Response.Data
+	v := Version{Number: d.Version.number()}
+	switch {
+	case v.Number == 0:
+		v.ID = string(d.Version)
+	case !Hidden(string(d.Fingerprint)):
+		v.ID = string(d.Fingerprint)
+	}
+	return v
+}
+
+// interpret says what the request did. It returns false for one that says nothing about who knows a credential.
+func (p *Parser) interpret(r *record, e *Entry) bool {
+	namespace, name, ok := p.below(r)
+	if !ok {
+		return r.unwraps(e)
+	}
+	resource, name, _ := strings.Cut(name, "/")
+	name, rotate := strings.CutSuffix(name, "/rotate")
+	if name == "" || strings.Contains(name, "/") {
+		return false
+	}
+	e.Token = TokenID{Namespace: namespace, Name: name}
+	writes := r.Request.Operation == "update" || r.Request.Operation == "create"
+	switch {
+	case resource == "tokens" && rotate && writes:
+		e.Kind, e.Rotation = KindRotate, r.rotation()
+		return true
+	case rotate || r.failure() != "":
+		return false
+	case resource == "creds" && r.Request.Operation == "read":
+		e.Kind, e.WrappingToken = KindRead, r.Response.WrapInfo.Token
+		return e.Version != Version{} || e.WrappingToken != ""
+	case resource == "access-token" && r.Request.Operation == "read":
+		e.Kind, e.WrappingToken = KindAccessToken, r.Response.WrapInfo.Token
+		return e.Version != Version{} || e.WrappingToken != ""
+	case resource == "tokens" && writes && e.Version != Version{}: // a change of policy has no answer
+		e.Kind, e.Rotation = KindImport, r.rotation()
+		e.Rotation.HandedIn = true
+		return true
+	case resource == "tokens" && r.Request.Operation == "delete":
+		e.Kind = KindDelete
+		return true
+	}
+	return false
+}
+
+// below returns the namespace and the path below the mount. Vault writes paths without their namespace.
+func (p *Parser) below(r *record) (namespace, rest string, ok bool) {
+	namespace = r.Request.Namespace.Path
+	if rest, ok = strings.CutPrefix(r.Request.Path, p.mount); ok {
+		return namespace, rest, true
+	}
+	rest, ok = strings.CutPrefix(namespace+r.Request.Path, p.mount)
+	return namespace, rest, ok
+}
+
+// unwraps recognises the unwrapping of this engine's credentials by their fields: the path does not tell whose they are.
+func (r *record) unwraps(e *Entry) bool {
+	d := &r.Response.Data
+	if r.Request.Path != unwrapPath || r.failure() != "" || d.LastVaultRotation == "" || d.Fingerprint == "" {
+		return false
+	}
+	// This is the system's mount, which hides the number: the read that is unwrapped tells when the credential was current.
+	e.Kind, e.Version = KindUnwrap, Version{}
+	if raw, ok := r.Request.Data["token"]; ok {
+		return json.Unmarshal(raw, &e.WrappingToken) == nil
+	}
+	// The wrapping token itself made the request, and nobody knows for whom. Its accessor is another one each time.
+	e.By, e.WrappingToken = Identity{DisplayName: wrappingTokenHolder}, r.Auth.ClientToken
+	return true
+}
+
+// failure is why the request failed; empty if it did not.
+func (r *record) failure() string {
+	switch refusal := string(r.Response.Data.Error); {
+	case r.Error != "":
+		text := strings.Join(strings.Fields(r.Error), " ")
+		return strings.TrimPrefix(text, "1 error occurred: * ")
+	case Hidden(refusal):
+		return "refused"
+	default:
+		return refusal
+	}
+}
+
+// ownInputs are the inputs of a rotation that are no part of a credential. What else there is, a person has handed in.
+var ownInputs = map[string]bool{"reason": true, "cas": true, "verify": true, "retire_previous": true, "revoke_previous": true}
+
+func (r *record) rotation() *Rotation {
+	d := &r.Response.Data
+	rotation := &Rotation{
+		Previous: d.PreviousVersion.number(), Verification: string(d.Verification),
+		PreviousCredential: string(d.PreviousCredential), State: string(d.RotationState), Error: r.failure(),
+	}
+	for name, value := range r.Request.Data {
+		if name == "reason" {
+			_ = json.Unmarshal(value, &rotation.Reason) // what is no text is no reason
+		}
+		rotation.HandedIn = rotation.HandedIn || !ownInputs[name]
+	}
+	return rotation
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"slices"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-audit/auditlog"
+)
+
+var exposureCommand = command{
+	name: "exposure", summary: "who knows the current version of each token", synopsis: "[flags] <audit log>...",
+	help: `
+Lists who knows the current version of each token: who has read it, unwrapped it or handed it in. With -all, who knows
+which older version too. The current version is the one that the logs show last.
+
+Readers of access-token/ are listed apart: what they know expires by itself.
+
+  adtokens-audit exposure /var/log/vault/audit.log*
+  adtokens-audit exposure -all -token acme-rw -output csv audit.log audit.log.1.gz > readers.csv
+  kubectl logs -f vault-0 | adtokens-audit exposure -follow -output json -`,
+	prepare: func(flags *flag.FlagSet) action {
+		q := exposure{query: query{output: formatTable}}
+		q.declareRange(flags)
+		q.declareOutput(flags)
+		q.declareToken(flags, "only this `token`")
+		flags.BoolVar(&q.all, "all", false, "older versions too")
+		return func(ctx context.Context, files []string, s streams) error {
+			return q.answer(ctx, files, s, q.reply)
+		}
+	},
+}
+
+type exposure struct {
+	query
+	all bool
+}
+
+type exposureAnswer struct {
+	header
+	Readers      []exposureRow `json:"readers"`
+	AccessTokens []accessRow   `json:"access_tokens"`
+}
+
+// exposureRow is what somebody knows of one version.
+type exposureRow struct {
+	tokenRef
+	versionRef
+	State auditlog.State `json:"state"`
+	person
+	reads
+}
+
+var exposureColumns = []string{"token", "version", "display name", "entity", "addresses", "first", "last", "count", "how"}
+
+func (q *exposure) reply(f *findings) *report {
+	answer := exposureAnswer{header: q.header(f, q.knowledgeNotes(f, slices.Collect(q.tokens(f.Tally)))...), Readers: []exposureRow{}, AccessTokens: q.accessTokens(f.Tally, everybody)}
+	known := table{name: "credentials", columns: exposureColumns, none: "Nobody, as far as the logs tell."}
+	for token := range q.tokens(f.Tally) {
+		for id, r := range sortedReaders(token.Readers) {
+			for _, k := range r.Knowledge {
+				state := token.Of(k)
+				if state == auditlog.StateStale && !q.all {
+					continue
+				}
+				period := k.Period
+				if period == nil && state == auditlog.StateCurrent {
+					period = token.Current()
+				}
+				row := exposureRow{tokenRef(token.TokenID), refOf(period), state, personOf(id, r), readsOf(*k)}
+				answer.Readers = append(answer.Readers, row)
+				known.add([]string{token.String(), refOf(period).label()}, row.person.cells(), row.reads.cells())
+			}
+		}
+	}
+	short := table{name: "access tokens", columns: exposureColumns}
+	for _, row := range answer.AccessTokens {
+		short.add([]string{row.Namespace + row.Name, ""}, row.person.cells(), row.reads.cells())
+	}
+	return &report{document: answer, tables: []table{known, short}, notes: answer.Notes}
+}
+
+func everybody(auditlog.Identity) bool { return true }

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"slices"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-audit/auditlog"
+)
+
+var leaverCommand = command{
+	name: "leaver", summary: "which tokens a person or app knows, and so must be reset", synopsis: "-entity ID | -display-name NAME [flags] <audit log>...",
+	help: `
+Lists the tokens that somebody who leaves, or an app that is shut down, knows. The column reset says
+
+  yes    they know the current version: reset the token at the provider and rotate it
+  no     they know older versions only. Where a provider lets old and new values live side by side, see that the old one is
+         revoked: ` + "`vault read <mount>/tokens/<name>/history`" + ` tells
+  check  the logs do not tell which version they know
+
+An entity is all logins of one person. The display name is that of one login, such as oidc-jane@acme.example.
+
+  adtokens-audit leaver -display-name oidc-jane@acme.example /var/log/vault/audit.log*
+  adtokens-audit leaver -entity 8a8583bb-0a2d-11e3-0840-44c1604b02b5 -output json /var/log/vault/audit.log*`,
+	prepare: func(flags *flag.FlagSet) action {
+		q := leaver{query: query{output: formatTable}}
+		q.declareRange(flags)
+		q.declareOutput(flags)
+		flags.StringVar(&q.entity, "entity", "", "`ID` of the entity")
+		flags.StringVar(&q.displayName, "display-name", "", "display `name`, whole")
+		return func(ctx context.Context, files []string, s streams) error {
+			if (q.entity == "") == (q.displayName == "") {
+				return fmt.Errorf("%w: say who leaves, with either -entity or -display-name", errUsage)
+			}
+			q.shows = func(e *auditlog.Entry) bool { return q.leaves(e.By) }
+			return q.answer(ctx, files, s, q.reply)
+		}
+	},
+}
+
+type leaver struct {
+	query
+	entity, displayName string
+}
+
+func (q *leaver) leaves(id auditlog.Identity) bool {
+	if q.entity != "" {
+		return id.EntityID == q.entity
+	}
+	return id.DisplayName == q.displayName
+}
+
+type leaverAnswer struct {
+	header
+	Tokens       []leaverRow `json:"tokens"`
+	AccessTokens []accessRow `json:"access_tokens"`
+}
+
+// leaverRow is what somebody knows of a token.
+type leaverRow struct {
+	tokenRef
+	Reset   string     `json:"reset"`
+	Known   versionRef `json:"known"` // the newest
+	Current versionRef `json:"current"`
+	person
+	reads
+}
+
+var resets = map[auditlog.State]string{auditlog.StateCurrent: "yes", auditlog.StateStale: "no", auditlog.StateUnknown: "check"}
+
+var leaverColumns = []string{"token", "reset", "knows version", "current version", "display name", "entity", "addresses", "first", "last", "count", "how"}
+
+func (q *leaver) reply(f *findings) *report {
+	answer := leaverAnswer{Tokens: []leaverRow{}, AccessTokens: q.accessTokens(f.Tally, q.leaves)}
+	known := table{name: "credentials", columns: leaverColumns, none: "None, as far as the logs tell."}
+	var tokens []*auditlog.Token
+	for token := range q.tokens(f.Tally) {
+		for id, r := range sortedReaders(token.Readers) {
+			if !q.leaves(id) {
+				continue
+			}
+			tokens = append(tokens, token)
+			newest, current := token.Newest(r), token.Current()
+			row := leaverRow{tokenRef(token.TokenID), resets[token.State(r)], refOf(newest), refOf(current), personOf(id, r), readsOf(r.Total())}
+			answer.Tokens = append(answer.Tokens, row)
+			known.add([]string{token.String(), row.Reset, row.Known.label(), row.Current.label()}, row.person.cells(), row.reads.cells())
+		}
+	}
+	short := table{name: "access tokens", columns: leaverColumns}
+	for _, row := range answer.AccessTokens {
+		short.add([]string{row.Namespace + row.Name, "", "", ""}, row.person.cells(), row.reads.cells())
+	}
+	answer.header = q.header(f, append(q.knowledgeNotes(f, slices.Compact(tokens)), q.otherNames(f)...)...)
+	return &report{document: answer, tables: []table{known, short}, notes: answer.Notes}
+}
+
+// otherNames notes under which other display names the leaver's entities are known.
+func (q *leaver) otherNames(f *findings) []string {
+	if q.displayName == "" {
+		return nil
+	}
+	entities := map[string]bool{}
+	var others []auditlog.Identity
+	for pass := range 2 {
+		for token := range q.tokens(f.Tally) {
+			for id := range sortedReaders(token.Readers) {
+				switch {
+				case pass == 0 && id.DisplayName == q.displayName && id.EntityID != "":
+					entities[id.EntityID] = true
+				case pass == 1 && id.DisplayName != q.displayName && entities[id.EntityID] && !slices.Contains(others, id):
+					others = append(others, id)
+				}
+			}
+		}
+	}
+	var notes []string
+	for _, id := range others {
+		notes = append(notes, fmt.Sprintf("The same entity is known as %s too: -entity %s finds both.", id.DisplayName, id.EntityID))
+	}
+	return notes
+}

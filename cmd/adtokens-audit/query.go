@@ -1,0 +1,220 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-audit/auditlog"
+)
+
+// query is what all questions have in common.
+type query struct {
+	mount        string
+	since, until moment
+	output       format
+	follow       bool
+	// token is the only one to tell of; empty for all of them.
+	token string
+	// shows tells which entries are events to print; nil stands for all of them.
+	shows func(*auditlog.Entry) bool
+	// counted is called for every entry that was counted, if it is not nil.
+	counted func(*auditlog.Entry)
+}
+
+func (q *query) declareMount(flags *flag.FlagSet) {
+	flags.StringVar(&q.mount, "mount", "adtokens/", "`path` of the engine's mount; with its namespace before it, only the mount there")
+}
+
+// declareRange declares the flags that select entries.
+func (q *query) declareRange(flags *flag.FlagSet) {
+	q.declareMount(flags)
+	flags.Var(&q.since, "since", "leave out what happened before this `time`: RFC 3339, a date (UTC), or a duration back from now such as 72h")
+	flags.Var(&q.until, "until", "leave out what happened after this `time`")
+}
+
+func (q *query) declareOutput(flags *flag.FlagSet) {
+	flags.Var(&q.output, "output", "`format` of the answer: table, json or csv")
+	flags.BoolVar(&q.follow, "follow", false, "after the answer, go on with the last file as it grows, and print each further event until interrupted (table and json)")
+}
+
+func (q *query) declareToken(flags *flag.FlagSet, usage string) {
+	flags.StringVar(&q.token, "token", "", usage+"; with its namespace before it, only the one there")
+}
+
+// moment is a flag for a point in time.
+type moment struct{ time.Time }
+
+func (m *moment) String() string {
+	if m.IsZero() {
+		return ""
+	}
+	return m.UTC().Format(time.RFC3339)
+}
+
+// Set reads a time, a date or a duration.
+func (m *moment) Set(text string) error {
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, text); err == nil {
+			m.Time = t.UTC()
+			return nil
+		}
+	}
+	ago, err := time.ParseDuration(text)
+	if err != nil || ago < 0 {
+		return errors.New("write a time like 2026-11-20T14:00:00Z, a date like 2026-11-20, or a duration like 72h")
+	}
+	m.Time = time.Now().UTC().Add(-ago)
+	return nil
+}
+
+// selects reports whether a time is part of the question.
+func (q *query) selects(t time.Time) bool {
+	return !t.Before(q.since.Time) && (q.until.IsZero() || !t.After(q.until.Time))
+}
+
+// findings are what the logs say.
+type findings struct {
+	*auditlog.Tally
+	stats auditlog.Stats
+	files int
+}
+
+// tokens yields the tokens that the question is about, by name.
+func (q *query) tokens(t *auditlog.Tally) iter.Seq[*auditlog.Token] {
+	return func(yield func(*auditlog.Token) bool) {
+		ids := slices.SortedFunc(maps.Keys(t.Tokens), func(a, b auditlog.TokenID) int { return cmp.Compare(a.String(), b.String()) })
+		for _, id := range ids {
+			if q.isAbout(id) && !yield(t.Tokens[id]) {
+				return
+			}
+		}
+	}
+}
+
+func (q *query) isAbout(id auditlog.TokenID) bool {
+	return q.token == "" || q.token == id.Name || q.token == id.String()
+}
+
+// followEvery is how often a file that is followed is looked at.
+const followEvery = 250 * time.Millisecond
+
+// answer reads the logs and prints what reply makes of them; then it follows the last one, if that is asked for.
+func (q *query) answer(ctx context.Context, names []string, s streams, reply func(*findings) *report) error {
+	if q.follow && q.output == formatCSV {
+		return fmt.Errorf("%w: -follow prints table or json", errUsage)
+	}
+	parser := auditlog.NewParser(q.mount)
+	q.mount = parser.Mount()
+	found := &findings{Tally: auditlog.NewTally(), files: len(names)}
+	consumer := auditlog.Consumer[auditlog.Entry]{Parse: parser.Parse, Each: func(e auditlog.Entry) { q.count(found, &e) }}
+	if q.follow {
+		return q.followLast(ctx, names, s, found, consumer, reply)
+	}
+	stats, err := readLogs(ctx, names, s, consumer)
+	if err != nil && stats == (auditlog.Stats{}) {
+		return err
+	}
+	found.stats = stats
+	return errors.Join(reply(found).print(s, q.output), err)
+}
+
+// count returns false for an entry that is not part of the question, or that was counted already.
+func (q *query) count(found *findings, e *auditlog.Entry) bool {
+	if !q.selects(e.Time) || !found.Add(e) {
+		return false
+	}
+	if q.counted != nil {
+		q.counted(e)
+	}
+	return true
+}
+
+// followLast answers from what there is, and then prints each further event of the last log.
+func (q *query) followLast(ctx context.Context, names []string, s streams, found *findings, c auditlog.Consumer[auditlog.Entry], reply func(*findings) *report) error {
+	last := names[len(names)-1]
+	stats, err := readLogs(ctx, names[:len(names)-1], s, c)
+	if err != nil {
+		return err
+	}
+	found.stats = stats
+	toCome := s.in
+	if last != auditlog.Stdin {
+		var there io.Reader
+		if there, toCome, err = auditlog.FollowFile(ctx, last, followEvery); err != nil {
+			return err
+		}
+		stats, err := auditlog.Read(ctx, there, c)
+		if err != nil {
+			return fmt.Errorf("%s: %w", last, err)
+		}
+		found.stats.Add(stats)
+	}
+	if err := reply(found).print(s, q.output); err != nil {
+		return err
+	}
+	var failed error
+	c.Each = func(e auditlog.Entry) {
+		if q.count(found, &e) && failed == nil && q.isAbout(e.Token) && (q.shows == nil || q.shows(&e)) {
+			failed = printEvent(s.out, q.output, &e)
+		}
+	}
+	_, err = auditlog.Read(ctx, toCome, c)
+	if ctx.Err() != nil { // an interrupt is how following ends
+		err = nil
+	}
+	return errors.Join(err, failed)
+}
+
+// readLogs reads one log after the other, in the order of their entries. A log that cannot be read to its end does not keep
+// the others from being read.
+func readLogs[T any](ctx context.Context, names []string, s streams, c auditlog.Consumer[T]) (auditlog.Stats, error) {
+	var stats auditlog.Stats
+	files, err := auditlog.Files(names)
+	if err != nil {
+		return stats, err
+	}
+	p := startProgress(s.err, files)
+	defer p.stop()
+	var errs []error
+	for _, file := range files {
+		read, err := readLog(ctx, file, s.in, p, c)
+		if ctx.Err() != nil {
+			return stats, errors.New("interrupted")
+		}
+		stats.Add(read)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("the answer is incomplete: %s: %w", file.Name, err))
+		}
+	}
+	return stats, errors.Join(errs...)
+}
+
+func readLog[T any](ctx context.Context, f auditlog.File, stdin io.Reader, p *progress, c auditlog.Consumer[T]) (auditlog.Stats, error) {
+	source := stdin
+	if f.Name != auditlog.Stdin {
+		file, err := os.Open(f.Name)
+		if err != nil {
+			return auditlog.Stats{}, err
+		}
+		defer file.Close()
+		source = file
+	}
+	log, err := auditlog.Plain(io.TeeReader(source, p))
+	if err != nil {
+		return auditlog.Stats{}, err
+	}
+	stats, err := auditlog.Read(ctx, log, c)
+	if err == nil && stats.Lines > 0 && stats.Lines == stats.Foreign+stats.TooLong {
+		err = fmt.Errorf("none of its %d lines is an audit entry; if it is compressed, other than by gzip, decompress it into standard input", stats.Lines)
+	}
+	return stats, err
+}

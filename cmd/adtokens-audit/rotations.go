@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-audit/auditlog"
+)
+
+var rotationsCommand = command{
+	name: "rotations", summary: "who rotated what, when, how and why", synopsis: "[flags] <audit log>...",
+	help: `
+Lists imports and rotations, the refused ones too. The column how says
+
+  import      the token was made with the credential of that time
+  handed in   somebody handed in the new value, and so knows it
+  automatic   the engine got the new value itself, on request
+  background  no request in the log: a schedule, a hook that was late, or a log that is missing. The time is that of the first
+              read of the version; ` + "`vault read <mount>/tokens/<name>/history`" + ` tells the rest
+
+  adtokens-audit rotations -since 2026-11-01 /var/log/vault/audit.log*
+  adtokens-audit rotations -token acme-rw -follow /var/log/vault/audit.log`,
+	prepare: func(flags *flag.FlagSet) action {
+		q := rotations{query{output: formatTable}}
+		q.declareRange(flags)
+		q.declareOutput(flags)
+		q.declareToken(flags, "only this `token`")
+		q.shows = func(e *auditlog.Entry) bool { return e.Rotation != nil || e.Kind == auditlog.KindDelete }
+		return func(ctx context.Context, files []string, s streams) error {
+			return q.answer(ctx, files, s, q.reply)
+		}
+	},
+}
+
+type rotations struct{ query }
+
+type rotationsAnswer struct {
+	header
+	Rotations []rotationRow `json:"rotations"`
+}
+
+// rotationRow is a rotation or an attempt at one.
+type rotationRow struct {
+	Time time.Time `json:"time"`
+	tokenRef
+	versionRef
+	Previous     int    `json:"previous_version,omitempty"`
+	How          string `json:"how"`
+	DisplayName  string `json:"display_name,omitempty"`
+	EntityID     string `json:"entity_id,omitempty"`
+	Accessor     string `json:"accessor,omitempty"`
+	Address      string `json:"address,omitempty"`
+	Reason       string `json:"reason,omitempty"`
+	Verification string `json:"verification,omitempty"`
+	// PreviousCredential is what became of the previous value.
+	PreviousCredential string `json:"previous_credential,omitempty"`
+	State              string `json:"rotation_state,omitempty"`
+	Error              string `json:"error,omitempty"`
+}
+
+var rotationColumns = []string{"time", "token", "version", "how", "display name", "entity", "address", "reason", "outcome", "previous credential"}
+
+func (r *rotationRow) cells() []string {
+	version := "?"
+	if r.Version != nil {
+		version = strconv.Itoa(*r.Version)
+	}
+	outcome := clear(r.Verification)
+	switch {
+	case r.Error != "":
+		version, outcome = "", "failed: "+r.Error
+	case r.State != "" && r.PreviousCredential == "":
+		outcome = "under way: " + clear(r.State)
+	}
+	return []string{
+		timestamp(r.Time), r.Namespace + r.Name, version, r.How, r.DisplayName, entity(r.EntityID, r.Accessor), r.Address,
+		clear(r.Reason), outcome, clear(r.PreviousCredential),
+	}
+}
+
+func (q *rotations) reply(f *findings) *report {
+	rows := q.rotationRows(f.Tally, time.Time{})
+	list := rotationTable(rows)
+	answer := rotationsAnswer{header: q.header(f, q.rotationNotes(rows)...), Rotations: rows}
+	return &report{document: answer, tables: []table{list}, notes: answer.Notes}
+}
+
+func rotationTable(rows []rotationRow) table {
+	t := table{name: "rotations", columns: rotationColumns, none: "No rotations, as far as the logs tell."}
+	for _, row := range rows {
+		t.add(row.cells())
+	}
+	return t
+}
+
+func (q *query) rotationNotes(rows []rotationRow) []string {
+	notes := []string{"A rotation in the background is no request: the log shows it only once somebody reads the new version."}
+	if slices.ContainsFunc(rows, func(r rotationRow) bool { return auditlog.Hidden(r.Reason) }) {
+		notes = append(notes, "The log has reasons as HMACs only. To have them in clear from now on: "+q.tune("request", requestKeys))
+	}
+	if slices.ContainsFunc(rows, func(r rotationRow) bool {
+		return auditlog.Hidden(r.Verification) || auditlog.Hidden(r.PreviousCredential) || auditlog.Hidden(r.State)
+	}) {
+		notes = append(notes, "The log has outcomes as HMACs only. To have them in clear from now on: "+q.tune("response", responseKeys))
+	}
+	return notes
+}
+
+// rotationRows lists the rotations from a time on, in the order of time.
+func (q *query) rotationRows(t *auditlog.Tally, since time.Time) []rotationRow {
+	rows := []rotationRow{}
+	for token := range q.tokens(t) {
+		for _, e := range token.Rotations {
+			rows = append(rows, requested(&e))
+		}
+		rows = append(rows, background(token)...)
+	}
+	rows = slices.DeleteFunc(rows, func(r rotationRow) bool { return r.Time.Before(since) })
+	slices.SortStableFunc(rows, func(a, b rotationRow) int { return a.Time.Compare(b.Time) })
+	return rows
+}
+
+func requested(e *auditlog.Entry) rotationRow {
+	row := rotationRow{
+		Time: e.Time, tokenRef: tokenRef(e.Token), Previous: e.Rotation.Previous, How: "automatic",
+		DisplayName: e.By.DisplayName, EntityID: e.By.EntityID, Accessor: e.By.Accessor, Address: e.Address, Reason: e.Rotation.Reason,
+		Verification: e.Rotation.Verification, PreviousCredential: e.Rotation.PreviousCredential, State: e.Rotation.State, Error: e.Rotation.Error,
+	}
+	switch {
+	case e.Kind == auditlog.KindImport:
+		row.How = "import"
+	case e.Rotation.HandedIn:
+		row.How = "handed in"
+	}
+	if e.Version != (auditlog.Version{}) {
+		row.versionRef = refOf(&auditlog.Period{Version: e.Version})
+	}
+	return row
+}
+
+// background finds the versions that no request published. The first one may be older than the log.
+func background(token *auditlog.Token) []rotationRow {
+	var rows []rotationRow
+	for i, period := range token.Versions() {
+		if !period.ByRequest && i > 0 {
+			rows = append(rows, rotationRow{
+				Time: period.First, tokenRef: tokenRef(token.TokenID), versionRef: refOf(period), How: "background",
+			})
+		}
+	}
+	return rows
+}
