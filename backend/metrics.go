@@ -87,6 +87,7 @@ func resultClass(response *http.Response, err error) string {
 var (
 	descAge       = tokenDesc("age_seconds", "Time since the current credential was published.")
 	descVersion   = tokenDesc("version", "Number of the current credential, 0 where there is none.")
+	descHealth    = tokenDesc("health", "1 for what is known about the current credential; unlike the last outcome, silence does not change it.", "health")
 	descOutcome   = tokenDesc("last_verification_outcome", "1 for the outcome of the last verification.", "outcome")
 	descVerified  = tokenDesc("last_verification_timestamp_seconds", "When the provider was last asked about the current credential.")
 	descNext      = tokenDesc("next_rotation_timestamp_seconds", "When the policy wants the current credential replaced.")
@@ -103,6 +104,9 @@ func tokenDesc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("adtokens_token_"+name, help, append([]string{"token", "type"}, labels...), nil)
 }
 
+// healths are all that a token's health can be.
+var healths = []rotation.Health{rotation.HealthOK, rotation.HealthRejected, rotation.HealthUnverified, rotation.HealthNone}
+
 // snapshot is what one reading of the metrics knows about tokens.
 type snapshot struct {
 	now        time.Time
@@ -116,15 +120,15 @@ func (s *snapshot) Describe(chan<- *prometheus.Desc) {}
 
 // Collect is part of prometheus.Collector.
 func (s *snapshot) Collect(out chan<- prometheus.Metric) {
-	health := map[rotation.Health]int{rotation.HealthOK: 0, rotation.HealthRejected: 0, rotation.HealthUnverified: 0, rotation.HealthNone: 0}
+	health := map[rotation.Health]int{}
 	for i, t := range s.tokens {
 		health[t.health()]++
 		if i < maxTokenSeries {
 			s.collectToken(t, out)
 		}
 	}
-	for name, count := range health {
-		out <- gauge(descTokens, count, string(name))
+	for _, name := range healths {
+		out <- gauge(descTokens, health[name], string(name))
 	}
 	for name, count := range s.cached {
 		out <- gauge(descCache, count, name)
@@ -137,6 +141,9 @@ func (s *snapshot) Collect(out chan<- prometheus.Metric) {
 func (s *snapshot) collectToken(t *token, out chan<- prometheus.Metric) {
 	flag := map[bool]int{true: 1}
 	out <- gauge(descVersion, t.Number(), t.name, t.Type)
+	for _, health := range healths {
+		out <- gauge(descHealth, flag[t.health() == health], t.name, t.Type, string(health))
+	}
 	out <- gauge(descOverdue, flag[t.overdue(s.now)], t.name, t.Type)
 	out <- gauge(descInFlight, flag[t.Pending != nil], t.name, t.Type)
 	if t.Current != nil {

@@ -36,6 +36,8 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 		`adtokens_tokens{health="ok"} 1.0`,
 		`adtokens_tokens{health="rejected"} 0.0`,
 		`adtokens_token_version{token="acme-rw",type="legacy_read_write"} 2.0`,
+		`adtokens_token_health{health="ok",token="acme-rw",type="legacy_read_write"} 1.0`,
+		`adtokens_token_health{health="rejected",token="acme-rw",type="legacy_read_write"} 0.0`,
 		`adtokens_token_age_seconds{token="acme-rw",type="legacy_read_write"} 7200.0`,
 		`adtokens_token_overdue{token="acme-rw",type="legacy_read_write"} 1.0`,
 		`adtokens_token_last_verification_outcome{outcome="accepted",token="acme-rw",type="legacy_read_write"} 1.0`,
