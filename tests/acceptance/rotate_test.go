@@ -28,6 +28,7 @@ func TestTheRunbookFitsTheTokenAndItsAccount(t *testing.T) {
 		console       string
 		semantics     string
 		fields        []string
+		automatic     bool
 		steps, notes  []string
 		previous      string
 	}{
@@ -58,6 +59,18 @@ func TestTheRunbookFitsTheTokenAndItsAccount(t *testing.T) {
 			account: "agency", kind: "scoped", console: "app.impact.com", semantics: "overlapping", fields: pair,
 			steps: []string{"Duplicate", "Reset", "account_sid"}, notes: []string{"Disable", "403"}, previous: "until it is disabled or deleted",
 		},
+		"OAuth client": {
+			account: "google", kind: "oauth_client", console: "console.cloud.google.com", semantics: "overlapping",
+			fields: []string{"client_id", "client_secret", "refresh_token"},
+			steps:  []string{"add a second secret", "new consent", "client_secret=-", "refresh_token=-"}, notes: []string{"disable the old one", "100 refresh tokens"},
+			previous: "until it is disabled",
+		},
+		"service account key": {
+			account: "google", kind: "service_account_key", console: "console.cloud.google.com", semantics: "overlapping",
+			fields: []string{"service_account_key"}, automatic: true,
+			steps: []string{"second key", "service_account_key=-"}, notes: []string{"at most 10 keys", "constraints/iam.disableServiceAccountKeyCreation"},
+			previous: "Works until it is deleted",
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -66,7 +79,7 @@ func TestTheRunbookFitsTheTokenAndItsAccount(t *testing.T) {
 			w.write(t, "tokens/"+token, fields{"account": tt.account, "type": tt.kind})
 			runbook := w.data(t, "tokens/"+token+"/rotate")
 			hasOnly(t, runbook, "console_url", "steps", "reset_semantics", "previous_credential", "fields", "automatic", "notes")
-			has(t, runbook, fields{"reset_semantics": tt.semantics, "fields": tt.fields, "automatic": false})
+			has(t, runbook, fields{"reset_semantics": tt.semantics, "fields": tt.fields, "automatic": tt.automatic})
 			mentions(t, "console_url", fmt.Sprint(runbook["console_url"]), "https://", tt.console)
 			mentions(t, "previous_credential", fmt.Sprint(runbook["previous_credential"]), tt.previous)
 			mentions(t, "steps", fmt.Sprint(runbook["steps"]), append(tt.steps, "tokens/"+token+"/rotate")...)

@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package vaulttest runs tests against the real thing: a Vault server process with the engine's plugin registered and
 // mounted as an operator does it, the vault command, and the provider simulators in processes of their own.
 //
