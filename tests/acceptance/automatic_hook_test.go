@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -148,7 +149,7 @@ func (h *hook) perform(r *http.Request, key string, event fields) (hookAnswer, m
 func (h *hook) asked() ([]fields, map[string]map[string]string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return slices.Clone(h.requests), h.resets
+	return slices.Clone(h.requests), maps.Clone(h.resets)
 }
 
 // resetOnce fails the test unless the hook was asked so many times for one and the same reset, which it returns.
@@ -207,8 +208,8 @@ func TestAHookReplacesWhatOnlyAConsoleCanReset(t *testing.T) {
 			w := newWorld(t)
 			w.importLegacyTokens(t)
 			w.importScopedToken(t)
+			w.importOAuthClient(t, done(w.sim.OAuthClient(t.Context(), simulator.DefaultName))(t), nil)
 			w.importDeveloperToken(t)
-			w.importOAuthClient(t)
 			before := w.data(t, "creds/"+tt.token)
 			_, err := w.Write(t.Context(), "tokens/"+tt.token+"/rotate", nil)
 			refused(t, err, http.StatusBadRequest, "a person has to reset", "tokens/"+tt.token+"/rotate")

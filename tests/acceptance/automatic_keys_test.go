@@ -3,6 +3,7 @@
 package acceptance
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -96,19 +97,29 @@ func (w *world) awaitToken(t *testing.T, name, what string, condition func(token
 	return token
 }
 
+// reached wants a token to have the version, or a later one.
+func reached(version int) func(token fields) bool {
+	return func(token fields) bool {
+		n, err := number(token["version"])
+		return err == nil && n >= version
+	}
+}
+
 // rotating is a rotation by hand that is under way.
 type rotating struct {
-	w      *world
 	answer chan answer
+	// hangUp ends the wait for the answer.
+	hangUp context.CancelFunc
 }
 
 // startRotation has the engine rotate and does not wait for the answer.
 func (w *world) startRotation(t *testing.T, name string, data fields) rotating {
 	t.Helper()
-	r := rotating{w: w, answer: make(chan answer, 1)}
+	ctx, hangUp := context.WithCancel(t.Context())
+	r := rotating{answer: make(chan answer, 1), hangUp: hangUp}
 	go func() {
 		var a answer
-		a.secret, a.err = w.Write(t.Context(), "tokens/"+name+"/rotate", data)
+		a.secret, a.err = w.Write(ctx, "tokens/"+name+"/rotate", data)
 		r.answer <- a
 	}()
 	return r
@@ -339,7 +350,7 @@ func TestARotationWhoseProviderIsDownGoesOnByItself(t *testing.T) {
 	_, err = w.Write(t.Context(), "tokens/key/rotate", nil)
 	refused(t, err, http.StatusConflict, "under way", "HTTP 503")
 
-	token = w.awaitToken(t, "key", "heal", func(token fields) bool { return fmt.Sprint(token["version"]) == "2" })
+	token = w.awaitToken(t, "key", "heal", reached(2))
 	has(t, token, fields{"last_error": "", "rotation_state": "retiring", "health": "ok"})
 	has(t, w.history(t, "key")[1], fields{"reason": "outage", "source": "iam"})
 	if keys := w.keysThere(t, simulator.DefaultName); len(keys) != 2 {
