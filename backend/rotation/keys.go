@@ -84,10 +84,10 @@ func (m *Machine) ownKeys(r *Record) []string {
 	return ids
 }
 
-// knownKeys are the IDs of the keys that are no orphans: those listed, and the token's own, which lists may not show yet.
-// Their order is the same for every list.
-func (m *Machine) knownKeys(r *Record, listed []provider.Key) []string {
-	ids := append(keyIDs(listed), m.ownKeys(r)...)
+// withOwn adds the token's own keys to those that are no orphans: lists may not show them yet, and the token may hold
+// them no more when they do. The order is the same for every list.
+func (m *Machine) withOwn(r *Record, ids []string) []string {
+	ids = append(slices.Clone(ids), m.ownKeys(r)...)
 	slices.Sort(ids)
 	return slices.Compact(ids)
 }
@@ -109,7 +109,7 @@ func (m *Machine) search(ctx context.Context, r *Record) error {
 }
 
 func (m *Machine) searchOnce(ctx context.Context, r *Record, s Search) error {
-	i := slices.IndexFunc(r.Searches, func(x Search) bool { return slices.Equal(x.Known, s.Known) })
+	i := slices.IndexFunc(r.Searches, func(x Search) bool { return x.Since.Equal(s.Since) && slices.Equal(x.Known, s.Known) })
 	keys, err := m.Keys.List(ctx)
 	var orphans []provider.Key
 	if err == nil {

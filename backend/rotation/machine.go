@@ -213,7 +213,7 @@ func (m *Machine) Start(ctx context.Context, r *Record, p Pending) error {
 		if err != nil {
 			return m.startFailed(ctx, r, err)
 		}
-		p.KnownKeys = m.knownKeys(r, keys)
+		p.KnownKeys = m.withOwn(r, keyIDs(keys))
 	}
 	p.Replaces = r.Pending
 	r.Pending = &p
@@ -269,6 +269,9 @@ func (m *Machine) obtain(ctx context.Context, r *Record) error {
 	case err == nil:
 		p.Credential, p.ReceivedAt, p.NextAttempt, p.Replaces, p.Attempts = value, now, now, nil, 1
 		r.LastError = ""
+		for i := range r.Searches {
+			r.Searches[i].Known = m.withOwn(r, r.Searches[i].Known)
+		}
 		return m.Save(ctx, r)
 	case errors.As(err, &refused):
 		return m.giveUp(ctx, r, err)
@@ -309,7 +312,7 @@ func (m *Machine) again(ctx context.Context, r *Record) error {
 	default:
 		return m.giveUp(ctx, r, severalOrphans(orphans))
 	}
-	p.KnownKeys, p.AttemptedAt = m.knownKeys(r, keys), m.Now().UTC()
+	p.KnownKeys, p.AttemptedAt = m.withOwn(r, keyIDs(keys)), m.Now().UTC()
 	return m.Save(ctx, r)
 }
 

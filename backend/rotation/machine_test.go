@@ -331,6 +331,16 @@ func TestANewRotationReplacesARejectedValueOnlyByANewOne(t *testing.T) {
 	}
 }
 
+func TestAHookThatAnswersWithTheCurrentValueHasFailed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, hook)
+	w.resets["a"] = "first"
+	w.mustStart("a")
+	if r := w.last; r.Number() != 1 || r.State() != StateIdle || r.LastError != errNotNew.Error() || r.Failures != 1 {
+		t.Errorf("version %d, %s, %d failures, %q", r.Number(), r.State(), r.Failures, r.LastError)
+	}
+}
+
 // The provider cannot tell, but answers: that is no reason to keep apps down.
 func TestAnInconclusiveValueIsPublished(t *testing.T) {
 	t.Parallel()

@@ -357,6 +357,10 @@ func (w *world) save(r *Record) {
 	for id := range held(after) {
 		w.recorded[id] = true
 	}
+	if after.Number() > before.Number() && after.History[len(after.History)-1].Source == SourceAssisted {
+		w.released[before.Current.Credential["id"]] = true
+		delete(w.released, after.Current.Credential["id"])
+	}
 	for id := range held(before) {
 		if !held(after)[id] && w.valuable(id) {
 			w.tb.Errorf("the record forgot %q from %s to %s", id, before.State(), after.State())
@@ -444,10 +448,11 @@ func (w *world) start(id string) error {
 func (w *world) handIn(id string) error {
 	w.tb.Helper()
 	return w.run(func(m *Machine, r *Record) error {
-		w.released[r.Current.Credential["id"]] = true
-		delete(w.released, id)
 		if w.source == SourceHook {
 			w.live = id
+		}
+		if _, gone := w.deleted[id]; gone {
+			return fmt.Errorf("%q is deleted", id)
 		}
 		r.Supersede(w.now)
 		r.Publish(candidate(id, SourceAssisted), w.now)
@@ -519,19 +524,21 @@ func (w *world) checkHistory() {
 	if len(r.History) != r.Number() {
 		w.tb.Fatalf("%d versions have %d entries of history", r.Number(), len(r.History))
 	}
-	for i, entry := range r.History {
+	ended := map[string]bool{}
+	for i, entry := range slices.Backward(r.History) {
 		id := strings.TrimPrefix(entry.Fingerprint, "fingerprint of ")
 		deleted, gone := w.deleted[id]
+		retired := entry.RetiredHow == RetiredByEngine
 		switch {
 		case entry.Version != i+1:
 			w.tb.Errorf("entry %d of the history is about version %d", i, entry.Version)
 		case w.made[id].IsZero() || entry.CreatedAt.Before(w.made[id]):
 			w.tb.Errorf("version %d of %s was made at %s", entry.Version, entry.CreatedAt, w.made[id])
-		case w.source == SourceIAM && gone != (entry.RetiredHow == RetiredByEngine):
-			w.tb.Errorf("version %d: deleted %t, retired %q", entry.Version, gone, entry.RetiredHow)
-		case gone && entry.RetiredAt.Before(deleted):
-			w.tb.Errorf("version %d was retired at %s and deleted at %s", entry.Version, entry.RetiredAt, deleted)
+		case retired && (!gone || entry.RetiredAt.Before(deleted)), w.source == SourceIAM && gone && !retired && !ended[id]:
+			w.tb.Errorf("version %d: %q was deleted at %s, and retired at %s", entry.Version, id, deleted, entry.RetiredAt)
 		}
+		// A value that was current several times ends with its last version.
+		ended[id] = true
 	}
 	if last := r.History[len(r.History)-1]; last.Fingerprint != r.Current.Fingerprint {
 		w.tb.Errorf("the history ends with %q, the current version is %q", last.Fingerprint, r.Current.Fingerprint)

@@ -1,0 +1,143 @@
+package rotation
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// fuzzStory is a token's life as told by random bytes: what people do, what fails, what dies, and how long it all takes.
+type fuzzStory struct {
+	*world
+	rotations int
+	// unfinished is a value that a person has reset to and not got into the token yet.
+	unfinished string
+	// blamed is set once the record has said that keys may have been left behind.
+	blamed bool
+}
+
+// What a byte pair tells: the first one what happens, the second one how.
+var chapters = []func(*fuzzStory, byte){
+	func(s *fuzzStory, _ byte) { s.step() },
+	func(s *fuzzStory, how byte) {
+		s.now = s.now.Add(time.Duration(how) * time.Minute)
+		_ = s.advance() // may die
+	},
+	func(s *fuzzStory, _ byte) {
+		s.rotations++
+		_ = s.start(fmt.Sprint("rotation ", s.rotations)) // may be refused, or die
+	},
+	func(s *fuzzStory, how byte) {
+		if id := "first"; how%4 == 0 && s.source == SourceIAM && s.accepts(id) && s.last.Current.Credential["id"] != id {
+			s.handBack(id)
+			return
+		}
+		id := fmt.Sprint("by hand ", len(s.made))
+		s.made[id], s.released[id] = epoch.Add(-100*time.Hour), true
+		s.handBack(id)
+	},
+	func(s *fuzzStory, how byte) { s.faults[len(s.calls)+1+int(how>>2)%16] = faults[how%4] },
+	func(s *fuzzStory, how byte) {
+		calls := []string{"List", "Obtain", "Verify", "Retire", "Delete", "Save", "Fingerprint"}
+		errs := []error{nil, errSilence, errLimit, errRefused}
+		if call := calls[int(how>>2)%len(calls)]; how%4 == 0 {
+			delete(s.broken, call)
+		} else {
+			s.broken[call] = errs[how%4]
+		}
+	},
+	func(s *fuzzStory, how byte) {
+		if s.verdict = nil; how%2 == 1 {
+			s.verdict = &rejected
+		}
+	},
+	func(s *fuzzStory, how byte) { s.failures, s.notYets = int(how%4), int(how>>2)%4 },
+}
+
+// handBack has a person hand in a value, ten minutes after the last thing that happened: a key that was made only just
+// now, and left alive by hand, may be taken for a lost one.
+func (s *fuzzStory) handBack(id string) {
+	s.now = s.now.Add(listDelay)
+	s.unfinished = id
+	if s.handIn(id) == nil {
+		s.unfinished = ""
+	}
+}
+
+func tell(t *testing.T, script []byte) *fuzzStory {
+	how := byte(0)
+	if len(script) > 0 {
+		how, script = script[0], script[1:]
+	}
+	delays := []time.Duration{0, 5 * time.Second, time.Minute, 5 * time.Minute}
+	s := &fuzzStory{world: newWorld(t, settings{
+		source: SourceIAM, grace: delays[how>>6], propagation: delays[how>>4%4], listLag: delays[how>>2%4], deletionLag: delays[how>>1%2],
+	})}
+	if how%2 == 1 {
+		s.settings = settings{source: SourceHook, propagation: delays[how>>4%4]}
+	}
+	const longest = 60
+	for ; len(script) > 1 && longest > s.rotations; script = script[2:] {
+		chapters[int(script[0])%len(chapters)](s, script[1])
+		s.blamed = s.blamed || strings.Contains(s.last.LastError, "unknown keys") || strings.Contains(s.last.LastError, "gave up looking")
+	}
+	return s
+}
+
+// end lets everything heal and come to rest.
+func (s *fuzzStory) end() {
+	clear(s.faults)
+	clear(s.broken)
+	s.verdict, s.failures, s.notYets = nil, 0, 0
+	if s.unfinished != "" {
+		s.handBack(s.unfinished)
+	}
+	s.rest()
+	s.now = s.now.Add(24 * time.Hour)
+}
+
+func FuzzRotation(f *testing.F) {
+	const step, wait, start, handIn, befall, breakCall, confuse, slow = 0, 1, 2, 3, 4, 5, 6, 7
+	const key, lateKey, hook = 0b00_00_00_00, 0b01_01_10_10, 0b00_01_00_01
+	for _, script := range [][]byte{
+		{key, start, 0, step, 0, start, 0, handIn, 1},
+		{key, start, 0, handIn, 0, step, 0},
+		{key, slow, 3, start, 0, step, 0, handIn, 1, wait, 20},
+		{key, breakCall, 1, start, 0, breakCall, 3, start, 0, breakCall, 0, start, 0},
+		{key, start, 0, breakCall, 3<<2 | 1, step, 0, step, 0, breakCall, 3 << 2},
+		{lateKey, befall, 2<<2 | 1, start, 0, step, 0, befall, 1, wait, 30},
+		{lateKey, befall, 3<<2 | 3, start, 0, handIn, 1, befall, 2, step, 0},
+		{hook, slow, 3 << 2, befall, 1<<2 | 1, start, 0, step, 0, step, 0},
+		{hook, confuse, 1, start, 0, step, 0, start, 0, confuse, 0, step, 0},
+		{hook, start, 0, befall, 0, handIn, 1, step, 0},
+		{hook, breakCall, 1<<2 | 1, start, 0, wait, 255, wait, 255, wait, 255, wait, 255, wait, 255, wait, 255, start, 0},
+	} {
+		f.Add(script)
+	}
+	f.Fuzz(func(t *testing.T, script []byte) {
+		s := tell(t, script)
+		s.end()
+		r, id := s.last, s.last.Current.Credential["id"]
+		stalled := r.Pending != nil && r.Pending.Stalled()
+		if state := r.State(); state != StateIdle && !stalled {
+			t.Errorf("the state is %s", state)
+		}
+		switch {
+		case s.source == SourceIAM && !s.accepts(id):
+			t.Errorf("the provider does not accept the current key %q", id)
+		case s.source == SourceHook && id != s.live && r.Failures == 0 && !stalled:
+			t.Errorf("current is %q, while the provider knows %q", id, s.live)
+		}
+		if orphans := s.orphans(); len(orphans) > 0 && s.lost() < 2 && !s.blamed {
+			t.Errorf("orphans: %v", orphans)
+		}
+		if len(s.intents) > s.rotations {
+			t.Errorf("%d rotations were asked for, and there were %v", s.rotations, s.intents)
+		}
+		s.checkHistory()
+		if t.Failed() {
+			t.Log(s.describe())
+		}
+	})
+}
