@@ -389,8 +389,12 @@ func (m *Machine) postpone(r *Record, first, longest time.Duration) {
 	r.RetryAt = m.Now().UTC().Add(backoff(r.Failures-1, first, longest, nil))
 }
 
-// fail stores the record with the cause. The event is sent once for each cause.
+// fail stores the record with the cause. The event is sent once for each cause. A call that was cancelled tells nothing
+// about the provider and, like a crash, leaves what is stored as it is.
 func (m *Machine) fail(ctx context.Context, r *Record, cause error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	changed := r.LastError != cause.Error()
 	r.LastError = cause.Error()
 	if changed {
@@ -404,7 +408,7 @@ func (m *Machine) fail(ctx context.Context, r *Record, cause error) error {
 func (m *Machine) unclean(ctx context.Context, r *Record, last *string, cause error) error {
 	hidden := r.LastError != "" && r.LastError != *last
 	*last = cause.Error()
-	if hidden {
+	if hidden && ctx.Err() == nil {
 		return m.Save(ctx, r)
 	}
 	return m.fail(ctx, r, cause)
