@@ -28,7 +28,7 @@ func TestAChangeBehindVaultsBackIsNoticedWithoutBeingAskedFor(t *testing.T) {
 		"developer token reset": {token: "dev", change: func(t *testing.T, w *world) { done(w.sim.ResetDeveloperToken(t.Context()))(t) }},
 		"consent withdrawn":     {token: "oauth", change: func(t *testing.T, w *world) { succeeded(t, w.sim.WithdrawConsent(t.Context(), appClient)) }},
 		"key deleted": {token: "key", change: func(t *testing.T, w *world) {
-			key := simulator.KeyName{ServiceAccount: simulator.DefaultName, ID: w.currentKey(t, "key")}
+			key := simulator.KeyName{ServiceAccount: simulator.DefaultName, ID: w.currentKey(t)}
 			succeeded(t, w.sim.DeleteServiceAccountKey(t.Context(), key))
 		}},
 	}

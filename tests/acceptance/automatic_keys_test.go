@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -36,9 +37,7 @@ func (w *world) importKeyOf(t *testing.T, serviceAccount, name string, policy fi
 	t.Helper()
 	file := done(w.sim.ServiceAccountKey(t.Context(), serviceAccount))(t)
 	token := fields{"account": "google", "type": "service_account_key", "service_account_key": string(file)}
-	for field, value := range policy {
-		token[field] = value
-	}
+	maps.Copy(token, policy)
 	w.write(t, "tokens/"+name, token)
 	return keyID(t, file)
 }
@@ -53,10 +52,10 @@ func keyID(t *testing.T, file []byte) string {
 	return key.ID
 }
 
-// currentKey is the id of the key that apps read.
-func (w *world) currentKey(t *testing.T, name string) string {
+// currentKey is the id of the key that apps read of the token key.
+func (w *world) currentKey(t *testing.T) string {
 	t.Helper()
-	file, _ := w.data(t, "creds/"+name)["service_account_key"].(string)
+	file, _ := w.data(t, "creds/key")["service_account_key"].(string)
 	return keyID(t, []byte(file))
 }
 
@@ -164,7 +163,7 @@ func TestAKeyReplacesItselfAndTheOldOneIsDeletedAfterTheGracePeriod(t *testing.T
 	}
 	tellsNoSecret(t, "the answer", rotated.Data)
 
-	current := w.currentKey(t, "key")
+	current := w.currentKey(t)
 	if current == old || !slices.Contains(w.keysThere(t, simulator.DefaultName), current) {
 		t.Errorf("the key that apps read is %s, the old one %s", current, old)
 	}
@@ -192,7 +191,7 @@ func TestBothKeysWorkDuringTheGracePeriod(t *testing.T) {
 	if wait < 59*time.Minute || wait > time.Hour {
 		t.Errorf("the old key retires in %s", wait)
 	}
-	current := w.currentKey(t, "key")
+	current := w.currentKey(t)
 	w.hasKeys(t, old, current)
 	ledger := done(w.sim.Ledger(t.Context()))(t)
 	if !ledger.IsLive(old) || !ledger.IsLive(current) {
@@ -221,7 +220,7 @@ func TestAFreshKeyIsPublishedOnceItWorks(t *testing.T) {
 		return token["rotation_state"] == "pending" && token["last_error"] != ""
 	})
 	has(t, w.data(t, "creds/key"), fields{"version": 1})
-	if current := w.currentKey(t, "key"); current != old {
+	if current := w.currentKey(t); current != old {
 		t.Errorf("apps read the key %s, which does not work yet", current)
 	}
 	has(t, w.data(t, "status"), fields{"summary": fields{"total": 1, "ok": 1, "rejected": 0, "unverified": 0, "overdue": 0, "in_flight": 1}})
@@ -267,7 +266,7 @@ func TestAtTheKeyLimitTheKeysAreNamed(t *testing.T) {
 			succeeded(t, w.sim.DeleteServiceAccountKey(t.Context(), simulator.KeyName{ServiceAccount: simulator.DefaultName, ID: keys[9]}))
 			has(t, w.write(t, "tokens/key/rotate", nil).Data, fields{"version": 2})
 			has(t, w.awaitState(t, "key", "idle"), fields{"last_error": ""})
-			w.hasKeys(t, append(slices.Clone(keys[1:9]), w.currentKey(t, "key"))...)
+			w.hasKeys(t, append(slices.Clone(keys[1:9]), w.currentKey(t))...)
 		})
 	}
 }
@@ -297,7 +296,7 @@ func TestAKeyWithoutThePermissionIsReplacedByTheAccountsKey(t *testing.T) {
 	w.write(t, "config/google", fields{"service_account_key": string(admin)})
 	has(t, w.write(t, "tokens/key/rotate", nil).Data, fields{"version": 2, "verification": "accepted"})
 	has(t, w.awaitState(t, "key", "idle"), fields{"last_error": "", "health": "ok"})
-	w.hasKeys(t, w.currentKey(t, "key"))
+	w.hasKeys(t, w.currentKey(t))
 
 	// The account's key needs the permission too.
 	succeeded(t, w.sim.SetKeyAdministration(t.Context(), "admin", simulator.KeyAdministrationDenied))
@@ -386,7 +385,7 @@ func TestAKeyWhoseAnswerWasLostIsFoundAndDeleted(t *testing.T) {
 			if versions := w.history(t, "key"); len(versions) != 2 {
 				t.Errorf("the history has %d versions", len(versions))
 			}
-			w.hasKeys(t, old, foreign, w.currentKey(t, "key"))
+			w.hasKeys(t, old, foreign, w.currentKey(t))
 			if made := done(w.sim.ServiceAccountKeys(t.Context(), simulator.DefaultName))(t); len(made) != 4 {
 				t.Errorf("%d keys were made instead of 4, one of which was lost", len(made))
 			}
@@ -402,7 +401,7 @@ func TestALostKeyThatTheListShowsLateIsDeletedAllTheSame(t *testing.T) {
 	lost := simulator.Fault{Service: simulator.GoogleIAM, Kind: simulator.FaultDropAfter, Method: http.MethodPost, Times: 1}
 	succeeded(t, w.sim.InjectFault(t.Context(), lost))
 	has(t, w.write(t, "tokens/key/rotate", nil).Data, fields{"version": 2})
-	current := w.currentKey(t, "key")
+	current := w.currentKey(t)
 	vaulttest.Await(t, "the lost key to be deleted", func() bool { return len(w.keysThere(t, simulator.DefaultName)) == 2 })
 	w.hasKeys(t, old, current)
 	has(t, w.data(t, "creds/key"), fields{"version": 2})
@@ -413,7 +412,7 @@ func TestKeysDeletedBehindOurBack(t *testing.T) {
 	w := newWorld(t)
 	old := w.importKey(t, fields{"rotation_grace_period": 2})
 	w.write(t, "tokens/key/rotate", nil)
-	current := w.currentKey(t, "key")
+	current := w.currentKey(t)
 	removeKey := func(id string) {
 		succeeded(t, w.sim.DeleteServiceAccountKey(t.Context(), simulator.KeyName{ServiceAccount: simulator.DefaultName, ID: id}))
 	}
@@ -435,7 +434,7 @@ func TestKeysDeletedBehindOurBack(t *testing.T) {
 	w.write(t, "config/google", fields{"service_account_key": string(done(w.sim.CreateServiceAccount(t.Context(), "admin"))(t))})
 	has(t, w.write(t, "tokens/key/rotate", nil).Data, fields{"version": 3, "verification": "accepted"})
 	has(t, w.awaitState(t, "key", "idle"), fields{"health": "ok", "last_error": ""})
-	w.hasKeys(t, w.currentKey(t, "key"))
+	w.hasKeys(t, w.currentKey(t))
 }
 
 func TestAKeyCanBeHandedIn(t *testing.T) {
@@ -479,7 +478,7 @@ func TestDeletingATokenRetiresWhatIsStillToBeRetired(t *testing.T) {
 	w := newWorld(t)
 	old := w.importKey(t, nil)
 	w.write(t, "tokens/key/rotate", nil)
-	current := w.currentKey(t, "key")
+	current := w.currentKey(t)
 
 	down := simulator.Fault{Service: simulator.GoogleIAM, Kind: simulator.FaultStatus, Status: 503}
 	succeeded(t, w.sim.InjectFault(t.Context(), down))
@@ -500,7 +499,7 @@ func TestDeletingATokenByForceForgetsWhatCannotBeRetired(t *testing.T) {
 	w := newWorld(t)
 	old := w.importKey(t, nil)
 	w.write(t, "tokens/key/rotate", nil)
-	current := w.currentKey(t, "key")
+	current := w.currentKey(t)
 	succeeded(t, w.sim.InjectFault(t.Context(), simulator.Fault{Service: simulator.GoogleIAM, Kind: simulator.FaultDropBefore}))
 	deleted, err := w.Client.Logical().DeleteWithDataWithContext(t.Context(), w.Path+"/tokens/key", map[string][]string{"force": {"true"}})
 	succeeded(t, err)

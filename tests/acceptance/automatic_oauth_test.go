@@ -4,6 +4,7 @@ package acceptance
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"testing"
 
@@ -20,9 +21,7 @@ func (w *world) importOAuthClient(t *testing.T, client simulator.OAuthCredential
 		"account": "google", "type": "oauth_client",
 		"client_id": client.ClientID, "client_secret": client.ClientSecret, "refresh_token": client.RefreshToken,
 	}
-	for field, value := range policy {
-		token[field] = value
-	}
+	maps.Copy(token, policy)
 	w.write(t, "tokens/oauth", token)
 }
 
