@@ -22,14 +22,16 @@ import (
 // tooLong is more than any field takes.
 const tooLong = 1<<14 + 1
 
-// newInputWorld has something to lose at every path that is written to: accounts google and agency, tokens dev, rw, ro and
-// empty.
+// newInputWorld has something to lose at every path that is written to: the accounts google and agency, their tokens dev,
+// rw and ro, and the tokens empty, oauth and key without a credential.
 func newInputWorld(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t)
 	w.importDeveloperToken(t)
 	w.importLegacyTokens(t)
 	w.write(t, "tokens/empty", fields{"account": "agency", "type": "scoped"})
+	w.write(t, "tokens/oauth", fields{"account": "google", "type": "oauth_client"})
+	w.write(t, "tokens/key", fields{"account": "google", "type": "service_account_key"})
 	return w
 }
 
@@ -47,41 +49,45 @@ func (w *world) refuses(t *testing.T, path string, data fields, words ...string)
 	return message
 }
 
-// writePaths are the string fields of every path that is written to, with what else a write needs to be accepted.
-func writePaths(w *world, t *testing.T) map[string]struct {
-	base   fields
+// writePath is a path that is written to.
+type writePath struct {
+	// base is what the write needs beside a field to be accepted.
+	base fields
+	// fields are the strings that it takes.
 	fields []string
-} {
+}
+
+func (w *world) writePaths(t *testing.T) map[string]writePath {
 	t.Helper()
-	googleFields := []string{
-		"contact_email", "ca_cert", "login_customer_id", "api_version", "base_url", "token_url", "revoke_url", "iam_url",
-		"client_id", "client_secret", "refresh_token", "service_account_key",
-	}
-	impactFields := []string{"contact_email", "ca_cert", "account_type", "api_version", "base_url"}
-	policy := []string{"rotation_schedule", "reason", "probe_path"}
+	const key = "service_account_key"
 	pair := []string{"account_sid", "auth_token"}
-	credentials := done(w.sim.ImpactCredentials(t.Context(), "agency"))(t)
+	identity := []string{"client_id", "client_secret", "refresh_token"}
+	common := []string{"contact_email", "ca_cert", "base_url", "api_version", "reset_hook_url", "reset_hook_secret", "reset_hook_ca_cert"}
+	ofGoogle := slices.Concat(common, identity, []string{key, "login_customer_id", "token_url", "revoke_url", "iam_url"})
+	ofImpact := slices.Concat(common, []string{"account_type"})
+	ofTokens := []string{"account", "type", "reason", "rotation_schedule", "probe_path"}
+
 	google := w.googleFields(t)
-	return map[string]struct {
-		base   fields
-		fields []string
-	}{
-		"config/new-google": {google, append([]string{"provider"}, googleFields...)},
-		"config/google":     {google, googleFields},
-		"config/new-impact": {w.impactFields(simulator.Agency), append([]string{"provider"}, impactFields...)},
-		"config/agency":     {nil, impactFields},
-		"tokens/new": {
-			impactToken("legacy_read_write", credentials.ReadWrite),
-			append(append([]string{"account", "type"}, policy...), pair...),
-		},
-		"tokens/new-dev": {
-			fields{"account": "google", "type": "developer_token", "developer_token": done(w.sim.DeveloperToken(t.Context()))(t)},
-			[]string{"developer_token", "reason"},
-		},
-		"tokens/rw":           {nil, append([]string{"account", "type"}, append(policy[:1:1], pair...)...)},
-		"tokens/rw/rotate":    {fields{"auth_token": vaulttest.Secret(t, "auth token of bad input", "authTokenOfBadInput")}, append(pair, "reason")},
+	client := fields{}
+	for _, field := range identity {
+		client[field] = google[field]
+	}
+	credentials := done(w.sim.ImpactCredentials(t.Context(), "agency"))(t)
+	authToken := fields{"auth_token": vaulttest.Secret(t, "auth token beside bad input", "authTokenBesideBadInput")}
+	return map[string]writePath{
+		"config/new-google":   {google, slices.Concat(ofGoogle, []string{"provider"})},
+		"config/google":       {google, ofGoogle},
+		"config/new-impact":   {w.impactFields(simulator.Agency), slices.Concat(ofImpact, []string{"provider"})},
+		"config/agency":       {nil, ofImpact},
+		"tokens/new":          {impactToken("legacy_read_write", credentials.ReadWrite), slices.Concat(ofTokens, pair)},
+		"tokens/new-dev":      {fields{"account": "google", "type": "developer_token"}, []string{"developer_token"}},
+		"tokens/new-oauth":    {with(with(maps.Clone(client), "account", "google"), "type", "oauth_client"), identity},
+		"tokens/new-key":      {fields{"account": "google", "type": key}, []string{key}},
+		"tokens/rw":           {nil, slices.Concat([]string{"account", "type", "rotation_schedule", "probe_path"}, pair)},
+		"tokens/rw/rotate":    {authToken, slices.Concat([]string{"reason"}, pair)},
 		"tokens/dev/rotate":   {nil, []string{"developer_token"}},
-		"tokens/empty/rotate": {impactToken("", credentials.ReadOnly), pair},
+		"tokens/oauth/rotate": {client, identity},
+		"tokens/key/rotate":   {nil, []string{key}},
 	}
 }
 
@@ -89,7 +95,7 @@ func TestStringFieldsRefuseWhatIsNoUsableString(t *testing.T) {
 	t.Parallel()
 	w := newInputWorld(t)
 	before := w.snapshot(t)
-	for path, tt := range writePaths(w, t) {
+	for path, tt := range w.writePaths(t) {
 		for _, field := range tt.fields {
 			t.Run(path+" "+field, func(t *testing.T) {
 				t.Parallel()
@@ -132,39 +138,53 @@ func TestStringFieldsRefuseWhatIsNoUsableString(t *testing.T) {
 }
 
 func isSecret(field string) bool {
-	return slices.Contains([]string{"auth_token", "developer_token", "client_secret", "refresh_token", "service_account_key"}, field)
+	return slices.Contains([]string{"auth_token", "developer_token", "client_secret", "refresh_token", "service_account_key", "reset_hook_secret"}, field)
 }
+
+// otherFields are those that are no plain strings, by name (a note after it is for the reader): the values that each does
+// not take beside unfit, and what the message has one of.
+var otherFields = map[string]struct {
+	path   string
+	values []any
+	words  []string
+}{
+	"request_timeout":            {"config/google", []any{0, -1, "61s", "1h"}, []string{"1s and 60s", "a duration"}},
+	"verify_connection":          {"config/google", []any{""}, []string{"true or false"}},
+	"reset_hook_timeout":         {"config/google", []any{-1}, []string{"a duration"}},
+	"refresh_ttl":                {"tokens/rw", []any{0, -1, "-5s", ""}, []string{"at least 1s", "a duration"}},
+	"rotation_period":            {"tokens/rw", []any{-1, "-5s", "9223372036854775807", "300000000000"}, []string{"a duration"}},
+	"rotation_window":            {"tokens/rw", []any{-1, 10}, []string{"a duration", "3600 seconds"}},
+	"rotation_schedule":          {"tokens/rw", []any{"every day", "* * *", "61 * * * *", "@reboot"}, []string{"five fields", "a string"}},
+	"disable_automated_rotation": {"tokens/rw", []any{""}, []string{"true or false"}},
+	"verify_period":              {"tokens/rw", []any{-1}, []string{"a duration"}},
+	"rotation_grace_period":      {"tokens/rw", []any{-1}, []string{"a duration"}},
+	"lease_ttl":                  {"tokens/rw", []any{-1}, []string{"a duration"}},
+	"force":                      {"tokens/rw", []any{""}, []string{"true or false"}},
+	"custom_metadata": {
+		"tokens/rw",
+		[]any{7, true, fields{"a": fields{"b": "c"}}, fields{"a": strings.Repeat("x", 513)}, fields{"a": ""}, manyKeys(65)},
+		[]string{"key=value pairs", "64 printable keys"},
+	},
+	"verify of an import":  {"tokens/new", []any{""}, []string{"true or false"}},
+	"verify of a rotation": {"tokens/rw/rotate", []any{""}, []string{"true or false"}},
+	"cas":                  {"tokens/rw/rotate", []any{"1.5", 1.5, -1, true, ""}, []string{"a whole number", "0 or more"}},
+	"revoke_previous":      {"tokens/rw/rotate", []any{""}, []string{"true or false"}},
+	"retire_previous":      {"tokens/rw/rotate", []any{""}, []string{"true or false"}},
+}
+
+// unfit is what none of the otherFields takes.
+var unfit = []any{"soon", []any{"soon"}, []any{1}, fields{"soon": []any{1}}, nil}
 
 func TestOtherFieldsRefuseWhatDoesNotFit(t *testing.T) {
 	t.Parallel()
 	w := newInputWorld(t)
 	before := w.snapshot(t)
 	rotation := vaulttest.Secret(t, "auth token beside bad input", "authTokenBesideBadInput")
-	tests := map[string]struct {
-		path   string
-		values []any
-		words  []string
-	}{
-		"request_timeout":            {"config/google", []any{"soon", 0, -1, "61s", "1h", []any{1}, fields{"a": 1}, nil}, []string{"1s and 60s", "a duration"}},
-		"verify_connection":          {"config/google", []any{"perhaps", "", []any{true}, fields{"a": true}, nil}, []string{"true or false"}},
-		"refresh_ttl":                {"tokens/rw", []any{"soon", 0, -1, "-5s", "", []any{1}, fields{"a": 1}, nil}, []string{"at least 1s", "a duration"}},
-		"rotation_period":            {"tokens/rw", []any{"soon", -1, "-5s", "9223372036854775807", "300000000000", []any{1}, fields{"a": 1}, nil}, []string{"a duration"}},
-		"rotation_window":            {"tokens/rw", []any{"soon", -1, 10, []any{1}, fields{"a": 1}, nil}, []string{"a duration", "3600 seconds"}},
-		"rotation_schedule":          {"tokens/rw", []any{"every day", "* * *", "61 * * * *", "@reboot"}, []string{"five fields"}},
-		"disable_automated_rotation": {"tokens/rw", []any{"perhaps", "", []any{true}, fields{"a": true}, nil}, []string{"true or false"}},
-		"custom_metadata":            {"tokens/rw", []any{"novalue", 7, true, fields{"a": fields{"b": "c"}}, fields{"a": strings.Repeat("x", 513)}, manyKeys(65), fields{"a": ""}, nil}, []string{"key=value pairs", "64 printable keys"}},
-		"verify of a rotation":       {"tokens/rw/rotate", []any{"perhaps", "", []any{true}, fields{"a": true}, nil}, []string{"true or false"}},
-		"verify of an import":        {"tokens/new", []any{"perhaps", "", []any{true}, nil}, []string{"true or false"}},
-		"cas":                        {"tokens/rw/rotate", []any{"one", "1.5", 1.5, -1, true, "", []any{1}, fields{"a": 1}, nil}, []string{"a whole number", "0 or more"}},
-		"verify_period":              {"tokens/rw", []any{"soon", -1, []any{1}, fields{"a": 1}, nil}, []string{"a duration"}},
-		"rotation_grace_period":      {"tokens/rw", []any{"soon", -1, []any{1}, fields{"a": 1}, nil}, []string{"a duration"}},
-		"lease_ttl":                  {"tokens/rw", []any{"soon", -1, []any{1}, fields{"a": 1}, nil}, []string{"a duration"}},
-	}
-	for name, tt := range tests {
+	for name, tt := range otherFields {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			field, _, _ := strings.Cut(name, " ")
-			for _, value := range tt.values {
+			for _, value := range slices.Concat(unfit, tt.values) {
 				data := fields{field: value}
 				if tt.path == "tokens/rw/rotate" {
 					data["auth_token"] = rotation
@@ -199,6 +219,44 @@ func containsAny(text string, words []string) bool {
 		}
 	}
 	return false
+}
+
+func TestEveryFieldThatCanBeWrittenIsTriedWithBadInput(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	tried := map[string]bool{} // path and field
+	shape := func(path, field string) string {
+		kind, rest, _ := strings.Cut(path, "/")
+		switch _, action, deeper := strings.Cut(rest, "/"); {
+		case deeper:
+			return "/tokens/{name}/" + action + " " + field
+		case kind == "config":
+			return "/config/{account} " + field
+		default:
+			return "/tokens/{name} " + field
+		}
+	}
+	for path, tt := range w.writePaths(t) {
+		for _, field := range tt.fields {
+			tried[shape(path, field)] = true
+		}
+	}
+	for name, tt := range otherFields {
+		field, _, _ := strings.Cut(name, " ")
+		tried[shape(tt.path, field)] = true
+	}
+	document := mountDocument(t, w.Mount)
+	for where, operation := range document.operations(t, "") {
+		path, isWrite := strings.CutPrefix(where, "post ")
+		if !isWrite {
+			continue
+		}
+		for field := range document.properties(operation.RequestBody) {
+			if !tried[path+" "+field] {
+				t.Errorf("%s of %s is in none of the tables of this file", field, path)
+			}
+		}
+	}
 }
 
 func TestValuesOfTheWrongFormAreRefusedWithTheRightForm(t *testing.T) {
