@@ -289,7 +289,7 @@ func (b *backend) newToken(ctx context.Context, storage logical.Storage, d *fram
 		for _, k := range kinds {
 			names = append(names, k.Name)
 		}
-		return nil, nil, badInput("type must be one of %s for a token of a %s account", strings.Join(names, ", "), a.Provider)
+		return nil, nil, badInput("type must be one of %s for tokens of %s accounts", strings.Join(names, ", "), a.Provider)
 	}
 	t.kind = kinds[i]
 	if err := t.applyPolicy(d, b.now()); err != nil {

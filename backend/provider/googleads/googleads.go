@@ -65,7 +65,7 @@ func (platform) AccountFields() []provider.Field {
 		{Name: fieldRevokeURL, Endpoint: true, Check: provider.EndpointURL, Description: "Address of the OAuth revocation endpoint. Default: " + defaultRevokeURL + "."},
 		{Name: fieldIAMURL, Endpoint: true, Check: provider.EndpointURL, Description: "Address of the IAM API. Default: " + defaultIAMURL + "."},
 	}
-	return append(fields, identityFields("The account's own OAuth identity, which verifies developer tokens: ")...)
+	return append(fields, identityFields("The account's own OAuth identity, which verifies developer tokens, and as a key also manages others: ")...)
 }
 
 // identityFields are the two kinds of OAuth identity: client_id, client_secret and refresh_token, or a key file.
