@@ -35,8 +35,6 @@ const (
 	answerLost                   // the call takes effect and fails
 )
 
-var faults = []fault{crashBefore, crashAfter, noAnswer, answerLost}
-
 func (f fault) String() string {
 	return []string{"nothing", "crash before", "crash after", "no answer from", "lost answer from"}[f]
 }
@@ -502,11 +500,8 @@ func (w *world) lost() int {
 	return n
 }
 
-// orphans are the keys that work and that nobody knows. Values of a hook have no life of their own.
+// orphans are the keys that work and that nobody knows.
 func (w *world) orphans() []string {
-	if w.source == SourceHook {
-		return nil
-	}
 	var ids []string
 	known := held(w.last)
 	for id := range w.made {
@@ -515,6 +510,21 @@ func (w *world) orphans() []string {
 		}
 	}
 	return ids
+}
+
+// checkKeys wants the provider to accept the current key, and no key to be left that nobody knows. Which of several lost
+// keys is the token's own cannot be told, so that they are left.
+func (w *world) checkKeys() {
+	w.tb.Helper()
+	if w.source != SourceIAM {
+		return
+	}
+	if id := w.last.Current.Credential["id"]; !w.accepts(id) {
+		w.tb.Errorf("the provider does not accept the current key %q", id)
+	}
+	if orphans := w.orphans(); len(orphans) > 0 && w.lost() < 2 {
+		w.tb.Errorf("orphans: %v", orphans)
+	}
 }
 
 // checkHistory compares the record with what the provider did.

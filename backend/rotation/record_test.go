@@ -113,7 +113,7 @@ func TestHistoryIsBounded(t *testing.T) {
 		if entry.Version != i+8 {
 			t.Fatalf("entry %d is of version %d", i, entry.Version)
 		}
-		if retired := entry.RetiredHow == RetiredByEngine && entry.RetiredAt == epoch; retired != (entry.Version == versions-1) {
+		if retired := entry.RetiredHow == RetiredByEngine && entry.RetiredAt.Equal(epoch); retired != (entry.Version == versions-1) {
 			t.Errorf("version %d retired: %t", entry.Version, retired)
 		}
 	}
