@@ -66,6 +66,34 @@ run 'adtokens-simulator console google developer-token-mode ignored # as Google 
 run 'vault write -f adtokens/tokens/acme-dev/verify'
 expect '^outcome +inconclusive$'
 
+say 'What Google lets a program rotate, the engine rotates by itself: here a service account key, every two seconds.'
+run 'adtokens-simulator console google show-service-account-key |
+    vault write adtokens/tokens/acme-robot account=acme-google type=service_account_key service_account_key=- \
+      rotation_period=2s rotation_grace_period=2s'
+expect '^verification +accepted$'
+
+say 'An app calls Google all the time meanwhile, with short-lived access tokens. Does it ever miss a call?'
+run 'calls=0 missed=0 version=1
+while ((version < 4)); do
+    vault read -format=json adtokens/access-token/acme-robot | adtokens-simulator call > call.txt || missed=$((missed + 1))
+    calls=$((calls + 1))
+    ((calls % 10)) || echo "$calls calls so far, the last one with $(cat call.txt)"
+    version=$(vault read -field=version adtokens/tokens/acme-robot)
+done
+echo "$calls calls, $missed missed, $((version - 1)) rotations"'
+expect '[1-9][0-9]* calls, 0 missed, [3-9] rotations'
+run 'vault write adtokens/tokens/acme-robot rotation_period=90d'
+run "vault read -format=json -field=versions adtokens/tokens/acme-robot/history | grep -E '\"(retired_how|source|version)\"'"
+expect '"source": "iam"'
+expect '"retired_how": "retired by the engine"'
+
+say "impact.com has no API that resets a token; but a company's own automation can be the account's reset hook."
+start_hook
+run "vault write adtokens/config/acme-impact reset_hook_url=$hook reset_hook_secret=@hook-secret"
+run 'VAULT_TOKEN=$(cat jane-token) vault write -f adtokens/tokens/acme-ro/rotate reason=quarterly'
+expect '^version +2$'
+expect '^previous_credential +rejected by provider$'
+
 say 'Who rotated what, when and why? And how are the others?'
 run 'vault read -format=json -field=versions adtokens/tokens/acme-rw/history'
 expect '"display_name": "token-jane"'
@@ -82,7 +110,7 @@ expect '"auth_token":"hmac-sha256:'
 say 'and none of the values that the providers ever issued; nor have the servers'\'' logs.'
 run 'adtokens-simulator console ledger | sed -n '\''s/^ *"value": "\(.*\)"$/\1/p'\'' | sort -u > issued; wc -l < issued'
 expect '^[1-9]'
-refused 'grep -cFf issued audit.log vault.log simulator.log'
+refused 'grep -cFf issued audit.log vault.log simulator.log hook.log'
 expect '^audit.log:0$'
 
 say "Done in $SECONDS s."

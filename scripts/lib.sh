@@ -23,7 +23,7 @@ fail() {
 }
 
 # run COMMAND: shows a command line as a user would type it, runs it in the work directory, and shows what it answers.
-# The answer stays in $output.
+# The answer is shown as it comes, and stays in $output.
 run() { attempt "$1" || fail "This command should have succeeded: $1"; }
 
 # refused COMMAND: the same for one that has to fail.
@@ -32,9 +32,18 @@ refused() { ! attempt "$1" || fail "This command should have failed: $1"; }
 attempt() {
   local code=0
   printf '\n%s$ %s%s\n' "$bold" "$1" "$reset"
-  output=$(cd "$work" && bash -o pipefail -c "$1" 2>&1) || code=$?
-  if [[ $output ]]; then printf '%s\n' "$output"; fi
+  output=$(cd "$work" && bash -o pipefail -c "$1" 2>&1 | show_lines) || code=$?
   return "$code"
+}
+
+# show_lines shows each line as it comes, on the script's own output, and passes it on.
+exec 3>&1
+show_lines() {
+  local line
+  while IFS= read -r line || [[ $line ]]; do
+    printf '%s\n' "$line" >&3
+    printf '%s\n' "$line"
+  done
 }
 
 # start NAME COMMAND...: runs a server in the background, its output in $work/NAME.log and its process id in $started.
@@ -119,6 +128,14 @@ start_simulator() {
   export ADTOKENS_SIMULATOR_CONTROL
 }
 
+# start_hook runs the reference reset hook, with a new secret in the work directory's file hook-secret.
+start_hook() {
+  echo "whsec_$(head -c 32 /dev/urandom | base64)" >"$work/hook-secret"
+  start hook adtokens-hook -state "$work/hook-state" -secret-file "$work/hook-secret"
+  await hook grep -q '"url"' "$work/hook.log"
+  hook=$(sed -n 's/.*"url":"\([^"]*\)".*/\1/p' "$work/hook.log")
+}
+
 # start_vault PORT: a server in dev mode. Dev mode's own -dev-plugin-dir would register whatever lies in bin/; a plain
 # plugin directory leaves the registration to the operator, as in production.
 start_vault() {
@@ -148,7 +165,8 @@ mount_engine() {
 # import_tokens configures both accounts and imports what is in use today, copied from the providers' consoles.
 import_tokens() {
   say 'Two provider accounts. The OAuth identity is what the engine asks Google with.'
-  run "vault write adtokens/config/acme-google provider=google_ads base_url=$google token_url=$google/token \\
+  run "vault write adtokens/config/acme-google provider=google_ads \\
+    base_url=$google token_url=$google/token iam_url=$google \\
     contact_email=ads-api@acme.example login_customer_id=123-456-7890 \\
     client_id=\"\$(adtokens-simulator console google show-oauth-client -field client_id)\" \\
     client_secret=\"\$(adtokens-simulator console google show-oauth-client -field client_secret)\" \\

@@ -18,6 +18,7 @@ const usage = `Usage: adtokens-simulator <command> [flags]
 Commands:
   serve     serve the simulated providers until interrupted
   console   do what a person does in the providers' consoles
+  call      make one request as an app does
 
 "adtokens-simulator <command> -h" explains a command.
 `
@@ -61,18 +62,20 @@ func run(ctx context.Context, args []string, to streams) int {
 
 func dispatch(ctx context.Context, args []string, to streams) error {
 	if len(args) == 0 {
-		return fmt.Errorf("%w: name a command, serve or console", errUsage)
+		return fmt.Errorf("%w: name a command: serve, console or call", errUsage)
 	}
 	switch args[0] {
 	case "serve":
 		return serve(ctx, args[1:], to)
 	case "console":
 		return console(ctx, args[1:], to)
+	case "call":
+		return call(ctx, args[1:], os.Stdin, to)
 	case "-h", "-help", "--help", "help":
 		fmt.Fprint(to.out, usage)
 		return nil
 	default:
-		return fmt.Errorf("%w: there is no command %q, only serve and console", errUsage, args[0])
+		return fmt.Errorf("%w: there is no command %q, only serve, console and call", errUsage, args[0])
 	}
 }
 
