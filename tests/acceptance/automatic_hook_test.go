@@ -12,7 +12,9 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -436,4 +438,61 @@ func TestAHookOverTLSIsTrustedByItsOwnCA(t *testing.T) {
 	w.write(t, "config/agency", trusted) // the rotation heals by itself
 	has(t, rotation.succeeds(t), fields{"version": 2, "previous_credential": "rejected by provider"})
 	has(t, w.data(t, "creds/rw"), fields{"auth_token": h.resetOnce(t, 1)["auth_token"]})
+}
+
+// startReferenceHook starts cmd/adtokens-hook, built, and returns its address.
+func (w *world) startReferenceHook(t *testing.T, cmd *exec.Cmd, secret string) string {
+	t.Helper()
+	cmd.Args = append(cmd.Args, "-state", t.TempDir(), "-control", w.sim.ControlURL)
+	cmd.Env = []string{"ADTOKENS_HOOK_SECRET=" + secret}
+	program := vaulttest.StartProgram(t, cmd)
+	var listening struct {
+		URL string `json:"url"`
+	}
+	vaulttest.Await(t, "the hook to listen", func() bool {
+		line, _, written := strings.Cut(program.Output(t), "\n")
+		return written && json.Unmarshal([]byte(line), &listening) == nil
+	})
+	return listening.URL
+}
+
+// authTokens counts the values that impact.com has issued.
+func (w *world) authTokens(t *testing.T) int {
+	t.Helper()
+	issued := 0
+	for _, secret := range done(w.sim.Ledger(t.Context()))(t).Issued {
+		if secret.Kind == "auth_token" {
+			issued++
+		}
+	}
+	return issued
+}
+
+func TestTheReferenceHookResetsALegacyToken(t *testing.T) {
+	t.Parallel()
+	binary := vaulttest.BuildProgram(t, "cmd/adtokens-hook", "adtokens-hook")
+	for name, flags := range map[string][]string{
+		"at once": nil, "while Vault asks again": {"-async", "-retry-after=1s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			old := w.importLegacyTokens(t)
+			secret := newHook(t, w).secret
+			url := w.startReferenceHook(t, exec.Command(binary, flags...), secret)
+			w.write(t, "config/agency", fields{"reset_hook_url": url, "reset_hook_secret": secret})
+			issued := w.authTokens(t)
+
+			w.vault(t, "write", "-f", w.Path+"/tokens/rw/rotate")
+			now := done(w.sim.ImpactCredentials(t.Context(), "agency"))(t)
+			has(t, w.data(t, "creds/rw"), fields{"version": 2, "auth_token": now.ReadWrite.AuthToken})
+			has(t, w.history(t, "rw")[0], fields{"retired_how": "rejected by provider"})
+			if now.ReadOnly != old.ReadOnly {
+				t.Error("the read-only token was reset as well")
+			}
+			if resets := w.authTokens(t) - issued; resets != 1 {
+				t.Errorf("there were %d resets", resets)
+			}
+		})
+	}
 }
