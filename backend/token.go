@@ -293,7 +293,7 @@ func reason(d *framework.FieldData, kind provider.TokenType, credential provider
 	}
 	for _, f := range kind.Fields {
 		if f.Secret && credential[f.Name] != "" && strings.Contains(text, credential[f.Name]) {
-			return "", badInput("reason must not contain the value of %s: it is kept in the history and in the audit log", f.Name)
+			return "", badInput("reason must not contain the value of %s; Vault's audit log may have it in clear by now, so reset the token at the provider again", f.Name)
 		}
 	}
 	return text, nil
