@@ -33,6 +33,8 @@ func respond(response *logical.Response, err error) (*logical.Response, error) {
 		coded   logical.HTTPCodedError
 	)
 	switch {
+	case err == nil && response != nil && response.Data == nil && response.Secret == nil && len(response.Warnings) == 0:
+		return nil, nil // nothing to say: HTTP 204, which the CLI reports as success
 	case err == nil:
 		return response, nil
 	case errors.As(err, &input), errors.As(err, &refused):

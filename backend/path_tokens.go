@@ -348,7 +348,7 @@ func (b *backend) pathTokensUpdate(ctx context.Context, req *logical.Request, d 
 	}
 	b.plan(a, t)
 	b.sendEvent(ctx, eventTokenWrite, "tokens/"+name, "name", name, "account", t.Account, "type", t.Type)
-	return nil, nil
+	return &logical.Response{}, nil // for the sdk's warning about fields that it does not know
 }
 
 func (b *backend) pathTokensDelete(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {

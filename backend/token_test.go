@@ -178,3 +178,15 @@ func TestOverdueAssistedTokenWarnsItsReaders(t *testing.T) {
 		t.Errorf("status counts %v overdue tokens, want 1", summary["overdue"])
 	}
 }
+
+func TestAMisspeltFieldIsAWarning(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.withImpact(t, nil)
+	if response := f.write(t, "tokens/acme-rw", map[string]any{"rotation_perod": "30d"}); response == nil || len(response.Warnings) != 1 {
+		t.Errorf("got %v, want one warning", response)
+	}
+	if response := f.write(t, "tokens/acme-rw", map[string]any{"rotation_period": "30d"}); response != nil {
+		t.Errorf("got %v, want nothing to say", response)
+	}
+}

@@ -166,7 +166,7 @@ mount_engine() {
 import_tokens() {
   say 'Two provider accounts. The OAuth identity is what the engine asks Google with.'
   run "vault write adtokens/config/acme-google provider=google_ads \\
-    base_url=$google token_url=$google/token iam_url=$google \\
+    base_url=$google token_url=$google/token revoke_url=$google/revoke iam_url=$google \\
     contact_email=ads-api@acme.example login_customer_id=123-456-7890 \\
     client_id=\"\$(adtokens-simulator console google show-oauth-client -field client_id)\" \\
     client_secret=\"\$(adtokens-simulator console google show-oauth-client -field client_secret)\" \\
