@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -13,6 +14,9 @@ import (
 
 // defaultStatusLimit keeps the answer about as large as a person or a small program can take.
 const defaultStatusLimit = 1000
+
+// maxProblems keeps the warnings on one screen.
+const maxProblems = 20
 
 func (b *backend) pathStatus() *framework.Path {
 	return &framework.Path{
@@ -29,8 +33,9 @@ func (b *backend) pathStatus() *framework.Path {
 					"next_vault_rotation, rotation_state, last_error."},
 			}),
 		},
-		HelpSynopsis:    "Read the state of every token at a glance.",
-		HelpDescription: "The summary counts all tokens of the mount; tokens shows up to limit of them, those whose names sort after `after`.",
+		HelpSynopsis: "Read the state of every token at a glance.",
+		HelpDescription: "The summary counts all tokens of the mount; tokens shows up to limit of them, those whose names sort after `after`. " +
+			"The warnings name what a person has to look at. With -format=yaml it is easier to read.",
 	}
 }
 
@@ -73,6 +78,9 @@ func (b *backend) pathStatusRead(ctx context.Context, req *logical.Request, d *f
 	for _, problem := range unreadable {
 		response.AddWarning(problem.Error())
 	}
+	for _, problem := range problems(tokens, now) {
+		response.AddWarning(problem)
+	}
 	for _, t := range tokens {
 		summary.add(t, now)
 		if t.name > after && len(shown) < limit {
@@ -87,6 +95,34 @@ func (b *backend) pathStatusRead(ctx context.Context, req *logical.Request, d *f
 		"tokens": shown,
 	}
 	return response, nil
+}
+
+// problems says what a person has to look at, in a sentence for each token, at most maxProblems of them.
+func problems(tokens []*token, now time.Time) []string {
+	var all []string
+	for _, t := range tokens {
+		if problem := t.problem(now); problem != "" {
+			all = append(all, t.name+": "+problem)
+		}
+	}
+	if surplus := len(all) - maxProblems; surplus > 0 {
+		all = append(all[:maxProblems], fmt.Sprintf("%d more tokens have problems", surplus))
+	}
+	return all
+}
+
+// problem is the worst of the token's problems; empty where it has none.
+func (t *token) problem(now time.Time) string {
+	const tells = "; `vault read <mount>/tokens/%s/rotate` tells how it is replaced"
+	switch {
+	case t.health() == rotation.HealthRejected:
+		return fmt.Sprintf("the provider rejects version %d"+tells, t.Number(), t.name)
+	case t.LastError != "":
+		return "the last problem was: " + t.LastError
+	case t.overdue(now):
+		return fmt.Sprintf("its rotation is overdue since %s"+tells, t.nextRotation.UTC().Format(time.RFC3339), t.name)
+	}
+	return ""
 }
 
 // allTokens reads the tokens of the mount in the order of their names. One that cannot be read hides none of the others.

@@ -1,0 +1,57 @@
+package backend
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+)
+
+func TestStatusNamesWhatAPersonHasToLookAt(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.withImpact(t, map[string]any{"rotation_period": "1h"})
+	warns := func(want ...string) {
+		t.Helper()
+		response, err := f.handle(t, logical.ReadOperation, "status", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(response.Warnings) != min(len(want), 1) || !containsAll(strings.Join(response.Warnings, "\n"), want) {
+			t.Errorf("status warns %q, want one warning with each of %q", response.Warnings, want)
+		}
+	}
+	warns()
+	f.clock.advance(2 * time.Hour)
+	warns("acme-rw: its rotation is overdue since", "tokens/acme-rw/rotate")
+	fresh := f.resetReadWrite(t)
+	f.write(t, "tokens/acme-rw/verify", nil)
+	warns("acme-rw: the provider rejects version 1", "tokens/acme-rw/rotate")
+	f.write(t, "tokens/acme-rw/rotate", map[string]any{"auth_token": fresh.AuthToken})
+	warns()
+}
+
+func containsAll(text string, words []string) bool {
+	for _, word := range words {
+		if !strings.Contains(text, word) {
+			return false
+		}
+	}
+	return true
+}
+
+func TestStatusNamesABoundedNumberOfProblems(t *testing.T) {
+	t.Parallel()
+	var tokens []*token
+	for i := range maxProblems + 5 {
+		tokens = append(tokens, &token{name: fmt.Sprintf("t%02d", i), tokenEntry: tokenEntry{Record: rotation.Record{LastError: "the hook says no"}}})
+	}
+	got := problems(tokens, epoch)
+	if len(got) != maxProblems+1 || got[0] != "t00: the last problem was: the hook says no" || got[maxProblems] != "5 more tokens have problems" {
+		t.Errorf("got %q", got)
+	}
+}
