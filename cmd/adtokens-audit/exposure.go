@@ -51,7 +51,7 @@ type exposureRow struct {
 	reads
 }
 
-var exposureColumns = []string{"token", "version", "display name", "entity", "addresses", "first", "last", "count", "how"}
+var exposureColumns = []string{"token", "version", "state", "display name", "entity", "addresses", "first", "last", "count", "how"}
 
 func (q *exposure) reply(f *findings) *report {
 	answer := exposureAnswer{header: q.header(f, q.knowledgeNotes(f, slices.Collect(q.tokens(f.Tally)))...), Readers: []exposureRow{}, AccessTokens: q.accessTokens(f.Tally, everybody)}
@@ -59,23 +59,19 @@ func (q *exposure) reply(f *findings) *report {
 	for token := range q.tokens(f.Tally) {
 		for id, r := range sortedReaders(token.Readers) {
 			for _, k := range r.Knowledge {
-				state := token.Of(k)
+				period, state := token.Knows(k)
 				if state == auditlog.StateStale && !q.all {
 					continue
 				}
-				period := k.Period
-				if period == nil && state == auditlog.StateCurrent {
-					period = token.Current()
-				}
 				row := exposureRow{tokenRef(token.TokenID), refOf(period), state, personOf(id, r), readsOf(*k)}
 				answer.Readers = append(answer.Readers, row)
-				known.add([]string{token.String(), refOf(period).label()}, row.person.cells(), row.reads.cells())
+				known.add([]string{token.String(), row.label(), string(state)}, row.person.cells(), row.reads.cells())
 			}
 		}
 	}
 	short := table{name: "access tokens", columns: exposureColumns}
 	for _, row := range answer.AccessTokens {
-		short.add([]string{row.Namespace + row.Name, ""}, row.person.cells(), row.reads.cells())
+		short.add([]string{row.Namespace + row.Name, "", ""}, row.person.cells(), row.reads.cells())
 	}
 	return &report{document: answer, tables: []table{known, short}, notes: answer.Notes}
 }

@@ -112,19 +112,33 @@ func (q *query) answer(ctx context.Context, names []string, s streams, reply fun
 	if q.follow && q.output == formatCSV {
 		return fmt.Errorf("%w: -follow prints table or json", errUsage)
 	}
+	if q.follow {
+		return q.followLast(ctx, names, s, reply)
+	}
+	found, err := q.find(ctx, names, s)
+	if found == nil {
+		return err
+	}
+	return errors.Join(reply(found).print(s, q.output), err)
+}
+
+// find reads the logs. There are findings beside an error if some log could not be read to its end.
+func (q *query) find(ctx context.Context, names []string, s streams) (*findings, error) {
+	found, consumer := q.begin(names)
+	stats, err := readLogs(ctx, names, s, consumer)
+	if err != nil && stats == (auditlog.Stats{}) {
+		return nil, err
+	}
+	found.stats = stats
+	return found, err
+}
+
+// begin returns empty findings, and what fills them.
+func (q *query) begin(names []string) (*findings, auditlog.Consumer[auditlog.Entry]) {
 	parser := auditlog.NewParser(q.mount)
 	q.mount = parser.Mount()
 	found := &findings{Tally: auditlog.NewTally(), files: len(names)}
-	consumer := auditlog.Consumer[auditlog.Entry]{Parse: parser.Parse, Each: func(e auditlog.Entry) { q.count(found, &e) }}
-	if q.follow {
-		return q.followLast(ctx, names, s, found, consumer, reply)
-	}
-	stats, err := readLogs(ctx, names, s, consumer)
-	if err != nil && stats == (auditlog.Stats{}) {
-		return err
-	}
-	found.stats = stats
-	return errors.Join(reply(found).print(s, q.output), err)
+	return found, auditlog.Consumer[auditlog.Entry]{Parse: parser.Parse, Each: func(e auditlog.Entry) { q.count(found, &e) }}
 }
 
 // count returns false for an entry that is not part of the question, or that was counted already.
@@ -139,8 +153,9 @@ func (q *query) count(found *findings, e *auditlog.Entry) bool {
 }
 
 // followLast answers from what there is, and then prints each further event of the last log.
-func (q *query) followLast(ctx context.Context, names []string, s streams, found *findings, c auditlog.Consumer[auditlog.Entry], reply func(*findings) *report) error {
+func (q *query) followLast(ctx context.Context, names []string, s streams, reply func(*findings) *report) error {
 	last := names[len(names)-1]
+	found, c := q.begin(names)
 	stats, err := readLogs(ctx, names[:len(names)-1], s, c)
 	if err != nil {
 		return err

@@ -141,13 +141,15 @@ func requested(e *auditlog.Entry) rotationRow {
 	return row
 }
 
+const howBackground = "background"
+
 // background finds the versions that no request published. The first one may be older than the log.
 func background(token *auditlog.Token) []rotationRow {
 	var rows []rotationRow
 	for i, period := range token.Versions() {
 		if !period.ByRequest && i > 0 {
 			rows = append(rows, rotationRow{
-				Time: period.First, tokenRef: tokenRef(token.TokenID), versionRef: refOf(period), How: "background",
+				Time: period.First, tokenRef: tokenRef(token.TokenID), versionRef: refOf(period), How: howBackground,
 			})
 		}
 	}

@@ -73,7 +73,7 @@ func Read[T any](ctx context.Context, log io.Reader, c Consumer[T]) (Stats, erro
 	go func() {
 		defer close(toParse)
 		defer close(inOrder)
-		for s.err == nil && ctx.Err() == nil {
+		for s.more() && ctx.Err() == nil {
 			select {
 			case <-ctx.Done():
 			case b := <-free:
@@ -135,6 +135,8 @@ type splitter struct {
 	err  error
 }
 
+func (s *splitter) more() bool { return s.err == nil || len(s.rest) > 0 }
+
 // next returns the next lines, in the buffer if it is large enough. The last line of the log may have no line break. Of a
 // line of more than MaxLine, one byte more than that is left.
 func (s *splitter) next(buffer []byte) []byte {
@@ -143,27 +145,27 @@ func (s *splitter) next(buffer []byte) []byte {
 	}
 	buffer = append(buffer[:0], s.rest...)
 	s.rest = s.rest[:0]
-	skipping := false
+	long := false // in a line of more than MaxLine
 	for s.err == nil {
 		buffer = slices.Grow(buffer, blockSize)
 		var n int
 		n, s.err = s.log.Read(buffer[len(buffer):cap(buffer)])
 		fresh := buffer[len(buffer) : len(buffer)+n]
-		if skipping {
+		if long {
 			end := bytes.IndexByte(fresh, '\n')
 			if end < 0 {
 				continue
 			}
-			fresh = fresh[end:]
+			n = copy(fresh, fresh[end:])
+			fresh, long = fresh[:n], false
 		}
-		skipping = false
 		if end := bytes.LastIndexByte(fresh, '\n'); end >= 0 {
 			s.rest = append(s.rest, fresh[end+1:]...)
-			return append(buffer, fresh[:end+1]...)
+			return buffer[:len(buffer)+end+1]
 		}
-		buffer = append(buffer, fresh...)
+		buffer = buffer[:len(buffer)+n]
 		if len(buffer) > MaxLine {
-			buffer, skipping = buffer[:MaxLine+1], true
+			buffer, long = buffer[:MaxLine+1], true
 		}
 	}
 	return buffer

@@ -325,34 +325,52 @@ const (
 	StateUnknown State = "unknown" // the log does not tell
 )
 
-// Of says which version somebody's knowledge is of. Reads give the version that is current at their time, so that the time
-// tells it where the entry does not.
-func (t *Token) Of(k *Knowledge) State {
-	current := t.Current()
+// Knows returns the version that somebody's knowledge is of, and whether it is the current one. The version is nil if the
+// log does not tell.
+func (t *Token) Knows(k *Knowledge) (*Period, State) {
+	current, known := t.Current(), k.Period
+	if known == nil {
+		known = t.at(k.asOf)
+	}
 	switch {
 	case current == nil:
-		return StateUnknown
-	case k.Period == current, k.Period == nil && !k.asOf.Before(current.First):
-		return StateCurrent
-	case k.Period != nil:
-		return StateStale
+		return nil, StateUnknown
+	case known == current:
+		return known, StateCurrent
+	case known != nil:
+		return known, StateStale
 	}
 	for _, period := range t.versions {
 		if period != current && !k.asOf.After(period.Last) {
-			return StateStale
+			return nil, StateStale
 		}
 	}
-	if current.ByRequest { // it was published at that time, and not before
-		return StateStale
+	return nil, StateUnknown
+}
+
+// at returns the version of a time; nil if the log does not tell. A read gives the version that is current at its time, so
+// that the time tells it where the entry does not.
+func (t *Token) at(at time.Time) *Period {
+	var period, next *Period
+	for _, p := range t.Versions() {
+		if p.First.After(at) {
+			next = p
+			break
+		}
+		period = p
 	}
-	return StateUnknown
+	// Between its last time and the first one of the next version, a version may have ended, unless a request ended it then.
+	if period != nil && next != nil && at.After(period.Last) && !next.ByRequest {
+		return nil
+	}
+	return period
 }
 
 // State says what a reader of the token knows at best.
 func (t *Token) State(r *Reader) State {
 	best := StateStale
 	for _, k := range r.Knowledge {
-		switch t.Of(k) {
+		switch _, state := t.Knows(k); state {
 		case StateCurrent:
 			return StateCurrent
 		case StateUnknown:
@@ -367,11 +385,12 @@ func (t *Token) State(r *Reader) State {
 func (t *Token) Newest(r *Reader) *Period {
 	var newest *Period
 	for _, k := range r.Knowledge {
-		switch {
-		case t.Of(k) == StateCurrent:
-			return t.Current()
-		case k.Period != nil && (newest == nil || k.Period.First.After(newest.First)):
-			newest = k.Period
+		period, state := t.Knows(k)
+		if state == StateCurrent {
+			return period
+		}
+		if period != nil && (newest == nil || period.First.After(newest.First)) {
+			newest = period
 		}
 	}
 	return newest
