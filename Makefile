@@ -32,7 +32,7 @@ bin/vault: scripts/vault/go.mod scripts/vault/go.sum scripts/vault/tools.go
 
 .PHONY: test
 test: $(VAULT_BIN) ## Run every test, those against a real Vault server too
-	go test -race ./...
+	go test -race -timeout 20m ./...
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no Vault server
