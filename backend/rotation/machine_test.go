@@ -53,14 +53,82 @@ func TestAHookThatSaysNotYetIsAskedWhenItWants(t *testing.T) {
 
 func TestNothingIsDoneBeforeItsTime(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, hook.with(func(s *settings) { s.notYets = 1 }))
-	w.mustAdvance()
+	tests := map[string]struct {
+		settings settings
+		before   func(*world)
+	}{
+		"idle":       {settings: iam, before: func(*world) {}},
+		"requested":  {settings: hook, before: func(w *world) { w.notYets = 1; w.mustStart("a") }},
+		"pending":    {settings: late, before: func(w *world) { w.mustStart("a") }},
+		"retiring":   {settings: iam, before: func(w *world) { w.mustStart("a") }},
+		"looked for": {settings: late, before: func(w *world) { w.failures = 1; w.mustStart("a"); w.step() }},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, tc.settings)
+			tc.before(w)
+			done := len(w.calls)
+			if next := w.last.NextStep(); !next.IsZero() {
+				w.sleepUntil(next.Add(-time.Nanosecond))
+			}
+			w.mustAdvance()
+			if calls := w.calls[done:]; len(calls) > 0 {
+				t.Errorf("did %v", calls)
+			}
+		})
+	}
+}
+
+// Another look at the keys while a search waits would be one too many for the provider.
+func TestASearchWaitsWhileTheRotationGoesOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, late)
+	w.failures = 1
 	w.mustStart("a")
-	done := len(w.calls)
-	w.sleepUntil(w.last.NextStep().Add(-time.Nanosecond))
-	w.mustAdvance()
-	if calls := w.calls[done:]; len(calls) > 0 {
-		t.Errorf("did %v", calls)
+	w.step() // looks, and obtains a key that is not known yet
+	looks := w.count("List")
+	for w.now.Before(w.last.Searches[0].NextAttempt) && w.last.NextStep().Before(w.last.Searches[0].NextAttempt) {
+		w.step()
+	}
+	if w.count("Verify") < 2 || w.count("List") != looks {
+		t.Errorf("%d verifications, and %d looks", w.count("Verify"), w.count("List")-looks)
+	}
+}
+
+// A process that lives on after a lost answer is as careful as one that starts.
+func TestALostAnswerInALivingProcess(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, iam)
+	w.faults[obtaining] = answerLost
+	if err := w.run(func(m *Machine, r *Record) error {
+		err := m.Start(t.Context(), r, Pending{ID: "a", Source: SourceIAM})
+		for err == nil && r.State() != StateRetiring {
+			w.sleepUntil(r.NextStep())
+			err = m.Advance(t.Context(), r)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if w.lost() != 1 || w.last.Number() != 2 {
+		t.Errorf("%d keys lost, version %d", w.lost(), w.last.Number())
+	}
+	w.checkKeys()
+}
+
+func TestAnAnswerEndsTheFailureOfItsRequest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, hook)
+	w.failures = 1
+	w.mustStart("a")
+	if w.last.LastError == "" || !w.last.Pending.Failing() {
+		t.Fatal("no failure")
+	}
+	w.faults[len(w.calls)+3] = crashBefore // Verify, after Obtain and Save
+	w.step()
+	if r := w.last; r.State() != StatePending || r.LastError != "" || r.Pending.Failing() {
+		t.Errorf("%s, %q, failing: %t", r.State(), r.LastError, r.Pending.Failing())
 	}
 }
 
@@ -423,6 +491,19 @@ func TestALeftoverDoesNotHideAFailure(t *testing.T) {
 	w.mustStart("c")
 	if r := w.last; r.LastError != "" {
 		t.Errorf("last error %q", r.LastError)
+	}
+}
+
+func TestALeftoverTellsOfItsLatestFailure(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, iam)
+	w.mustStart("a")
+	for _, cause := range []error{errSilence, errRefused, errSilence} {
+		w.broken["Retire"] = cause
+		w.step()
+		if want := "version 1 could not be retired: " + cause.Error(); w.last.LastError != want || w.last.Retiring[0].LastError != want {
+			t.Errorf("last error %q, of the retirement %q", w.last.LastError, w.last.Retiring[0].LastError)
+		}
 	}
 }
 

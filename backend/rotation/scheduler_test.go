@@ -54,10 +54,26 @@ func inBubble(t *testing.T, test func(*testing.T, *Scheduler, *diary)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		d := &diary{began: time.Now(), runs: map[string][]time.Duration{}}
-		s := NewScheduler(hclog.NewNullLogger(), d.work)
+		s := NewScheduler(alarm(t), d.work)
 		go s.Run(t.Context())
 		test(t, s, d)
+		if len(s.jobs) != s.queue.Len() {
+			t.Errorf("%d jobs have %d places in the queue", len(s.jobs), s.queue.Len())
+		}
 	})
+}
+
+// alarm is a logger that fails the test when there is an error to log.
+func alarm(t *testing.T) hclog.Logger {
+	t.Helper()
+	return hclog.New(&hclog.LoggerOptions{Level: hclog.Error, Output: alarmWriter{t}})
+}
+
+type alarmWriter struct{ t *testing.T }
+
+func (w alarmWriter) Write(line []byte) (int, error) {
+	w.t.Errorf("logged: %s", line)
+	return len(line), nil
 }
 
 // pass lets time pass, and everything happen that happens by then.
@@ -162,7 +178,7 @@ func TestAJobThatIsPlannedAgainIsLimitedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &diary{began: time.Now(), runs: map[string][]time.Duration{}}
 		var s *Scheduler
-		s = NewScheduler(hclog.NewNullLogger(), func(ctx context.Context, j Job) {
+		s = NewScheduler(alarm(t), func(ctx context.Context, j Job) {
 			d.work(ctx, j)
 			j.At = time.Now()
 			s.Plan(j)
@@ -182,7 +198,7 @@ func TestASlowAccountDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &diary{began: time.Now(), runs: map[string][]time.Duration{}}
 		answer := make(chan struct{})
-		s := NewScheduler(hclog.NewNullLogger(), func(ctx context.Context, j Job) {
+		s := NewScheduler(alarm(t), func(ctx context.Context, j Job) {
 			d.work(ctx, j)
 			if j.Account == "slow" {
 				<-answer
@@ -220,7 +236,7 @@ func TestPlanningDoesNotWaitForWorkers(t *testing.T) {
 		d := &diary{began: time.Now(), runs: map[string][]time.Duration{}}
 		answer := make(chan struct{})
 		var s *Scheduler
-		s = NewScheduler(hclog.NewNullLogger(), func(ctx context.Context, j Job) {
+		s = NewScheduler(alarm(t), func(ctx context.Context, j Job) {
 			first := len(d.of(j.Token)) == 0
 			d.work(ctx, j)
 			if <-answer; first {
@@ -248,7 +264,7 @@ func TestRunStopsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var causes []error
-		s := NewScheduler(hclog.NewNullLogger(), func(ctx context.Context, _ Job) {
+		s := NewScheduler(alarm(t), func(ctx context.Context, _ Job) {
 			<-ctx.Done()
 			causes = append(causes, ctx.Err())
 		})
@@ -302,7 +318,7 @@ func TestALongPlanCostsNothing(t *testing.T) {
 	far := time.Now().Add(time.Hour)
 	looks := map[int]float64{}
 	for _, planned := range []int{10, tokens} {
-		s := NewScheduler(hclog.NewNullLogger(), d.work)
+		s := NewScheduler(alarm(t), d.work)
 		for i := range planned {
 			s.Plan(Job{Token: fmt.Sprint(i), Account: "a", At: far.Add(time.Duration(i) * time.Second)})
 		}
