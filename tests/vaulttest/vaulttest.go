@@ -20,11 +20,14 @@ package vaulttest
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -60,6 +63,11 @@ func Main(m *testing.M) int {
 		os.Exit(1)
 	}()
 
+	// Tests wait for other processes and for time to pass more than they compute. The flag -parallel still decides.
+	if err := flag.Set("test.parallel", strconv.Itoa(3*runtime.GOMAXPROCS(0))); err != nil {
+		fmt.Fprintln(os.Stderr, "vaulttest:", err)
+		return 1
+	}
 	code := m.Run()
 	stopAll()
 	findings := findLeaks()
