@@ -26,7 +26,7 @@ func TestStatusNamesWhatAPersonHasToLookAt(t *testing.T) {
 		}
 	}
 	warns()
-	f.clock.advance(2 * time.Hour)
+	f.clock.advance(90 * time.Minute)
 	warns("acme-rw: its rotation is overdue since", "tokens/acme-rw/rotate")
 	fresh := f.resetReadWrite(t)
 	f.write(t, "tokens/acme-rw/verify", nil)

@@ -28,8 +28,8 @@ func TestTheGoAppOutlivesAReset(t *testing.T) {
 
 		reset := done(w.sim.ResetReadWrite(t.Context(), "agency"))(t)
 		app.says(t, "version 1 is refused; waiting for another one")
-		before, reads := w.impactRequests(t), w.credentialReads(t, "acme-rw")
-		vaulttest.Await(t, "the app to look for a new value", func() bool { return w.credentialReads(t, "acme-rw") >= reads+4 })
+		before, reads := w.impactRequests(t), w.credentialReads(t)
+		vaulttest.Await(t, "the app to look for a new value", func() bool { return w.credentialReads(t) >= reads+4 })
 		if after := w.impactRequests(t); after != before {
 			t.Errorf("the app sent %d requests with a value that it knows to be dead", after-before)
 		}

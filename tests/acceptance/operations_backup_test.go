@@ -53,55 +53,54 @@ func TestARestoredSnapshotIsNoticedAndRepaired(t *testing.T) {
 		has(t, o.data(t, "tokens/"+name), fields{"version": 1, "fingerprint": before[name]})
 	}
 
-	t.Run("what was under way goes on with the same key, and the hook has its answer already", func(t *testing.T) {
-		o.awaitToken(t, "scoped", "have version 2 again", func(token fields) bool { return token["fingerprint"] == after["scoped"] })
-		events, resets := h.asked()
-		if len(resets) != 1 {
-			t.Errorf("the hook made %d resets in %d requests", len(resets), len(events))
-		}
-	})
-	t.Run("routine verification notices", func(t *testing.T) {
-		o.awaitToken(t, "rw", "be found rejected", func(token fields) bool { return token["health"] == "rejected" })
-		_, warnings := o.read(t, "creds/rw")
-		warns(t, warnings, "the provider rejects this credential")
-	})
-	t.Run("verify notices", func(t *testing.T) {
-		for _, name := range []string{"key", "managed"} {
-			o.does(t, "vault write -f adtokens/tokens/$name/verify", "$name", name)
-			has(t, o.data(t, "tokens/"+name), fields{"health": "rejected"})
-		}
-		summary, _ := o.data(t, "status")["summary"].(fields)
-		has(t, summary, fields{"rejected": 3})
-	})
-	t.Run("the value that the console shows is handed in", func(t *testing.T) {
-		shown := done(o.sim.ImpactCredentials(t.Context(), "agency"))(t).ReadWrite
-		o.doesWith(t, shown.AuthToken, "vault write adtokens/tokens/$name/rotate auth_token=- reason=restored", "$name", "rw")
-		has(t, o.data(t, "tokens/rw"), fields{"version": 2, "health": "ok", "fingerprint": after["rw"]})
-	})
-	t.Run("a hook resets", func(t *testing.T) {
-		o.does(t, "vault write -f adtokens/tokens/$name/rotate reason=restored", "$name", "ro")
-		has(t, o.data(t, "tokens/ro"), fields{"version": 2, "health": "ok"})
-	})
-	t.Run("a dead key cannot make another, and one from the console is handed in", func(t *testing.T) {
-		output := o.CLI(t, vaulttest.Command{Args: []string{"write", "-f", "adtokens/tokens/key/rotate"}})
-		if output.ExitCode == 0 {
-			t.Error("a deleted key made another one")
-		}
-		file := filepath.Join(t.TempDir(), "key.json")
-		made := done(o.sim.CreateServiceAccountKey(t.Context(), simulator.DefaultName))(t)
-		succeeded(t, os.WriteFile(file, made, 0o600))
-		o.does(t, "vault write adtokens/tokens/$name/rotate service_account_key=@$file reason=restored", "$name", "key", "$file", file)
-		has(t, o.data(t, "tokens/key"), fields{"version": 2, "health": "ok"})
-		// The key that nobody remembers is left to a person.
-		if keys := o.keysThere(t, simulator.DefaultName); !slices.Contains(keys, lost) {
-			t.Errorf("the engine deleted the key %s, of which it cannot know", lost)
-		}
-	})
-	t.Run("an identity of the account makes one", func(t *testing.T) {
-		o.write(t, "config/google", fields{"service_account_key": string(admin)})
-		o.does(t, "vault write -f adtokens/tokens/$name/rotate reason=restored", "$name", "managed")
-		has(t, o.data(t, "tokens/managed"), fields{"version": 2, "health": "ok"})
-	})
+	// What was under way goes on with the same key, and the hook has its answer already.
+	o.awaitToken(t, "scoped", "have version 2 again", func(token fields) bool { return token["fingerprint"] == after["scoped"] })
+	events, resets := h.asked()
+	if len(resets) != 1 {
+		t.Errorf("the hook made %d resets in %d requests", len(resets), len(events))
+	}
+
+	// Routine verification notices.
+	o.awaitToken(t, "rw", "be found rejected", func(token fields) bool { return token["health"] == "rejected" })
+	_, warnings := o.read(t, "creds/rw")
+	warns(t, warnings, "the provider rejects this credential")
+
+	// Verify notices.
+	for _, name := range []string{"key", "managed"} {
+		o.does(t, "vault write -f adtokens/tokens/$name/verify", "$name", name)
+		has(t, o.data(t, "tokens/"+name), fields{"health": "rejected"})
+	}
+	summary, _ := o.data(t, "status")["summary"].(fields)
+	has(t, summary, fields{"rejected": 3})
+
+	// The value that the console shows is handed in.
+	shown := done(o.sim.ImpactCredentials(t.Context(), "agency"))(t).ReadWrite
+	o.doesWith(t, shown.AuthToken, "vault write adtokens/tokens/$name/rotate auth_token=- reason=restored", "$name", "rw")
+	has(t, o.data(t, "tokens/rw"), fields{"version": 2, "health": "ok", "fingerprint": after["rw"]})
+
+	// A hook resets.
+	o.does(t, "vault write -f adtokens/tokens/$name/rotate reason=restored", "$name", "ro")
+	has(t, o.data(t, "tokens/ro"), fields{"version": 2, "health": "ok"})
+
+	// A dead key cannot make another, and one from the console is handed in.
+	output := o.CLI(t, vaulttest.Command{Args: []string{"write", "-f", "adtokens/tokens/key/rotate"}})
+	if output.ExitCode == 0 {
+		t.Error("a deleted key made another one")
+	}
+	file := filepath.Join(t.TempDir(), "key.json")
+	made := done(o.sim.CreateServiceAccountKey(t.Context(), simulator.DefaultName))(t)
+	succeeded(t, os.WriteFile(file, made, 0o600))
+	o.does(t, "vault write adtokens/tokens/$name/rotate service_account_key=@$file reason=restored", "$name", "key", "$file", file)
+	has(t, o.data(t, "tokens/key"), fields{"version": 2, "health": "ok"})
+	// The key that nobody remembers is left to a person.
+	if keys := o.keysThere(t, simulator.DefaultName); !slices.Contains(keys, lost) {
+		t.Errorf("the engine deleted the key %s, of which it cannot know", lost)
+	}
+
+	// An identity of the account makes one.
+	o.write(t, "config/google", fields{"service_account_key": string(admin)})
+	o.does(t, "vault write -f adtokens/tokens/$name/rotate reason=restored", "$name", "managed")
+	has(t, o.data(t, "tokens/managed"), fields{"version": 2, "health": "ok"})
 }
 
 // fingerprints are those of the current values, by token.

@@ -66,7 +66,8 @@ func scrape(t *testing.T) scraped {
 	request := done(http.NewRequestWithContext(t.Context(), http.MethodGet, w.Address+strings.Replace(job.MetricsPath, "adtokens", w.Path, 1), nil))(t)
 	request.Header.Set("Authorization", job.Authorization.Type+" "+token.Auth.ClientToken)
 	request.Header.Set("Accept", "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.2")
-	response := done(http.DefaultClient.Do(request))(t)
+	response, err := http.DefaultClient.Do(request)
+	succeeded(t, err)
 	defer response.Body.Close()
 	if kind := response.Header.Get("Content-Type"); response.StatusCode != http.StatusOK || !strings.HasPrefix(kind, "application/openmetrics-text; version=1.0.0") {
 		t.Fatalf("the scrape got %s and the content type %q", response.Status, kind)
@@ -152,13 +153,20 @@ type dashboard struct {
 			Query      any
 		}
 	}
-	Panels []struct {
-		ID          int
-		Type, Title string
-		Datasource  struct{ Type, UID string }
-		GridPos     struct{ X, Y, W, H int }
-		Targets     []struct{ Expr string }
-	}
+	Panels []panel
+}
+
+type panel struct {
+	ID          int
+	Type, Title string
+	Datasource  struct{ Type, UID string }
+	GridPos     struct{ X, Y, W, H int }
+	Targets     []struct{ Expr string }
+}
+
+// complete reports whether Grafana would show the panel with the data source that is chosen.
+func (p panel) complete() bool {
+	return p.Title != "" && p.Type != "" && p.Datasource.Type == "prometheus" && p.Datasource.UID == "${datasource}" && len(p.Targets) > 0
 }
 
 func TestTheDashboardShowsWhatIsServed(t *testing.T) {
@@ -169,36 +177,50 @@ func TestTheDashboardShowsWhatIsServed(t *testing.T) {
 	if d.Title == "" || d.UID == "" || d.SchemaVersion == 0 {
 		t.Errorf("Grafana would not import the dashboard %q (%q, schema %d)", d.Title, d.UID, d.SchemaVersion)
 	}
-	shown, taken, ids := map[string]bool{}, map[[2]int]string{}, map[int]bool{}
+	shown, ids := map[string]bool{}, map[int]bool{}
 	for _, p := range d.Panels {
-		if p.Title == "" || p.Type == "" || p.Datasource.Type != "prometheus" || p.Datasource.UID != "${datasource}" || len(p.Targets) == 0 || ids[p.ID] {
+		if !p.complete() || ids[p.ID] {
 			t.Errorf("the panel %d %q is incomplete, or its id is taken", p.ID, p.Title)
 		}
 		ids[p.ID] = true
 		for _, target := range p.Targets {
 			metrics.knows(t, p.Title, target.Expr)
 			for _, name := range metricName.FindAllString(target.Expr, -1) {
-				shown[strings.TrimSuffix(strings.TrimSuffix(name, "_count"), "_bucket")] = true
-			}
-		}
-		for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
-			for y := p.GridPos.Y; y < p.GridPos.Y+p.GridPos.H; y++ {
-				if other := taken[[2]int{x, y}]; other != "" || x >= 24 {
-					t.Fatalf("the panel %q overlaps %q or leaves the grid", p.Title, other)
-				}
-				taken[[2]int{x, y}] = p.Title
+				shown[family(name)] = true
 			}
 		}
 	}
+	d.fitsTheGrid(t)
 	for _, v := range d.Templating.List {
 		if query, ok := v.Query.(fields); ok {
 			metrics.knows(t, "the variable "+v.Name, query["query"].(string))
 		}
 	}
 	for name := range metrics {
-		name = strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(name, "_count"), "_bucket"), "_sum")
-		if !shown[name] && name != "adtokens_token_last_verification_outcome" { // the panels show health, which lasts
+		if !shown[family(name)] && name != "adtokens_token_last_verification_outcome" { // the panels show health, which lasts
 			t.Errorf("no panel shows %s", name)
+		}
+	}
+}
+
+// family is the name of a metric without what a histogram adds to it.
+func family(name string) string {
+	return regexp.MustCompile("_(count|sum|bucket)$").ReplaceAllString(name, "")
+}
+
+// fitsTheGrid fails the test if panels overlap, or leave Grafana's grid of 24 columns.
+func (d dashboard) fitsTheGrid(t *testing.T) {
+	t.Helper()
+	taken := map[[2]int]string{}
+	for _, p := range d.Panels {
+		for x := range p.GridPos.W {
+			for y := range p.GridPos.H {
+				cell := [2]int{p.GridPos.X + x, p.GridPos.Y + y}
+				if taken[cell] != "" || cell[0] >= 24 {
+					t.Fatalf("the panel %q overlaps %q or leaves the grid", p.Title, taken[cell])
+				}
+				taken[cell] = p.Title
+			}
 		}
 	}
 }

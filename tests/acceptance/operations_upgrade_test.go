@@ -41,13 +41,13 @@ func newOperation(t *testing.T) *operation {
 
 // does runs a command of the page, which has it as inline code. The replacements are pairs of what is written there and
 // what it is here.
-func (o *operation) does(t *testing.T, command string, replacements ...string) string {
+func (o *operation) does(t *testing.T, command string, replacements ...string) {
 	t.Helper()
-	return o.doesWith(t, "", command, replacements...)
+	o.doesWith(t, "", command, replacements...)
 }
 
 // doesWith is does with something for the command's standard input.
-func (o *operation) doesWith(t *testing.T, stdin, command string, replacements ...string) string {
+func (o *operation) doesWith(t *testing.T, stdin, command string, replacements ...string) {
 	t.Helper()
 	if !slices.Contains(o.page.code(), command) {
 		t.Errorf("%s does not have the command %s", o.page.path, command)
@@ -56,16 +56,15 @@ func (o *operation) doesWith(t *testing.T, stdin, command string, replacements .
 	for _, word := range strings.Fields(command)[1:] {
 		args = append(args, strings.NewReplacer(replacements...).Replace(word))
 	}
-	return o.run(t, vaulttest.Command{Args: args, Stdin: stdin})
+	o.run(t, vaulttest.Command{Args: args, Stdin: stdin})
 }
 
-func (o *operation) run(t *testing.T, c vaulttest.Command) string {
+func (o *operation) run(t *testing.T, c vaulttest.Command) {
 	t.Helper()
 	output := o.CLI(t, c)
 	if output.ExitCode != 0 {
 		vaulttest.Fatalf(t, "vault %s: %s", strings.Join(c.Args, " "), output.Stderr)
 	}
-	return output.Stdout
 }
 
 // otherVersion builds the plugin as another version, and returns it with the name of its file and that file's SHA-256.

@@ -70,7 +70,7 @@ func (a *app) get(ctx context.Context, resource string) (*http.Response, credent
 		if response.StatusCode != http.StatusUnauthorized {
 			return response, c, nil
 		}
-		response.Body.Close()
+		_ = response.Body.Close() // nothing more is wanted of it
 		log.Printf("version %s is refused; waiting for another one", c.version)
 		c, err = a.credentials.after(ctx, c)
 	}
