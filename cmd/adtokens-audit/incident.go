@@ -92,7 +92,7 @@ func (q *incident) reply(f *findings) *report {
 
 	readers := table{name: "readers", columns: incidentColumns, none: "Nobody has read it, as far as the logs tell."}
 	for _, row := range answer.Readers {
-		readers.add([]string{string(row.State), row.Namespace + row.Name, row.Known.label()}, row.person.cells(),
+		readers.add([]string{string(row.State), row.Namespace + row.Name, row.Known.label()}, row.cells(),
 			[]string{timestamp(row.Last)}, row.Since.cells())
 	}
 	access := table{name: "access tokens since", columns: accessColumns}
@@ -101,7 +101,7 @@ func (q *incident) reply(f *findings) *report {
 	}
 	changes := rotationTable(answer.Rotations)
 	changes.name += " since"
-	notes := append(q.knowledgeNotes(f, slices.Collect(q.tokens(f.Tally))), q.rotationNotes(answer.Rotations)[1:]...)
+	notes := append(q.knowledgeNotes(f, slices.Collect(q.tokens(f.Tally))), q.hiddenNotes(answer.Rotations)...)
 	if !slices.ContainsFunc(answer.Rotations, func(r rotationRow) bool { return r.Error == "" }) {
 		notes = append(notes, "The logs show no rotation since: whoever is current may know the compromised value.")
 	}

@@ -17,7 +17,8 @@ Lists the tokens that somebody who leaves, or an app that is shut down, knows. T
   yes    they know the current version: reset the token at the provider and rotate it
   no     they know older versions only. Where a provider lets old and new values live side by side, see that the old one is
          revoked: ` + "`vault read <mount>/tokens/<name>/history`" + ` tells
-  check  the logs do not tell which version they know
+  check  the logs do not tell which version they know, or the token was deleted with it and made anew: the provider may still
+         accept it
 
 An entity is all logins of one person. The display name is that of one login, such as oidc-jane@acme.example.
 
@@ -82,7 +83,11 @@ func (q *leaver) reply(f *findings) *report {
 			}
 			tokens = append(tokens, token)
 			newest, current := token.Newest(r), token.Current()
-			row := leaverRow{tokenRef(token.TokenID), resets[token.State(r)], refOf(newest), refOf(current), personOf(id, r), readsOf(r.Total())}
+			reset := resets[token.State(r)]
+			if reset == resets[auditlog.StateStale] && token.Abandoned(newest) {
+				reset = resets[auditlog.StateUnknown]
+			}
+			row := leaverRow{tokenRef(token.TokenID), reset, refOf(newest), refOf(current), personOf(id, r), readsOf(r.Total())}
 			answer.Tokens = append(answer.Tokens, row)
 			known.add([]string{token.String(), row.Reset, row.Known.label(), row.Current.label()}, row.person.cells(), row.reads.cells())
 		}

@@ -33,21 +33,23 @@ func (q *query) coverageNotes(f *findings) []string {
 			f.stats.Lines, q.mount, timestamp(f.First), timestamp(f.Last)))
 	}
 	if f.stats.Foreign > 0 {
-		notes = append(notes, fmt.Sprintf("%d lines were left out: they are no audit entries, or cut.", f.stats.Foreign))
+		notes = append(notes, fmt.Sprintf("Lines that were left out, being cut or no audit entries: %d.", f.stats.Foreign))
 	}
 	if f.stats.TooLong > 0 {
-		notes = append(notes, fmt.Sprintf("%d lines of more than %d MiB were left out.", f.stats.TooLong, auditlog.MaxLine>>20))
+		notes = append(notes, fmt.Sprintf("Lines of more than %d MiB, which were left out: %d.", auditlog.MaxLine>>20, f.stats.TooLong))
 	}
 	if f.Duplicates > 0 {
-		notes = append(notes, fmt.Sprintf("%d entries were left out: the logs have their requests twice, as several audit devices write them.", f.Duplicates))
+		notes = append(notes, fmt.Sprintf("Entries that were left out, because the logs have their requests twice, as several audit devices write them: %d.", f.Duplicates))
 	}
 	return notes
 }
 
 // knowledgeNotes say what a list of those who know these tokens cannot know.
 func (q *query) knowledgeNotes(f *findings, tokens []*auditlog.Token) []string {
-	notes := []string{"A rotation in the background is no request. The log shows its version from the first read on; " +
-		"`vault read " + q.mount + "status` tells the current ones."}
+	var notes []string
+	if len(tokens) > 0 {
+		notes = append(notes, q.backgroundNote())
+	}
 	var wrapped, unnumbered bool
 	for _, token := range tokens {
 		for _, r := range token.Readers {
@@ -63,10 +65,28 @@ func (q *query) knowledgeNotes(f *findings, tokens []*auditlog.Token) []string {
 		notes = append(notes, "A wrapped read gave out a wrapping token: whoever asked need not know the credential. Whoever unwrapped it does, and is listed.")
 	}
 	if f.Unwrapped > 0 {
-		notes = append(notes, fmt.Sprintf("%d credentials were unwrapped whose reads are not in the log, so nothing tells whose they are: add the earlier logs.", f.Unwrapped))
+		notes = append(notes, fmt.Sprintf("Unwrapped credentials that belong to no read of this mount in these logs, but to another mount or earlier logs: %d.", f.Unwrapped))
 	}
 	if unnumbered {
 		notes = append(notes, "Versions that begin with # have no number in the log. To have it from now on: "+q.tune("response", responseKeys))
+	}
+	return notes
+}
+
+func (q *query) backgroundNote() string {
+	return "A rotation in the background is no request: the log shows its version from the first read on. `vault read " + q.mount + "status` tells the current ones."
+}
+
+// hiddenNotes say how to have in clear what the rotations have as HMACs.
+func (q *query) hiddenNotes(rows []rotationRow) []string {
+	var notes []string
+	if slices.ContainsFunc(rows, func(r rotationRow) bool { return auditlog.Hidden(r.Reason) }) {
+		notes = append(notes, "The log has reasons as HMACs only. To have them in clear from now on: "+q.tune("request", requestKeys))
+	}
+	if slices.ContainsFunc(rows, func(r rotationRow) bool {
+		return auditlog.Hidden(r.Verification) || auditlog.Hidden(r.PreviousCredential) || auditlog.Hidden(r.State)
+	}) {
+		notes = append(notes, "The log has outcomes as HMACs only. To have them in clear from now on: "+q.tune("response", responseKeys))
 	}
 	return notes
 }

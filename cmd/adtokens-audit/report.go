@@ -183,7 +183,7 @@ func (q *htmlReport) page(f *findings) page {
 	tokens := slices.Collect(q.tokens(f.Tally))
 	p := page{
 		Mount: q.mount, First: timestamp(f.First), Last: timestamp(f.Last),
-		Notes: q.header(f, append(q.knowledgeNotes(f, tokens), q.rotationNotes(q.rotationRows(f.Tally, time.Time{}))[1:]...)...).Notes,
+		Notes: q.header(f, append(q.knowledgeNotes(f, tokens), q.hiddenNotes(q.rotationRows(f.Tally, time.Time{}))...)...).Notes,
 		Width: labelWidth + plotWidth, PlotLeft: labelWidth, PlotRight: labelWidth + plotWidth,
 	}
 	for _, token := range tokens {

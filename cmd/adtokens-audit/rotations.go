@@ -84,7 +84,7 @@ func (r *rotationRow) cells() []string {
 func (q *rotations) reply(f *findings) *report {
 	rows := q.rotationRows(f.Tally, time.Time{})
 	list := rotationTable(rows)
-	answer := rotationsAnswer{header: q.header(f, q.rotationNotes(rows)...), Rotations: rows}
+	answer := rotationsAnswer{header: q.header(f, append([]string{q.backgroundNote()}, q.hiddenNotes(rows)...)...), Rotations: rows}
 	return &report{document: answer, tables: []table{list}, notes: answer.Notes}
 }
 
@@ -94,19 +94,6 @@ func rotationTable(rows []rotationRow) table {
 		t.add(row.cells())
 	}
 	return t
-}
-
-func (q *query) rotationNotes(rows []rotationRow) []string {
-	notes := []string{"A rotation in the background is no request: the log shows it only once somebody reads the new version."}
-	if slices.ContainsFunc(rows, func(r rotationRow) bool { return auditlog.Hidden(r.Reason) }) {
-		notes = append(notes, "The log has reasons as HMACs only. To have them in clear from now on: "+q.tune("request", requestKeys))
-	}
-	if slices.ContainsFunc(rows, func(r rotationRow) bool {
-		return auditlog.Hidden(r.Verification) || auditlog.Hidden(r.PreviousCredential) || auditlog.Hidden(r.State)
-	}) {
-		notes = append(notes, "The log has outcomes as HMACs only. To have them in clear from now on: "+q.tune("response", responseKeys))
-	}
-	return notes
 }
 
 // rotationRows lists the rotations from a time on, in the order of time.

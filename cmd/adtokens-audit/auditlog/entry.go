@@ -293,28 +293,49 @@ func (p *Parser) interpret(r *record, e *Entry) bool {
 		return false
 	}
 	e.Token = TokenID{Namespace: namespace, Name: name}
-	writes := r.Request.Operation == "update" || r.Request.Operation == "create"
 	switch {
-	case resource == "tokens" && rotate && writes:
-		e.Kind, e.Rotation = KindRotate, r.rotation()
-		return true
+	case resource == "tokens" && rotate:
+		return r.rotates(e)
 	case rotate || r.failure() != "":
 		return false
-	case resource == "creds" && r.Request.Operation == "read":
-		e.Kind, e.WrappingToken = KindRead, r.Response.WrapInfo.Token
-		return e.Version != Version{} || e.WrappingToken != ""
-	case resource == "access-token" && r.Request.Operation == "read":
-		e.Kind, e.WrappingToken = KindAccessToken, r.Response.WrapInfo.Token
-		return e.Version != Version{} || e.WrappingToken != ""
-	case resource == "tokens" && writes && e.Version != Version{}: // a change of policy has no answer
-		e.Kind, e.Rotation = KindImport, r.rotation()
-		e.Rotation.HandedIn = true
-		return true
-	case resource == "tokens" && r.Request.Operation == "delete":
-		e.Kind = KindDelete
-		return true
+	case resource == "tokens":
+		return r.imports(e) || r.deletes(e)
+	case resource == "creds":
+		e.Kind = KindRead
+		return r.reads(e)
+	case resource == "access-token":
+		e.Kind = KindAccessToken
+		return r.reads(e)
 	}
 	return false
+}
+
+func (r *record) writes() bool {
+	return r.Request.Operation == "update" || r.Request.Operation == "create"
+}
+
+func (r *record) rotates(e *Entry) bool {
+	e.Kind, e.Rotation = KindRotate, r.rotation()
+	return r.writes()
+}
+
+func (r *record) imports(e *Entry) bool {
+	if !r.writes() || e.Version == (Version{}) { // a change of policy has no answer
+		return false
+	}
+	e.Kind, e.Rotation = KindImport, r.rotation()
+	e.Rotation.HandedIn = true
+	return true
+}
+
+func (r *record) deletes(e *Entry) bool {
+	e.Kind = KindDelete
+	return r.Request.Operation == "delete"
+}
+
+func (r *record) reads(e *Entry) bool {
+	e.WrappingToken = r.Response.WrapInfo.Token
+	return r.Request.Operation == "read" && (e.Version != Version{} || e.WrappingToken != "")
 }
 
 // below returns the namespace and the path below the mount. Vault writes paths without their namespace.

@@ -94,6 +94,7 @@ func TestALineIsThereAsSoonAsItIsWritten(t *testing.T) {
 	seen := make(chan string)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
+	t.Cleanup(func() { _ = write.Close() })
 	go func() {
 		_, err := Read(ctx, log, Consumer[string]{
 			Parse: func(line []byte) (string, Verdict) { return string(line), Found },
@@ -138,4 +139,26 @@ func TestALogThatBreaksOffIsAnError(t *testing.T) {
 	if _, _, err := texts(t, plain); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("a cut gzip gave %v", err)
 	}
+}
+
+// FuzzRead looks for logs whose lines are not read as they are.
+func FuzzRead(f *testing.F) {
+	f.Add([]byte("a\nb\r\n\nc"))
+	f.Add([]byte("\r\r\n\x00\n"))
+	f.Fuzz(func(t *testing.T, log []byte) {
+		var want []string
+		for line := range bytes.SplitSeq(log, []byte("\n")) {
+			if line = bytes.TrimRight(line, "\r"); len(line) > 0 {
+				want = append(want, string(line))
+			}
+		}
+		var got []string
+		stats, err := Read(t.Context(), iotest.OneByteReader(bytes.NewReader(log)), Consumer[string]{
+			Parse: func(line []byte) (string, Verdict) { return string(line), Found },
+			Each:  func(line string) { got = append(got, line) },
+		})
+		if err != nil || !slices.Equal(got, want) || stats.Lines != len(want) {
+			t.Errorf("%q instead of %q: %v", got, want, err)
+		}
+	})
 }

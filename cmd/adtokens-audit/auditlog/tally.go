@@ -381,6 +381,11 @@ func (t *Token) State(r *Reader) State {
 	return best
 }
 
+// Abandoned reports whether a version was the current one when the token was deleted. Nothing ended it at the provider.
+func (t *Token) Abandoned(p *Period) bool {
+	return p != nil && !t.Deleted.IsZero() && t.at(t.Deleted) == p
+}
+
 // Newest returns the newest version that a reader is known to know; nil if the log does not tell.
 func (t *Token) Newest(r *Reader) *Period {
 	var newest *Period
