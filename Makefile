@@ -84,7 +84,7 @@ release-check: ## Build it twice, in different places, and compare
 	scripts/release-check.sh
 
 .PHONY: compat
-compat: ## Run the acceptance tests on another Vault, say VAULT_VERSION=v1.20.4
+compat: ## Run the acceptance tests on another Vault, say VAULT_VERSION=v1.19.0
 	scripts/compat.sh $(VAULT_VERSION)
 
 .PHONY: clean
