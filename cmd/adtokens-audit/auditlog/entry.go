@@ -164,60 +164,125 @@ func (p *Parser) mayConcern(text []byte) bool {
 // Mount returns the path of the mount, with a slash at the end.
 func (p *Parser) Mount() string { return p.mount }
 
-// record is what is decoded of an entry.
+// record is what is decoded of an entry. Texts of other types than Vault writes are empty.
 type record struct {
-	Type  string    `json:"type"`
-	Time  time.Time `json:"time"`
-	Error string    `json:"error"`
-	Auth  struct {
-		Accessor    string `json:"accessor"`
-		ClientToken string `json:"client_token"`
-		DisplayName string `json:"display_name"`
-		EntityID    string `json:"entity_id"`
-	} `json:"auth"`
-	Request struct {
-		Data      map[string]json.RawMessage `json:"data"`
-		ID        string                     `json:"id"`
-		Namespace struct {
-			Path string `json:"path"`
-		} `json:"namespace"`
-		Operation     string `json:"operation"`
-		Path          string `json:"path"`
-		RemoteAddress string `json:"remote_address"`
-	} `json:"request"`
-	Response struct {
-		Data struct {
-			Error              scalar `json:"error"`
-			Fingerprint        scalar `json:"fingerprint"`
-			LastVaultRotation  scalar `json:"last_vault_rotation"`
-			PreviousCredential scalar `json:"previous_credential"`
-			PreviousVersion    scalar `json:"previous_version"`
-			RotationState      scalar `json:"rotation_state"`
-			Verification       scalar `json:"verification"`
-			Version            scalar `json:"version"`
-		} `json:"data"`
-		WrapInfo struct {
-			Token string `json:"token"`
-		} `json:"wrap_info"`
-	} `json:"response"`
-}
+	isResponse bool
+	time       time.Time
+	error      string
+	auth       struct{ accessor, clientToken, displayName, entityID string }
+	request    struct {
+		id, namespace, operation, path, remoteAddress string
 
-// scalar is a string or number of response data, whose types are for the mount's engine to choose; empty for anything
-// else.
-type scalar string
-
-func (s *scalar) UnmarshalJSON(text []byte) error {
-	switch c := text[0]; {
-	case c == '"':
-		return json.Unmarshal(text, (*string)(s))
-	case c == '-' || '0' <= c && c <= '9':
-		*s = scalar(text)
+		data []byte // an object of JSON, as it is in the line
 	}
-	return nil
+	response struct {
+		wrappingToken string
+
+		// Of the data:
+		error, fingerprint, lastVaultRotation, previousCredential, previousVersion, rotationState, verification, version string
+	}
 }
 
-func (s scalar) number() int {
-	n, err := strconv.Atoi(string(s))
+// decode returns false if the line is no audit entry.
+func (r *record) decode(line []byte) bool {
+	var kind, at string
+	whole := true
+	// inner goes on with a field's own fields. Vault leaves out what is not there; other writers have a null.
+	inner := func(value []byte, do func(key, value []byte)) {
+		whole = whole && (string(value) == "null" || eachField(value, do))
+	}
+	whole = eachField(line, func(key, value []byte) {
+		switch string(key) {
+		case "type":
+			kind = asText(value)
+		case "time":
+			at = asText(value)
+		case "error":
+			r.error = asText(value)
+		case "auth":
+			inner(value, r.decodeAuth)
+		case "request":
+			inner(value, r.decodeRequest)
+		case "response":
+			inner(value, r.decodeResponse)
+		}
+	}) && whole
+	t, err := time.Parse(time.RFC3339, at)
+	r.time, r.isResponse = t.UTC(), kind == "response"
+	return whole && err == nil && kind != ""
+}
+func (r *record) decodeAuth(key, value []byte) {
+	switch string(key) {
+	case "accessor":
+		r.auth.accessor = asText(value)
+	case "client_token":
+		r.auth.clientToken = asText(value)
+	case "display_name":
+		r.auth.displayName = asText(value)
+	case "entity_id":
+		r.auth.entityID = asText(value)
+	}
+}
+
+func (r *record) decodeRequest(key, value []byte) {
+	switch string(key) {
+	case "data":
+		r.request.data = value
+	case "id":
+		r.request.id = asText(value)
+	case "namespace":
+		eachField(value, func(key, value []byte) {
+			if string(key) == "path" {
+				r.request.namespace = asText(value)
+			}
+		})
+	case "operation":
+		r.request.operation = asText(value)
+	case "path":
+		r.request.path = asText(value)
+	case "remote_address":
+		r.request.remoteAddress = asText(value)
+	}
+}
+
+func (r *record) decodeResponse(key, value []byte) {
+	switch string(key) {
+	case "data":
+		eachField(value, r.decodeData)
+	case "wrap_info":
+		eachField(value, func(key, value []byte) {
+			if string(key) == "token" {
+				r.response.wrappingToken = asText(value)
+			}
+		})
+	}
+}
+
+func (r *record) decodeData(key, value []byte) {
+	d := &r.response
+	switch string(key) {
+	case "error":
+		d.error = asText(value)
+	case "fingerprint":
+		d.fingerprint = asText(value)
+	case "last_vault_rotation":
+		d.lastVaultRotation = asText(value)
+	case "previous_credential":
+		d.previousCredential = asText(value)
+	case "previous_version":
+		d.previousVersion = asText(value)
+	case "rotation_state":
+		d.rotationState = asText(value)
+	case "verification":
+		d.verification = asText(value)
+	case "version":
+		d.version = asText(value)
+	}
+}
+
+// number returns 0 for what is none.
+func number(text string) int {
+	n, err := strconv.Atoi(text)
 	if err != nil {
 		return 0
 	}
@@ -245,38 +310,33 @@ func (p *Parser) Parse(line []byte) (Entry, Verdict) {
 		return Entry{}, Other
 	}
 	var r record
-	if err := json.Unmarshal(text, &r); err != nil || r.Type == "" || r.Time.IsZero() {
+	if !r.decode(text) {
 		return Entry{}, Foreign
 	}
-	if r.Type != "response" {
-		return Entry{}, Other
-	}
 	e := Entry{
-		Time: r.Time.UTC(), RequestID: r.Request.ID, Address: r.Request.RemoteAddress,
-		By: r.identity(), Version: r.version(),
+		Time: r.time, RequestID: r.request.id, Address: r.request.remoteAddress, By: r.identity(), Version: r.version(),
 	}
-	if !p.interpret(&r, &e) {
+	if !r.isResponse || !p.interpret(&r, &e) {
 		return Entry{}, Other
 	}
 	return e, Found
 }
 
 func (r *record) identity() Identity {
-	id := Identity{EntityID: r.Auth.EntityID, DisplayName: r.Auth.DisplayName}
+	id := Identity{EntityID: r.auth.entityID, DisplayName: r.auth.displayName}
 	if id.EntityID == "" {
-		id.Accessor = r.Auth.Accessor
+		id.Accessor = r.auth.accessor
 	}
 	return id
 }
 
 func (r *record) version() Version {
-	d := &r.Response.Data
-	v := Version{Number: d.Version.number()}
+	v := Version{Number: number(r.response.version)}
 	switch {
 	case v.Number == 0:
-		v.ID = string(d.Version)
-	case !Hidden(string(d.Fingerprint)):
-		v.ID = string(d.Fingerprint)
+		v.ID = r.response.version
+	case !Hidden(r.response.fingerprint):
+		v.ID = r.response.fingerprint
 	}
 	return v
 }
@@ -311,7 +371,7 @@ func (p *Parser) interpret(r *record, e *Entry) bool {
 }
 
 func (r *record) writes() bool {
-	return r.Request.Operation == "update" || r.Request.Operation == "create"
+	return r.request.operation == "update" || r.request.operation == "create"
 }
 
 func (r *record) rotates(e *Entry) bool {
@@ -330,50 +390,54 @@ func (r *record) imports(e *Entry) bool {
 
 func (r *record) deletes(e *Entry) bool {
 	e.Kind = KindDelete
-	return r.Request.Operation == "delete"
+	return r.request.operation == "delete"
 }
 
 func (r *record) reads(e *Entry) bool {
-	e.WrappingToken = r.Response.WrapInfo.Token
-	return r.Request.Operation == "read" && (e.Version != Version{} || e.WrappingToken != "")
+	e.WrappingToken = r.response.wrappingToken
+	return r.request.operation == "read" && (e.Version != Version{} || e.WrappingToken != "")
 }
 
 // below returns the namespace and the path below the mount. Vault writes paths without their namespace.
 func (p *Parser) below(r *record) (namespace, rest string, ok bool) {
-	namespace = r.Request.Namespace.Path
-	if rest, ok = strings.CutPrefix(r.Request.Path, p.mount); ok {
+	namespace = r.request.namespace
+	if rest, ok = strings.CutPrefix(r.request.path, p.mount); ok {
 		return namespace, rest, true
 	}
-	rest, ok = strings.CutPrefix(namespace+r.Request.Path, p.mount)
+	rest, ok = strings.CutPrefix(namespace+r.request.path, p.mount)
 	return namespace, rest, ok
 }
 
 // unwraps recognises the unwrapping of this engine's credentials by their fields: the path does not tell whose they are.
 func (r *record) unwraps(e *Entry) bool {
-	d := &r.Response.Data
-	if r.Request.Path != unwrapPath || r.failure() != "" || d.LastVaultRotation == "" || d.Fingerprint == "" {
+	if r.request.path != unwrapPath || r.failure() != "" || r.response.lastVaultRotation == "" || r.response.fingerprint == "" {
 		return false
 	}
 	// This is the system's mount, which hides the number: the read that is unwrapped tells when the credential was current.
 	e.Kind, e.Version = KindUnwrap, Version{}
-	if raw, ok := r.Request.Data["token"]; ok {
-		return json.Unmarshal(raw, &e.WrappingToken) == nil
+	eachField(r.request.data, func(key, value []byte) {
+		if string(key) == "token" {
+			e.WrappingToken = asText(value)
+		}
+	})
+	if e.WrappingToken != "" {
+		return true
 	}
 	// The wrapping token itself made the request, and nobody knows for whom. Its accessor is another one each time.
-	e.By, e.WrappingToken = Identity{DisplayName: wrappingTokenHolder}, r.Auth.ClientToken
+	e.By, e.WrappingToken = Identity{DisplayName: wrappingTokenHolder}, r.auth.clientToken
 	return true
 }
 
 // failure is why the request failed; empty if it did not.
 func (r *record) failure() string {
-	switch refusal := string(r.Response.Data.Error); {
-	case r.Error != "":
-		text := strings.Join(strings.Fields(r.Error), " ")
+	switch {
+	case r.error != "":
+		text := strings.Join(strings.Fields(r.error), " ")
 		return strings.TrimPrefix(text, "1 error occurred: * ")
-	case Hidden(refusal):
+	case Hidden(r.response.error):
 		return "refused"
 	default:
-		return refusal
+		return r.response.error
 	}
 }
 
@@ -381,16 +445,16 @@ func (r *record) failure() string {
 var ownInputs = map[string]bool{"reason": true, "cas": true, "verify": true, "retire_previous": true, "revoke_previous": true}
 
 func (r *record) rotation() *Rotation {
-	d := &r.Response.Data
+	d := &r.response
 	rotation := &Rotation{
-		Previous: d.PreviousVersion.number(), Verification: string(d.Verification),
-		PreviousCredential: string(d.PreviousCredential), State: string(d.RotationState), Error: r.failure(),
+		Previous: number(d.previousVersion), Verification: d.verification, PreviousCredential: d.previousCredential,
+		State: d.rotationState, Error: r.failure(),
 	}
-	for name, value := range r.Request.Data {
-		if name == "reason" {
-			_ = json.Unmarshal(value, &rotation.Reason) // what is no text is no reason
+	eachField(r.request.data, func(key, value []byte) {
+		if string(key) == "reason" {
+			rotation.Reason = asText(value)
 		}
-		rotation.HandedIn = rotation.HandedIn || !ownInputs[name]
-	}
+		rotation.HandedIn = rotation.HandedIn || !ownInputs[string(key)]
+	})
 	return rotation
 }

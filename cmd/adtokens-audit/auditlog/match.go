@@ -46,17 +46,17 @@ func (m *Matcher) Parse(line []byte) (Sighting, Verdict) {
 			Data any `json:"data"`
 		}
 	}
-	if json.Unmarshal(text, &r) != nil || json.Unmarshal(text, &data) != nil || r.Time.IsZero() {
+	if !r.decode(text) || json.Unmarshal(text, &data) != nil {
 		return Sighting{}, Foreign
 	}
 	fields := m.find("response.data", data.Response.Data, m.find("request.data", data.Request.Data, nil))
-	if r.Type != "response" || len(fields) == 0 || strings.HasPrefix(r.Request.Path, hashPath) {
+	if !r.isResponse || len(fields) == 0 || strings.HasPrefix(r.request.path, hashPath) {
 		return Sighting{}, Other
 	}
 	slices.Sort(fields)
 	return Sighting{
-		Time: r.Time.UTC(), RequestID: r.Request.ID, Path: r.Request.Namespace.Path + r.Request.Path, Operation: r.Request.Operation,
-		Fields: fields, By: r.identity(), Address: r.Request.RemoteAddress, Failed: r.failure() != "",
+		Time: r.time, RequestID: r.request.id, Path: r.request.namespace + r.request.path, Operation: r.request.operation,
+		Fields: fields, By: r.identity(), Address: r.request.remoteAddress, Failed: r.failure() != "",
 	}, Found
 }
 
