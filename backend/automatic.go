@@ -215,6 +215,10 @@ func (b *backend) startByHand(ctx context.Context, req *logical.Request, d *fram
 	intent.EntityID, intent.DisplayName = req.EntityID, req.DisplayName
 	m := b.machine(req.Storage, a, t)
 	if err := m.Start(ctx, &t.Record, intent); err != nil {
+		// A write that failed may have arrived: then the stored intent needs its work.
+		if stored, readErr := b.tokens.get(ctx, req.Storage, name); readErr == nil && stored != nil {
+			b.plan(a, stored)
+		}
 		return "", fmt.Errorf("nothing was changed: %w", err)
 	}
 	started = true

@@ -87,28 +87,22 @@ func (b *backend) changed(name string) {
 
 // plan has the scheduler call doWork when the token needs it next.
 func (b *backend) plan(a *account, t *token) {
-	at, kind := t.nextWork(b.now(), source(a, t))
-	if at.IsZero() {
-		b.scheduler.Forget(t.name)
-		return
-	}
-	b.scheduler.Plan(rotation.Job{Token: t.name, Account: t.Account, Kind: kind, At: at})
+	rotate, verify := t.nextWork(b.now(), source(a, t))
+	b.scheduler.Plan(rotation.Job{Token: t.name, Account: t.Account, Kind: rotation.Rotate, At: rotate})
+	b.scheduler.Plan(rotation.Job{Token: t.name, Account: t.Account, Kind: rotation.Verify, At: verify})
 }
 
-// nextWork is when the token needs something, and what; the zero time where it needs nothing.
-func (t *token) nextWork(now time.Time, source rotation.Source) (time.Time, rotation.Kind) {
-	at, kind := t.NextStep(), rotation.Rotate
+// nextWork is when the token needs a step of a rotation, and a verification; the zero time where it needs none.
+func (t *token) nextWork(now time.Time, source rotation.Source) (rotate, verify time.Time) {
+	rotate = t.NextStep()
 	due := t.rotationStart(now)
 	if source == "" {
 		due = t.overdueReport()
 	}
-	if !due.IsZero() && (at.IsZero() || due.Before(at)) {
-		at = due
+	if !due.IsZero() && (rotate.IsZero() || due.Before(rotate)) {
+		rotate = due
 	}
-	if due := t.nextVerification(); !due.IsZero() && (at.IsZero() || due.Before(at)) {
-		at, kind = due, rotation.Verify
-	}
-	return at, kind
+	return rotate, t.nextVerification()
 }
 
 // rotationStart is when the policy may start the next rotation: not before the last failure's wait is over, and only

@@ -2,6 +2,7 @@ package rotation
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"time"
 
@@ -34,23 +35,30 @@ const (
 	Verify
 )
 
-// Job is the next thing to do for a token.
+// Job is the next thing of its kind to do for a token.
 type Job struct {
 	Token, Account string
 	Kind           Kind
-	At             time.Time
-	// paid is set once the job has passed the rate limit.
+	// At is when; zero for not at all.
+	At time.Time
+	// due is At as it was planned, before the rate limit. paid is set once the job has passed that.
+	due  time.Time
 	paid bool
 }
 
-// Scheduler calls Work for each token when its job is due. There is one job per token: planning another replaces it.
+func (j *Job) key() string { return jobKey(j.Token, j.Kind) }
+
+func jobKey(token string, kind Kind) string { return strconv.Itoa(int(kind)) + "/" + token }
+
+// Scheduler calls Work for each token when its job is due. There is one job per token and kind, so that a verification
+// that waits for its rate limit holds up no rotation: planning another replaces it.
 type Scheduler struct {
 	// Work does the job and plans the next one. It gets the context of Run.
 	Work   func(context.Context, Job)
 	Logger hclog.Logger
 
 	mu sync.Mutex
-	// queue orders the tokens of jobs by time. It would copy a value, and lose the job's unexported field with that.
+	// queue orders the keys of jobs by time. It would copy a value, and lose the job's unexported field with that.
 	queue    *queue.PriorityQueue
 	jobs     map[string]Job
 	limiters map[string]*limiter
@@ -67,12 +75,18 @@ func NewScheduler(logger hclog.Logger, work func(context.Context, Job)) *Schedul
 	}
 }
 
-// Plan replaces the token's job.
+// Plan replaces the token's job of that kind. One that is planned for that time already keeps its place in the rate limit.
 func (s *Scheduler) Plan(j Job) {
-	j.paid = false // whatever it was before
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.forget(j.Token)
+	if old, ok := s.jobs[j.key()]; ok && old.due.Equal(j.At) {
+		return
+	}
+	s.forget(j.key())
+	if j.At.IsZero() {
+		return
+	}
+	j.due, j.paid = j.At, false // whatever they were before
 	s.push(j)
 	select {
 	case s.wake <- struct{}{}:
@@ -80,18 +94,19 @@ func (s *Scheduler) Plan(j Job) {
 	}
 }
 
-// Forget drops the token's job.
+// Forget drops the token's jobs.
 func (s *Scheduler) Forget(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.forget(token)
+	s.forget(jobKey(token, Rotate))
+	s.forget(jobKey(token, Verify))
 }
 
-func (s *Scheduler) forget(token string) {
-	if _, err := s.queue.PopByKey(token); err != nil {
-		s.Logger.Error("dropping planned work failed", "token", token, "error", err)
+func (s *Scheduler) forget(key string) {
+	if _, err := s.queue.PopByKey(key); err != nil {
+		s.Logger.Error("dropping planned work failed", "job", key, "error", err)
 	}
-	delete(s.jobs, token)
+	delete(s.jobs, key)
 }
 
 // ForgetAccount drops the rate limits of an account that is gone.
@@ -155,8 +170,8 @@ func (s *Scheduler) due() (due []Job, next time.Time) {
 }
 
 func (s *Scheduler) push(j Job) {
-	s.jobs[j.Token] = j
-	if err := s.queue.Push(&queue.Item{Key: j.Token, Priority: j.At.UnixMilli()}); err != nil {
+	s.jobs[j.key()] = j
+	if err := s.queue.Push(&queue.Item{Key: j.key(), Priority: j.At.UnixMilli()}); err != nil {
 		s.Logger.Error("planning work failed", "token", j.Token, "error", err)
 	}
 }

@@ -336,3 +336,42 @@ func TestALongPlanCostsNothing(t *testing.T) {
 		t.Errorf("%.0f allocations for a look at %d jobs, %.0f for one at 10", looks[tokens], tokens, looks[10])
 	}
 }
+
+func TestAVerificationThatWaitsHoldsUpNoRotation(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var mu sync.Mutex
+		done := map[Kind]time.Duration{}
+		start := time.Now()
+		s := NewScheduler(hclog.NewNullLogger(), func(_ context.Context, j Job) {
+			mu.Lock()
+			defer mu.Unlock()
+			if j.Token == "late" {
+				done[j.Kind] = time.Since(start)
+			}
+		})
+		for i := range verificationBurst {
+			s.Plan(Job{Token: fmt.Sprint(i), Account: "a", Kind: Verify, At: start})
+		}
+		s.Plan(Job{Token: "late", Account: "a", Kind: Verify, At: start.Add(time.Millisecond)})
+		s.Plan(Job{Token: "late", Account: "a", Kind: Rotate, At: start.Add(time.Second)})
+		var running sync.WaitGroup
+		running.Go(func() { s.Run(ctx) })
+		time.Sleep(30 * time.Second)
+		// Planning the same again loses no place in the queue.
+		s.Plan(Job{Token: "late", Account: "a", Kind: Verify, At: start.Add(time.Millisecond)})
+		time.Sleep(2 * time.Minute)
+		cancel()
+		running.Wait()
+		time.Sleep(time.Minute) // the sdk's job manager stops in the background
+		mu.Lock()
+		defer mu.Unlock()
+		if done[Rotate] == 0 || done[Rotate] > 2*time.Second {
+			t.Errorf("the rotation began after %v, want within a second of its time", done[Rotate])
+		}
+		if done[Verify] < 50*time.Second || done[Verify] > 70*time.Second {
+			t.Errorf("the verification began after %v, want about the minute that its rate limit says", done[Verify])
+		}
+	})
+}
