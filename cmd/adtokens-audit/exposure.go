@@ -25,6 +25,9 @@ Readers of access-token/ are listed apart: what they know expires by itself.
 		q.declareOutput(flags)
 		q.declareToken(flags, "only this `token`")
 		flags.BoolVar(&q.all, "all", false, "older versions too")
+		q.shows = func(e *auditlog.Entry) bool {
+			return e.Kind != auditlog.KindDelete && (e.Rotation == nil || e.Rotation.HandedIn && e.Rotation.Error == "")
+		}
 		return func(ctx context.Context, files []string, s streams) error {
 			return q.answer(ctx, files, s, q.reply)
 		}

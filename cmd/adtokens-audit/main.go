@@ -112,7 +112,8 @@ func (c *command) run(ctx context.Context, args []string, s streams) error {
 const introduction = `Usage: adtokens-audit <command> [flags] <audit log>...
 
 Answers from Vault's audit logs who knows an ad platform's token. Audit logs are the files of a file audit device: plain
-or gzipped, as many as there are, in any order; - is standard input.
+or gzipped, as many as there are, in any order; - is standard input. A request that several devices have logged counts
+once, unless a million other requests of the mount come between its entries.
 
 Commands:
 `

@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package bench measures what users wait for.
 package bench
 

@@ -87,7 +87,7 @@ func (v Version) String() string {
 type Rotation struct {
 	Previous           int    // number of the version before, 0 if there was none or the log does not tell
 	HandedIn           bool   // whoever made the request knows the value
-	Reason             string // as given
+	Reason             string // as given; not kept of a failed one, which may have been refused for a secret in it
 	Verification       string // accepted, inconclusive or skipped
 	PreviousCredential string // what became of it
 	State              string // what was still to do
@@ -211,6 +211,7 @@ func (r *record) decode(line []byte) bool {
 	r.time, r.isResponse = t.UTC(), kind == "response"
 	return whole && err == nil && kind != ""
 }
+
 func (r *record) decodeAuth(key, value []byte) {
 	switch string(key) {
 	case "accessor":
@@ -451,7 +452,7 @@ func (r *record) rotation() *Rotation {
 		State: d.rotationState, Error: r.failure(),
 	}
 	eachField(r.request.data, func(key, value []byte) {
-		if string(key) == "reason" {
+		if string(key) == "reason" && rotation.Error == "" {
 			rotation.Reason = asText(value)
 		}
 		rotation.HandedIn = rotation.HandedIn || !ownInputs[string(key)]

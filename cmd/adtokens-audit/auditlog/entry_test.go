@@ -93,7 +93,7 @@ func TestTheEntriesOfARealServerAreUnderstood(t *testing.T) {
 		`read acme-rw ? token-ci`,
 		`unwrap  ? approle`,
 		`read acme-rw 1 token-billing`,
-		`rotate acme-rw ? userpass-olga (0, true, "wrong one", "", "refused")`,
+		`rotate acme-rw ? userpass-olga (0, true, "", "", "refused")`,
 		`rotate acme-rw 2 userpass-olga (1, true, "left the team: J. Doe", "accepted", "")`,
 		`read acme-rw 2 token-billing`,
 		`read acme-rw 2 token-etl`,

@@ -89,7 +89,7 @@ func FuzzEachField(f *testing.F) {
 		got, ok := readFields(t, text)
 		want, valid := decodeFields(t, text)
 		// encoding/json replaces what is no UTF-8.
-		if valid && utf8.Valid(text) && !(ok && maps.Equal(got, want)) {
+		if valid && utf8.Valid(text) && (!ok || !maps.Equal(got, want)) {
 			t.Errorf("%q instead of %q", got, want)
 		}
 		if ok && bytes.IndexByte(text, '{') < 0 {
