@@ -158,7 +158,8 @@ func timestamp(t time.Time) string {
 // hidden stands for a text that the log has as an HMAC only.
 const hidden = "(hidden)"
 
-func clear(text string) string {
+// inClear is the text, or what stands for its HMAC.
+func inClear(text string) string {
 	if auditlog.Hidden(text) {
 		return hidden
 	}
@@ -189,7 +190,7 @@ func printEvent(out io.Writer, f format, e *auditlog.Entry) error {
 	var details []string
 	if e.Rotation != nil {
 		shown.Reason, shown.Error = e.Rotation.Reason, e.Rotation.Error
-		details = []string{clear(shown.Reason), shown.Error}
+		details = []string{inClear(shown.Reason), shown.Error}
 	}
 	if f == formatJSON {
 		encoder := json.NewEncoder(out)

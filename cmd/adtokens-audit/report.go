@@ -269,7 +269,7 @@ func (s scale) mark(r *rotationRow) mark {
 		m.Title += " by " + r.DisplayName
 	}
 	if r.Reason != "" {
-		m.Title += ": " + clear(r.Reason)
+		m.Title += ": " + inClear(r.Reason)
 	}
 	return m
 }

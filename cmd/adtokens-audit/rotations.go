@@ -68,16 +68,16 @@ func (r *rotationRow) cells() []string {
 	if r.Version != nil {
 		version = strconv.Itoa(*r.Version)
 	}
-	outcome := clear(r.Verification)
+	outcome := inClear(r.Verification)
 	switch {
 	case r.Error != "":
 		version, outcome = "", "failed: "+r.Error
 	case r.State != "" && r.PreviousCredential == "":
-		outcome = "under way: " + clear(r.State)
+		outcome = "under way: " + inClear(r.State)
 	}
 	return []string{
 		timestamp(r.Time), r.Namespace + r.Name, version, r.How, r.DisplayName, entity(r.EntityID, r.Accessor), r.Address,
-		clear(r.Reason), outcome, clear(r.PreviousCredential),
+		inClear(r.Reason), outcome, inClear(r.PreviousCredential),
 	}
 }
 
