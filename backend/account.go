@@ -139,9 +139,8 @@ func (e *accountEntry) apply(d *framework.FieldData, fields []provider.Field) (*
 	next := *e
 	next.Settings = provider.Values{}
 	for _, f := range fields {
-		value, given := e.Settings[f.Name], false
-		var raw any
-		if raw, given = d.GetOk(f.Name); given {
+		value := e.Settings[f.Name]
+		if raw, given := d.GetOk(f.Name); given {
 			var err error
 			if value, err = f.Canonical(raw.(string)); err != nil {
 				return nil, badInput("%s", err)

@@ -21,14 +21,20 @@ const rotateWait = 30 * time.Second
 
 // source says how the engine gets a new value for the token by itself; empty where it cannot.
 func source(a *account, t *token) rotation.Source {
-	rotator, ok := a.platform.(provider.KeyRotator)
+	_, isKey := keyRotator(a, t)
 	switch {
-	case ok && rotator.RotatesKeys(t.Type):
+	case isKey:
 		return rotation.SourceIAM
 	case a.Settings[fieldHookURL] != "":
 		return rotation.SourceHook
 	}
 	return ""
+}
+
+// keyRotator is the platform's key API, if the token is a key of it.
+func keyRotator(a *account, t *token) (provider.KeyRotator, bool) {
+	rotator, ok := a.platform.(provider.KeyRotator)
+	return rotator, ok && rotator.RotatesKeys(t.Type)
 }
 
 // machine gives the token's record its outside world. The token is a copy to change, under its lock.
@@ -47,21 +53,17 @@ func (b *backend) machine(storage logical.Storage, a *account, t *token) *rotati
 		Verify: func(ctx context.Context, credential provider.Values) (provider.Verification, error) {
 			return a.platform.Verify(ctx, a.call, t.call(credential))
 		},
-		Retire: func(ctx context.Context, credential provider.Values) error {
-			return retireCredential(ctx, a, t, credential)
-		},
+		Retire: func(ctx context.Context, credential provider.Values) error { return revoke(ctx, a, t, credential) },
 		Obtain: func(ctx context.Context, p *rotation.Pending) (provider.Values, error) { return askHook(ctx, a, t, p) },
 		Happened: func(ctx context.Context, r *rotation.Record, e rotation.Event) {
 			b.countRotation(a, t, e)
-			b.sendEvent(ctx, machineEvents[e], "tokens/"+t.name, "name", t.name, "account", t.Account,
+			b.sendTokenEvent(ctx, machineEvents[e], t,
 				"version", fmt.Sprint(r.Number()), "fingerprint", t.fingerprint(), "rotation_state", string(r.State()))
 		},
 	}
-	if rotator, ok := a.platform.(provider.KeyRotator); ok && rotator.RotatesKeys(t.Type) {
-		m.Keys = &keyRing{rotator: rotator, account: a, token: t}
-		m.Obtain = func(ctx context.Context, _ *rotation.Pending) (provider.Values, error) {
-			return rotator.CreateKey(ctx, keyAccount(a, t), t.call(t.Current.Credential))
-		}
+	if rotator, ok := keyRotator(a, t); ok {
+		ring := &keyRing{rotator: rotator, account: a, token: t}
+		m.Keys, m.Obtain, m.Retire = ring, ring.create, ring.retire
 	}
 	return m
 }
@@ -101,34 +103,47 @@ var machineEvents = map[rotation.Event]string{
 	rotation.Retired:   eventRetire,
 }
 
-// keyRing is the key API as the token's current credential.
+// keyRing is the key API as the token's current credential, whatever that is at the time of a call.
 type keyRing struct {
 	rotator provider.KeyRotator
 	account *account
 	token   *token
 }
 
+// acting is who asks.
+func (k *keyRing) acting() (provider.Account, provider.Token) {
+	return keyAccount(k.account, k.token), k.token.call(k.token.Current.Credential)
+}
+
 func (k *keyRing) List(ctx context.Context) ([]provider.Key, error) {
-	return k.rotator.ListKeys(ctx, keyAccount(k.account, k.token), k.token.call(k.token.Current.Credential))
+	a, t := k.acting()
+	return k.rotator.ListKeys(ctx, a, t)
 }
 
 func (k *keyRing) Delete(ctx context.Context, key provider.Key) error {
-	return k.rotator.DeleteKey(ctx, keyAccount(k.account, k.token), k.token.call(k.token.Current.Credential), key)
+	a, t := k.acting()
+	return k.rotator.DeleteKey(ctx, a, t, key)
 }
 
 func (k *keyRing) Key(credential provider.Values) (provider.Key, error) {
 	return k.rotator.Key(credential)
 }
 
-// retireCredential deletes an old key, or revokes an old grant.
-func retireCredential(ctx context.Context, a *account, t *token, old provider.Values) error {
-	if rotator, ok := a.platform.(provider.KeyRotator); ok && rotator.RotatesKeys(t.Type) {
-		key, err := rotator.Key(old)
-		if err != nil {
-			return err
-		}
-		return rotator.DeleteKey(ctx, keyAccount(a, t), t.call(t.Current.Credential), key)
+func (k *keyRing) create(ctx context.Context, _ *rotation.Pending) (provider.Values, error) {
+	a, t := k.acting()
+	return k.rotator.CreateKey(ctx, a, t)
+}
+
+func (k *keyRing) retire(ctx context.Context, old provider.Values) error {
+	key, err := k.Key(old)
+	if err != nil {
+		return err
 	}
+	return k.Delete(ctx, key)
+}
+
+// revoke ends an old grant.
+func revoke(ctx context.Context, a *account, t *token, old provider.Values) error {
 	revoker, ok := a.platform.(provider.Revoker)
 	if !ok {
 		return &provider.Refused{Detail: "This provider offers no way to retire a credential"}
@@ -233,7 +248,7 @@ func (b *backend) startByHand(ctx context.Context, req *logical.Request, d *fram
 // underWay refuses a second rotation beside one that needs nothing but patience.
 func underWay(t *token) error {
 	p := t.Pending
-	if p == nil || (p.Source == rotation.SourceHook && p.Rejections > 0) {
+	if p == nil || p.Restartable() {
 		return nil
 	}
 	message := fmt.Sprintf("a rotation of this token is under way (%s, since %s)", t.State(), p.RequestedAt.Format(time.RFC3339))

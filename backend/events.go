@@ -56,6 +56,11 @@ func (b *backend) sendEvent(ctx context.Context, eventType, path string, pairs .
 	}
 }
 
+// sendTokenEvent tells what happened to a token.
+func (b *backend) sendTokenEvent(ctx context.Context, eventType string, t *token, pairs ...string) {
+	b.sendEvent(ctx, eventType, "tokens/"+t.name, append([]string{"name", t.name, "account", t.Account}, pairs...)...)
+}
+
 // dataPath is where to look after an event: after a rotation the new credential, else what the event is about.
 func dataPath(eventType, path string) string {
 	if name, ok := strings.CutPrefix(path, "tokens/"); ok && eventType == eventRotate {

@@ -95,7 +95,7 @@ func (b *backend) handIn(ctx context.Context, req *logical.Request, d *framework
 		v, err := b.prove(ctx, in.account, t, credential)
 		if err != nil {
 			b.metrics.rotated(in.source, why, outcomeFailed)
-			b.sendEvent(ctx, eventRotateFail, "tokens/"+t.name, "name", t.name, "account", t.Account, "source", string(in.source))
+			b.sendTokenEvent(ctx, eventRotateFail, t, "source", string(in.source))
 			return nil, err
 		}
 		candidate.Verified = &v
@@ -119,7 +119,7 @@ func (b *backend) handIn(ctx context.Context, req *logical.Request, d *framework
 	} else {
 		b.checkPrevious(ctx, req.Storage, in.account, t, previous, response)
 	}
-	b.sendEvent(ctx, eventRotate, "tokens/"+t.name, "name", t.name, "account", t.Account, "source", string(in.source),
+	b.sendTokenEvent(ctx, eventRotate, t, "source", string(in.source),
 		"version", fmt.Sprint(t.Number()), "fingerprint", candidate.Fingerprint, "verification", fmt.Sprint(response.Data["verification"]))
 	return response, nil
 }

@@ -173,10 +173,9 @@ func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *f
 		return nil, err
 	}
 	now := b.now()
-	_, p, _ := b.tokenType(t.Type)
 	data := map[string]any{
 		"account":                    t.Account,
-		"provider":                   p.Name(),
+		"provider":                   t.provider,
 		"type":                       t.Type,
 		"refresh_ttl":                t.RefreshTTL,
 		"verify_period":              t.VerifyPeriod,
@@ -257,11 +256,11 @@ func (b *backend) pathTokensCreate(ctx context.Context, req *logical.Request, d 
 	if err != nil {
 		return nil, err
 	}
-	b.sendEvent(ctx, eventTokenWrite, "tokens/"+name, "name", name, "account", t.Account, "type", t.Type)
+	b.sendTokenEvent(ctx, eventTokenWrite, t, "type", t.Type)
 	return response, nil
 }
 
-// newToken makes a token of a write's fields, and puts it into its account's index.
+// newToken makes a token of a write's fields. It is not stored yet.
 func (b *backend) newToken(ctx context.Context, storage logical.Storage, d *framework.FieldData, name string) (*token, *account, error) {
 	if len(name) > maxNameLength {
 		return nil, nil, badInput("the token's name must have at most %d characters", maxNameLength)
@@ -347,7 +346,7 @@ func (b *backend) pathTokensUpdate(ctx context.Context, req *logical.Request, d 
 		return nil, err
 	}
 	b.plan(a, t)
-	b.sendEvent(ctx, eventTokenWrite, "tokens/"+name, "name", name, "account", t.Account, "type", t.Type)
+	b.sendTokenEvent(ctx, eventTokenWrite, t, "type", t.Type)
 	return &logical.Response{}, nil // for the sdk's warning about fields that it does not know
 }
 
@@ -381,7 +380,7 @@ func (b *backend) pathTokensDelete(ctx context.Context, req *logical.Request, d 
 	if err := req.Storage.Delete(ctx, accountTokenKey(t)); err != nil {
 		return nil, storageError("deleting the token from its account's index", err)
 	}
-	b.sendEvent(ctx, eventTokenDelete, "tokens/"+name, "name", name, "account", t.Account, "type", t.Type)
+	b.sendTokenEvent(ctx, eventTokenDelete, t, "type", t.Type)
 	if t.Current == nil {
 		return nil, nil
 	}

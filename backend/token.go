@@ -57,6 +57,8 @@ type token struct {
 	tokenEntry
 	name string
 	kind provider.TokenType
+	// provider is the name of the platform that has the type.
+	provider string
 	// nextRotation is zero where no rotation is planned, and schedule nil where there is no rotation_schedule.
 	nextRotation time.Time
 	schedule     *cron.SpecSchedule
@@ -67,11 +69,11 @@ func (b *backend) decodeToken(name string, stored []byte) (*token, error) {
 	if err := decodeJSON(stored, &t.Schema, tokenSchema, &t.tokenEntry); err != nil {
 		return nil, err
 	}
-	kind, _, ok := b.tokenType(t.Type)
+	kind, p, ok := b.tokenType(t.Type)
 	if !ok {
 		return nil, fmt.Errorf("its type %q is not known to this plugin (%s)", t.Type, Version)
 	}
-	t.kind = kind
+	t.kind, t.provider = kind, p.Name()
 	return t, t.planRotation()
 }
 

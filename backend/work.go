@@ -204,7 +204,7 @@ func (b *backend) rotateRoutinely(ctx context.Context, name string) error {
 		if err := b.saveToken(ctx, b.storage, t); err != nil {
 			return err
 		}
-		b.sendEvent(ctx, eventOverdue, "tokens/"+name, "name", name, "account", t.Account, "fingerprint", t.fingerprint())
+		b.sendTokenEvent(ctx, eventOverdue, t, "fingerprint", t.fingerprint())
 	}
 	b.plan(a, t)
 	return nil
@@ -238,7 +238,7 @@ func (b *backend) verifyCurrent(ctx context.Context, storage logical.Storage, a 
 		return v, at, err
 	}
 	if v.Outcome == provider.Rejected && t.Health != rotation.HealthRejected {
-		b.sendEvent(ctx, eventVerifyFail, "tokens/"+t.name, "name", t.name, "account", t.Account, "fingerprint", t.fingerprint())
+		b.sendTokenEvent(ctx, eventVerifyFail, t, "fingerprint", t.fingerprint())
 	}
 	return v, at, nil
 }

@@ -102,8 +102,8 @@ func (p *Pending) Stalled() bool { return p.Source == SourceHook && p.Rejections
 // Failing says whether the rotation needs more than patience, so that a person may take another way.
 func (p *Pending) Failing() bool { return p.Attempts > 1 || p.Rejections > 0 }
 
-// restartable says whether a new rotation may take this one's place: a hook's value that the provider rejects.
-func (p *Pending) restartable() bool { return p.Source == SourceHook && p.Rejections > 0 }
+// Restartable says whether a new rotation may take this one's place: a hook's value that the provider rejects.
+func (p *Pending) Restartable() bool { return p.Source == SourceHook && p.Rejections > 0 }
 
 // Retiring is a replaced value that the engine has yet to make worthless at the provider.
 type Retiring struct {
@@ -203,7 +203,7 @@ type Machine struct {
 
 // Start stores the intent of a rotation. The record must be idle, retiring, or hold a hook's rejected value.
 func (m *Machine) Start(ctx context.Context, r *Record, p Pending) error {
-	if r.Pending != nil && !r.Pending.restartable() {
+	if r.Pending != nil && !r.Pending.Restartable() {
 		return errors.New("a rotation of this token is under way")
 	}
 	now := m.Now().UTC()
@@ -222,7 +222,7 @@ func (m *Machine) Start(ctx context.Context, r *Record, p Pending) error {
 
 // startFailed remembers why a rotation could not even begin, so that the next try waits.
 func (m *Machine) startFailed(ctx context.Context, r *Record, cause error) error {
-	m.postpone(r, firstRetry, maxRetry)
+	m.postpone(r)
 	if err := m.fail(ctx, r, cause); err != nil {
 		return errors.Join(cause, err)
 	}
@@ -379,14 +379,14 @@ func (m *Machine) rejected(ctx context.Context, r *Record, v provider.Verificati
 // giveUp ends a rotation that cannot succeed. The policy starts another one later.
 func (m *Machine) giveUp(ctx context.Context, r *Record, cause error) error {
 	r.Pending = r.Pending.Replaces
-	m.postpone(r, firstRetry, maxRetry)
+	m.postpone(r)
 	return m.fail(ctx, r, cause)
 }
 
 // postpone keeps the policy from starting the next rotation at once.
-func (m *Machine) postpone(r *Record, first, longest time.Duration) {
+func (m *Machine) postpone(r *Record) {
 	r.Failures++
-	r.RetryAt = m.Now().UTC().Add(backoff(r.Failures-1, first, longest, nil))
+	r.RetryAt = m.Now().UTC().Add(backoff(r.Failures-1, firstRetry, maxRetry, nil))
 }
 
 // fail stores the record with the cause. The event is sent once for each cause. A call that was cancelled tells nothing
