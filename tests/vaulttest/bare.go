@@ -48,7 +48,7 @@ func startBare(ctx context.Context, b Bare) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Address: "http://127.0.0.1:" + port, Token: rand.Text(), AuditLog: filepath.Join(dir, "audit.log"), dir: dir, storage: inMemory}
+	s := &Server{Address: "http://127.0.0.1:" + port, Token: rand.Text(), AuditLog: filepath.Join(dir, "audit.log"), dir: dir, kind: kind{storage: inMemory}}
 	watchForLeaks([]string{s.logFile()}, []string{s.AuditLog})
 	if err := os.WriteFile(s.configFile(), fmt.Appendf(nil, "plugin_directory = %q\ndisable_mlock = true\n", b.PluginDirectory), 0o600); err != nil {
 		return nil, fmt.Errorf("writing Vault's configuration: %w", err)

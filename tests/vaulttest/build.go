@@ -62,22 +62,31 @@ var plugin = sync.OnceValues(func() (builtPlugin, error) {
 	if err != nil {
 		return builtPlugin{}, err
 	}
-	content, err := os.ReadFile(path)
+	sum, err := checksum(path)
 	if err != nil {
-		return builtPlugin{}, fmt.Errorf("reading the plugin for its checksum: %w", err)
+		return builtPlugin{}, err
 	}
 	version, err := exec.Command(path, "-version").Output()
 	if err != nil {
 		return builtPlugin{}, fmt.Errorf("asking the plugin for its version: %w", err)
 	}
-	sum := sha256.Sum256(content)
-	built := builtPlugin{sha256: hex.EncodeToString(sum[:]), version: strings.TrimSpace(string(version))}
+	built := builtPlugin{sha256: sum, version: strings.TrimSpace(string(version))}
 	// The test binary holds the engine for this comparison, so that `go test` runs anew when the engine has changed.
 	if built.version != backend.Version {
 		return builtPlugin{}, fmt.Errorf("the plugin says that it is %s, its source says %s", built.version, backend.Version)
 	}
 	return built, nil
 })
+
+// checksum is what Vault's catalog wants to know of a plugin.
+func checksum(path string) (string, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("reading a plugin for its checksum: %w", err)
+	}
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:]), nil
+}
 
 var simulatorBinary = sync.OnceValues(func() (string, error) { return build(simulatorCommand) })
 
@@ -86,7 +95,7 @@ func build(command string, flags ...string) (string, error) {
 	return compile(filepath.Join("cmd", command), command, flags...)
 }
 
-// compile builds a main package, named by its directory in this module, into binDir and returns the binary's path.
+// compile builds a main package, named by its directory below this module's, into binDir and returns the binary's path.
 func compile(dir, name string, flags ...string) (string, error) {
 	if run.dir == "" {
 		return "", errors.New("call vaulttest.Main from the package's TestMain")
@@ -100,8 +109,8 @@ func compile(dir, name string, flags ...string) (string, error) {
 		return "", err
 	}
 	path := filepath.Join(run.dir, binDir, name)
-	cmd := exec.Command("go", append(append([]string{"build"}, flags...), "-o", path, source)...)
-	cmd.Dir = root
+	cmd := exec.Command("go", append(append([]string{"build"}, flags...), "-o", path, ".")...)
+	cmd.Dir = source // which may be a module of its own
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building %s: %w\n%s", name, err, output)
 	}

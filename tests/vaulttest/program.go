@@ -32,7 +32,7 @@ func StartProgram(t testing.TB, cmd *exec.Cmd) *Program {
 	return &Program{process: p}
 }
 
-// BuildProgram builds a main package, named by its directory in this module, and returns the binary's path. That is in the
+// BuildProgram builds a main package, named by its directory below this module's, and returns the binary's path. That is in the
 // plugin directory of every server, under the name.
 func BuildProgram(t testing.TB, dir, name string, flags ...string) string {
 	t.Helper()

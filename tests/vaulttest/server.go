@@ -3,6 +3,7 @@
 package vaulttest
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -32,12 +33,19 @@ type Server struct {
 	AuditLog string
 
 	// dir holds the server's configuration, data and logs.
-	dir     string
-	storage storage
+	dir string
+	kind
 	process *process
 	// unsealKey is empty for a dev server.
 	unsealKey string
 	mounts    atomic.Int64
+}
+
+// kind is what differs between servers.
+type kind struct {
+	storage storage
+	// logLevel is the server's; empty for trace.
+	logLevel string
 }
 
 // storage is where a server keeps its data.
@@ -48,7 +56,7 @@ const (
 	onDisk   storage = "raft"
 )
 
-var shared = sync.OnceValues(func() (*Server, error) { return startServer(inMemory) })
+var shared = sync.OnceValues(func() (*Server, error) { return startServer(kind{storage: inMemory}) })
 
 // Shared returns the dev server that the tests of this process have in common. It is started by the first of them and
 // runs until Main ends: a test may not stop it, nor kill its plugin.
@@ -64,19 +72,25 @@ func Shared(t testing.TB) *Server {
 // StartDev starts a dev server for this test alone.
 func StartDev(t testing.TB) *Server {
 	t.Helper()
-	return startFor(t, inMemory)
+	return startFor(t, kind{storage: inMemory})
 }
 
 // StartRaft starts a server with integrated storage for this test alone: initialised, unsealed, and able to be sealed
 // and started anew.
 func StartRaft(t testing.TB) *Server {
 	t.Helper()
-	return startFor(t, onDisk)
+	return startFor(t, kind{storage: onDisk})
 }
 
-func startFor(t testing.TB, kept storage) *Server {
+// StartQuietRaft starts such a server that logs what Vault logs by itself, for measurements: writing a trace costs time.
+func StartQuietRaft(t testing.TB) *Server {
 	t.Helper()
-	s, err := startServer(kept)
+	return startFor(t, kind{storage: onDisk, logLevel: "info"})
+}
+
+func startFor(t testing.TB, k kind) *Server {
+	t.Helper()
+	s, err := startServer(k)
 	if err != nil {
 		Fatalf(t, "%v", err)
 	}
@@ -84,7 +98,7 @@ func startFor(t testing.TB, kept storage) *Server {
 	return s
 }
 
-func startServer(kept storage) (*Server, error) {
+func startServer(k kind) (*Server, error) {
 	built, err := plugin()
 	if err != nil {
 		return nil, err
@@ -93,14 +107,14 @@ func startServer(kept storage) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir, storage: kept, AuditLog: filepath.Join(dir, "audit.log")}
+	s := &Server{dir: dir, kind: k, AuditLog: filepath.Join(dir, "audit.log")}
 	watchForLeaks([]string{s.logFile()}, []string{s.AuditLog})
 	if err := s.launchOnFreePort(); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if kept == onDisk {
+	if k.storage == onDisk {
 		if err := s.initialise(ctx); err != nil {
 			return nil, err
 		}
@@ -185,7 +199,7 @@ func (s *Server) launch() error {
 	if err != nil {
 		return err
 	}
-	args := []string{"server", "-config=" + s.configFile(), "-log-level=trace"}
+	args := []string{"server", "-config=" + s.configFile(), "-log-level=" + cmp.Or(s.logLevel, "trace")}
 	if s.storage == inMemory {
 		args = append(args, "-dev", "-dev-no-store-token", "-dev-root-token-id="+s.Token,
 			"-dev-listen-address="+strings.TrimPrefix(s.Address, "http://"))
@@ -266,10 +280,8 @@ func (s *Server) unseal(ctx context.Context) error {
 
 // prepare does what an operator does once.
 func (s *Server) prepare(ctx context.Context, built builtPlugin) error {
-	if err := s.Client.Sys().RegisterPluginWithContext(ctx, &api.RegisterPluginInput{
-		Name: PluginName, Type: api.PluginTypeSecrets, Command: PluginName, SHA256: built.sha256, Version: built.version,
-	}); err != nil {
-		return fmt.Errorf("registering the plugin: %w", err)
+	if err := s.register(ctx, PluginName, built); err != nil {
+		return err
 	}
 	if err := s.Client.Sys().EnableAuditWithOptionsWithContext(ctx, "file", &api.EnableAuditOptions{
 		Type: "file", Options: map[string]string{"file_path": s.AuditLog},
@@ -278,6 +290,31 @@ func (s *Server) prepare(ctx context.Context, built builtPlugin) error {
 	}
 	return nil
 }
+
+// register puts a binary of binDir into the server's catalog, under its own name.
+func (s *Server) register(ctx context.Context, name string, built builtPlugin) error {
+	if err := s.Client.Sys().RegisterPluginWithContext(ctx, &api.RegisterPluginInput{
+		Name: name, Type: api.PluginTypeSecrets, Command: name, SHA256: built.sha256, Version: built.version,
+	}); err != nil {
+		return fmt.Errorf("registering the plugin %s: %w", name, err)
+	}
+	return nil
+}
+
+// RegisterPlugin builds another plugin, as BuildProgram does, and puts it into the server's catalog.
+func (s *Server) RegisterPlugin(t testing.TB, dir, name string) {
+	t.Helper()
+	sum, err := checksum(BuildProgram(t, dir, name))
+	if err == nil {
+		err = s.register(t.Context(), name, builtPlugin{sha256: sum})
+	}
+	if err != nil {
+		Fatalf(t, "%v", err)
+	}
+}
+
+// PID is the id of the server's process.
+func (s *Server) PID() int { return s.process.cmd.Process.Pid }
 
 // Seal seals the server, and Unseal unseals it. They are for servers of StartRaft.
 func (s *Server) Seal(t testing.TB) {
@@ -320,7 +357,7 @@ func (s *Server) PluginProcesses(t testing.TB) []int {
 		if _, err := fmt.Sscan(line, &pid, &parent, &state); err != nil {
 			Fatalf(t, "reading the output of ps: %v", err)
 		}
-		if parent == s.process.cmd.Process.Pid && !strings.HasPrefix(state, "Z") {
+		if parent == s.PID() && !strings.HasPrefix(state, "Z") {
 			pids = append(pids, pid)
 		}
 	}
