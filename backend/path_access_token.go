@@ -13,6 +13,8 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
+const accessTokenPrefix = "access-token/"
+
 const accessTokenHelpLong = `For tokens of the types oauth_client and service_account_key. The engine mints a short-lived OAuth access token from the
 credential, so that the app never sees the long-lived one. All readers share one access token until shortly before it
 expires; after a rotation it is minted from the new credential. Send it as "Authorization: Bearer <access_token>", and
@@ -27,7 +29,7 @@ const (
 
 func (b *backend) pathAccessToken() *framework.Path {
 	return &framework.Path{
-		Pattern:      "access-token/" + namePattern("name") + "$",
+		Pattern:      accessTokenPrefix + namePattern("name") + "$",
 		Fields:       map[string]*framework.FieldSchema{"name": nameField()},
 		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "access-token"},
 		Operations: map[logical.Operation]framework.OperationHandler{
@@ -92,7 +94,11 @@ func (s *accessTokens) delete(name string) {
 }
 
 func (b *backend) pathAccessTokenRead(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	t, a, err := b.tokenWithAccount(ctx, req.Storage, d.Get("name").(string))
+	return b.readAccessToken(ctx, req.Storage, d.Get("name").(string))
+}
+
+func (b *backend) readAccessToken(ctx context.Context, storage logical.Storage, name string) (*logical.Response, error) {
+	t, a, err := b.tokenWithAccount(ctx, storage, name)
 	if err != nil {
 		return nil, err
 	}

@@ -11,13 +11,15 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
+const credsPrefix = "creds/"
+
 const credsHelpLong = `The only path that an app needs. Beside the credential it gives what the app needs to call the provider's API, and the
 version and fingerprint of the value. ttl says when to read again: after a rotation the old value may be dead at once,
 so it never exceeds the token's refresh_ttl. Vault Agent and consul-template follow it by themselves.`
 
 func (b *backend) pathCreds() *framework.Path {
 	return &framework.Path{
-		Pattern:      "creds/" + namePattern("name") + "$",
+		Pattern:      credsPrefix + namePattern("name") + "$",
 		Fields:       map[string]*framework.FieldSchema{"name": nameField()},
 		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "credentials"},
 		Operations: map[logical.Operation]framework.OperationHandler{
@@ -45,7 +47,11 @@ func (b *backend) credsFields() map[string]*framework.FieldSchema {
 }
 
 func (b *backend) pathCredsRead(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	t, a, err := b.tokenWithAccount(ctx, req.Storage, d.Get("name").(string))
+	return b.readCreds(ctx, req.Storage, d.Get("name").(string))
+}
+
+func (b *backend) readCreds(ctx context.Context, storage logical.Storage, name string) (*logical.Response, error) {
+	t, a, err := b.tokenWithAccount(ctx, storage, name)
 	if err != nil {
 		return nil, err
 	}
