@@ -3,7 +3,9 @@ package simulator
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -20,6 +22,7 @@ const (
 	GoogleAds   Service = "google_ads"
 	GoogleIAM   Service = "google_iam"
 	Impact      Service = "impact"
+	ResetHook   Service = "reset_hook" // see Hook, which has its faults from Break
 )
 
 // FaultKind says how a request fails.
@@ -29,6 +32,8 @@ type FaultKind string
 const (
 	FaultLatency          FaultKind = "latency"            // the right answer, after Latency; nothing is done for who hangs up before
 	FaultLateAnswer       FaultKind = "late_answer"        // the work is done at once, and its answer held back for Latency
+	FaultDrip             FaultKind = "drip"               // the right answer byte by byte, one every Latency, followed by white space without an end
+	FaultReset            FaultKind = "reset"              // connection reset (TCP RST), nothing done; with HTTP/2 the request's stream
 	FaultDropBefore       FaultKind = "drop_before"        // connection closed, nothing done
 	FaultDropAfter        FaultKind = "drop_after"         // connection closed after the work was done
 	FaultRedirect         FaultKind = "redirect"           // 307 to Location, which asks for the same method and body there
@@ -50,7 +55,7 @@ type Fault struct {
 	Method string `json:"method,omitempty"`
 	// Times is the number of requests that meet the fault; 0 means all until ClearFaults.
 	Times int `json:"times,omitempty"`
-	// Latency is how long the answer is held back; it goes with every kind.
+	// Latency is how long the answer is held back, or for FaultDrip each byte of it; it goes with every kind.
 	Latency time.Duration `json:"latency,omitempty"`
 	// Status is the HTTP status of FaultStatus, 400 to 599.
 	Status int `json:"status,omitempty"`
@@ -70,8 +75,8 @@ func (f *Fault) validate() error {
 		return fmt.Errorf("times, latency and wait must not be negative")
 	}
 	switch f.Kind {
-	case FaultDropBefore, FaultDropAfter, FaultGarbage, FaultHalfBody, FaultOversizedBody, FaultWrongContentType:
-	case FaultLatency, FaultLateAnswer:
+	case FaultReset, FaultDropBefore, FaultDropAfter, FaultGarbage, FaultHalfBody, FaultOversizedBody, FaultWrongContentType:
+	case FaultLatency, FaultLateAnswer, FaultDrip:
 		if f.Latency == 0 {
 			return fmt.Errorf("the fault %s needs a duration", f.Kind)
 		}
@@ -99,10 +104,15 @@ func (s *Simulator) serve(service Service, answer http.HandlerFunc) http.Handler
 			return
 		}
 		s.logger.Info("request meets a fault", "service", service, "endpoint", r.Pattern, "fault", fault.Kind)
-		if fault.Kind == FaultLateAnswer || wait(r.Context(), fault.Latency) {
-			fault.answer(w, r, answer)
-		}
+		fault.meet(w, r, answer)
 	})
+}
+
+// meet fails the request, once the time has come.
+func (f *Fault) meet(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	if f.Kind == FaultLateAnswer || f.Kind == FaultDrip || wait(r.Context(), f.Latency) {
+		f.answer(w, r, next)
+	}
 }
 
 // arrive counts a request and returns a copy of the fault that it meets, if any.
@@ -147,6 +157,8 @@ func (f *Fault) answer(w http.ResponseWriter, r *http.Request, next http.Handler
 	switch f.Kind {
 	case FaultLatency:
 		next(w, r)
+	case FaultReset:
+		reset(w)
 	case FaultDropBefore:
 		panic(http.ErrAbortHandler)
 	case FaultRedirect:
@@ -182,11 +194,46 @@ func (f *Fault) spoil(w http.ResponseWriter, r *http.Request, next http.HandlerF
 		body = body[:len(body)/2]
 	}
 	w.WriteHeader(answer.status)
+	if f.Kind == FaultDrip {
+		f.drip(w, r, body)
+		return
+	}
 	_, _ = w.Write(body)
 	if f.Kind == FaultHalfBody {
 		_ = http.NewResponseController(w).Flush() // the half must be on its way before the connection closes
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// drip goes on until the client has had enough.
+func (f *Fault) drip(w http.ResponseWriter, r *http.Request, body []byte) {
+	connection := http.NewResponseController(w)
+	for i := 0; ; i++ {
+		drop := []byte(" ")
+		if i < len(body) {
+			drop = body[i : i+1]
+		}
+		_, _ = w.Write(drop)
+		if connection.Flush() != nil || !wait(r.Context(), f.Latency) {
+			return
+		}
+	}
+}
+
+// reset closes the connection without waiting for what was sent to arrive, so that the client gets a RST. Where the
+// connection has other requests as well, with HTTP/2, it ends only this one.
+func reset(w http.ResponseWriter) {
+	connection, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	if secured, ok := connection.(*tls.Conn); ok {
+		connection = secured.NetConn()
+	}
+	if plain, ok := connection.(*net.TCPConn); ok {
+		_ = plain.SetLinger(0)
+	}
+	_ = connection.Close() // there is nobody to tell
 }
 
 // answerStatus gives f.Status in the provider's own form. Google documents no codes for the token endpoint's own troubles
@@ -207,6 +254,8 @@ func (f *Fault) answerStatus(w http.ResponseWriter, r *http.Request) {
 			writeRateLimit(w, rateLimit{limit: defaultRateLimit, reset: f.RetryAfter})
 		}
 		writeImpactError(w, r, f.Status, http.StatusText(f.Status))
+	case ResetHook:
+		http.Error(w, http.StatusText(f.Status), f.Status)
 	}
 }
 

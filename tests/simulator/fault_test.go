@@ -2,10 +2,15 @@ package simulator_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,6 +37,7 @@ func TestFaults(t *testing.T) {
 				t.Errorf("got status %d", answer.status)
 			}
 		}},
+		"reset":       {simulator.Fault{Kind: simulator.FaultReset}, wantReset},
 		"drop before": {simulator.Fault{Kind: simulator.FaultDropBefore}, wantDropped},
 		"drop after":  {simulator.Fault{Kind: simulator.FaultDropAfter}, wantDropped},
 		"half body": {simulator.Fault{Kind: simulator.FaultHalfBody}, func(t *testing.T, answer response, err error) {
@@ -90,6 +96,73 @@ func TestFaults(t *testing.T) {
 				t.Errorf("the request after the fault got status %d", answer.status)
 			}
 		})
+	}
+}
+
+func TestADripGoesOnUntilTheClientHasHadEnough(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	credential := w.agency(t).ReadWrite
+	const pause = 10 * time.Millisecond
+	check(t, w.console.InjectFault(t.Context(), simulator.Fault{Service: simulator.Impact, Kind: simulator.FaultDrip, Latency: pause, Times: 1}))
+	ctx, hangUp := context.WithCancel(t.Context())
+	defer hangUp()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, w.ImpactURL+"/Agencies/"+credential.AccountSID+"/CompanyInformation", http.NoBody)
+	check(t, err)
+	request.SetBasicAuth(credential.AccountSID, credential.AuthToken)
+	request.Header.Set("Accept", "application/json")
+	start := time.Now()
+	answer, err := http.DefaultClient.Do(request)
+	check(t, err)
+	defer answer.Body.Close()
+	var company map[string]any
+	body := json.NewDecoder(answer.Body)
+	if err := body.Decode(&company); err != nil || answer.StatusCode != 200 || len(company) == 0 {
+		t.Errorf("got status %d, %v and %v, want the right answer", answer.StatusCode, company, err)
+	}
+	if size, took := body.InputOffset(), time.Since(start); took < time.Duration(size-1)*pause {
+		t.Errorf("%d bytes came within %s", size, took)
+	}
+	hangUp()
+	if err := body.Decode(&company); !errors.Is(err, context.Canceled) {
+		t.Errorf("the answer ended by itself: %v", err)
+	}
+}
+
+func TestCertificatesThatNobodyShouldTrust(t *testing.T) {
+	t.Parallel()
+	for certificate, trusted := range map[simulator.Certificate]func(error) bool{
+		simulator.CertificateGood: func(err error) bool { return err == nil },
+		simulator.CertificateExpired: func(err error) bool {
+			invalid, ok := errors.AsType[x509.CertificateInvalidError](err)
+			return ok && invalid.Reason == x509.Expired
+		},
+		simulator.CertificateForeign: func(err error) bool {
+			_, ok := errors.AsType[x509.UnknownAuthorityError](err)
+			return ok
+		},
+	} {
+		w := startWorld(t, simulator.ServerOptions{TLS: true, Certificate: certificate})
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM(w.CACert)
+		connection, err := (&tls.Dialer{Config: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}).
+			DialContext(t.Context(), "tcp", strings.TrimPrefix(w.GoogleURL, "https://"))
+		if !trusted(err) {
+			t.Errorf("%q: connecting gives %v", certificate, err)
+		}
+		if err == nil {
+			check(t, connection.Close())
+		}
+	}
+	if _, err := simulator.Start(simulator.ServerOptions{TLS: true, Certificate: "torn"}); err == nil {
+		t.Error("an unknown certificate was accepted")
+	}
+}
+
+func wantReset(t *testing.T, answer response, err error) {
+	t.Helper()
+	if !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("got status %d and %v", answer.status, err)
 	}
 }
 

@@ -2,10 +2,16 @@ package simulator_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"maps"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
 )
@@ -100,5 +106,44 @@ func TestHookResetExplainsMistakes(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestHookResetsOncePerKeyWhateverBecomesOfItsAnswers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	secret := "whsec_" + base64.StdEncoding.EncodeToString([]byte(strings.Repeat("s", 32)))
+	hook := must(simulator.NewHook(w.console, secret))(t)
+	server := httptest.NewServer(hook)
+	t.Cleanup(server.Close)
+	signer := must(standardwebhooks.NewWebhook(secret))(t)
+	event := `{"token_type":"legacy_read_write","account_sid":"` + w.agency(t).ReadWrite.AccountSID + `"}`
+	ask := func(key, signed string) (response, error) {
+		now := time.Now()
+		signature := must(signer.Sign(key, now, []byte(signed)))(t)
+		return trySend(t, request{method: "POST", url: server.URL, json: event, header: map[string]string{
+			"webhook-id": key, "webhook-timestamp": strconv.FormatInt(now.Unix(), 10), "webhook-signature": signature, "Idempotency-Key": key,
+		}})
+	}
+	if answer, err := ask("forged", "{}"); err != nil || answer.status != 401 {
+		t.Errorf("an event with a wrong signature gets status %d and %v", answer.status, err)
+	}
+	before := w.agency(t).ReadWrite
+	hook.Break(&simulator.Fault{Kind: simulator.FaultStatus, Status: 503, RetryAfter: 7})
+	if answer, err := ask("one", event); err != nil || answer.status != 503 || answer.header.Get("Retry-After") != "7" {
+		t.Errorf("got status %d and %v, want 503", answer.status, err)
+	}
+	if w.agency(t).ReadWrite != before {
+		t.Error("the token was reset before the fault")
+	}
+	hook.Break(&simulator.Fault{Kind: simulator.FaultWrongContentType})
+	lost := must(ask("one", event))(t)
+	hook.Break(nil)
+	answer := must(ask("one", event))(t)
+	if string(answer.body) != string(lost.body) || answer.object(t)["auth_token"] != w.agency(t).ReadWrite.AuthToken {
+		t.Error("the answers differ, or are not what the console shows")
+	}
+	if keys, resets := hook.Asked(); len(keys) != 3 || len(resets) != 1 || resets["one"] == nil {
+		t.Errorf("got %d requests and %d resets, want 3 and 1", len(keys), len(resets))
 	}
 }

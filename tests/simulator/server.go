@@ -19,6 +19,8 @@ type ServerOptions struct {
 	GoogleAddress, ImpactAddress, ControlAddress string
 	// TLS puts the providers, not the control API, behind a certificate of a new CA.
 	TLS bool
+	// Certificate says what is wrong with that certificate.
+	Certificate Certificate
 }
 
 // Server is a Simulator that listens on the loopback interface.
@@ -47,7 +49,7 @@ func Start(options ServerOptions) (*Server, error) {
 	var config *tls.Config
 	scheme := "http://"
 	if options.TLS {
-		certificate, ca, err := newCertificate()
+		certificate, ca, err := NewCertificate(options.Certificate)
 		if err != nil {
 			return nil, errors.Join(err, closeAll(listeners[:]))
 		}
