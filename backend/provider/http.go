@@ -9,11 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-cleanhttp"
@@ -128,6 +130,7 @@ func TransportError(host string, err error) *Error {
 		urlErr  *url.Error
 		netErr  net.Error
 		certErr *tls.CertificateVerificationError
+		badCert x509.CertificateInvalidError
 		opErr   *net.OpError
 	)
 	if errors.As(err, &urlErr) {
@@ -142,9 +145,11 @@ func TransportError(host string, err error) *Error {
 		return &Error{Host: host, Problem: errTooLarge.Error() + ", which is no answer of this API; check the address"}
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return &Error{Host: host, Problem: "speaks plain HTTP where the address says https://"}
+	case errors.As(err, &badCert) && badCert.Reason == x509.Expired:
+		return &Error{Host: host, Problem: "has a TLS certificate that is not valid now: it has expired, or the clock of the Vault server is wrong"}
 	case errors.As(err, &certErr):
 		return &Error{Host: host, Problem: "has a TLS certificate that is not trusted; if a private CA signed it, set the account's CA certificate for this address"}
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return &Error{Host: host, Problem: "closed the connection before its answer was complete"}
 	case errors.As(err, &opErr):
 		return &Error{Host: host, Problem: "could not be reached: " + opErr.Err.Error()}
@@ -172,13 +177,17 @@ func StatusError(host string, status int, header http.Header) *Error {
 // maxRetryAfter keeps a platform from putting a retry off for ever.
 const maxRetryAfter = 24 * time.Hour
 
-// RetryAfter reads how long to wait, at most a day, from the standard Retry-After or impact.com's X-RateLimit-Reset, both in
-// seconds. It is zero where neither says so.
+// RetryAfter reads how long to wait, at most a day, from the standard Retry-After, in seconds or as a date, or from
+// impact.com's X-RateLimit-Reset, in seconds. It is zero where neither says so.
 func RetryAfter(header http.Header) time.Duration {
 	for _, name := range []string{"Retry-After", "X-RateLimit-Reset"} {
-		seconds, err := strconv.Atoi(strings.TrimSpace(header.Get(name)))
+		value := strings.TrimSpace(header.Get(name))
+		seconds, err := strconv.Atoi(value)
+		if date, noDate := http.ParseTime(value); err != nil && noDate == nil {
+			seconds, err = int(math.Ceil(time.Until(date).Seconds())), nil
+		}
 		if err == nil && seconds > 0 {
-			return min(time.Duration(seconds)*time.Second, maxRetryAfter)
+			return time.Duration(min(seconds, int(maxRetryAfter.Seconds()))) * time.Second
 		}
 	}
 	return 0

@@ -1,6 +1,8 @@
 package provider_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"encoding/pem"
@@ -8,14 +10,17 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
 )
 
 // secret travels in the address and in a header of every request; no error may repeat it.
@@ -119,6 +124,9 @@ func TestDoTellsStatusesThatSayNothingAboutTheRequest(t *testing.T) {
 		"rate limit, impact.com's header": {status: 429, header: map[string]string{"X-RateLimit-Reset": "90"}, kind: provider.RateLimited, wait: 90 * time.Second},
 		"wait is bounded":                 {status: 429, header: map[string]string{"Retry-After": "99999999"}, kind: provider.RateLimited, wait: 24 * time.Hour},
 		"wait too large for a number":     {status: 429, header: map[string]string{"Retry-After": "99999999999999999999"}, kind: provider.RateLimited},
+		"wait until a date":               {status: 429, header: map[string]string{"Retry-After": time.Now().Add(48 * time.Hour).UTC().Format(http.TimeFormat)}, kind: provider.RateLimited, wait: 24 * time.Hour},
+		"wait beyond what can be counted": {status: 429, header: map[string]string{"Retry-After": "9223372036854775807"}, kind: provider.RateLimited, wait: 24 * time.Hour},
+		"date that is over":               {status: 429, header: map[string]string{"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, kind: provider.RateLimited},
 		"negative wait":                   {status: 429, header: map[string]string{"Retry-After": "-5"}, kind: provider.RateLimited},
 		"server error":                    {status: 500, kind: provider.Unavailable, problem: "a problem of its own (HTTP 500)"},
 		"maintenance with a wait":         {status: 503, header: map[string]string{"Retry-After": "60"}, kind: provider.Unavailable, problem: "HTTP 503", wait: time.Minute},
@@ -187,6 +195,22 @@ func TestDoTellsWhatKeptTheAnswerAway(t *testing.T) {
 			},
 			kind: provider.Timeout, problem: "did not answer in time",
 		},
+		"slow drip": {
+			handler: func(w http.ResponseWriter, r *http.Request) {
+				drops := time.NewTicker(5 * time.Millisecond)
+				defer drops.Stop()
+				for http.NewResponseController(w).Flush() == nil {
+					select {
+					case <-drops.C:
+						_, _ = io.WriteString(w, " ")
+					case <-r.Context().Done():
+						return
+					}
+				}
+			},
+			kind: provider.Timeout, problem: "did not answer in time",
+		},
+		"reset connection":    {handler: resetConnection, problem: "closed the connection"},
 		"dropped connection":  {handler: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, problem: "closed the connection"},
 		"half an answer":      {handler: halfBody, problem: "closed the connection"},
 		"one byte too many":   {handler: answer(200, nil, strings.Repeat("x", maxResponseSize+1)), problem: "more than 1048576 bytes"},
@@ -211,6 +235,66 @@ func TestDoTellsWhatKeptTheAnswerAway(t *testing.T) {
 			wantError(t, err, tc.kind, tc.problem)
 			if got := asError(t, err).Host; "http://"+got != server.URL || response != nil {
 				t.Errorf("got host %q and response %v; want that of %s and none", got, response, server.URL)
+			}
+		})
+	}
+}
+
+// resetConnection ends the connection with a RST.
+func resetConnection(w http.ResponseWriter, _ *http.Request) {
+	connection, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(err)
+	}
+	if err := connection.(*net.TCPConn).SetLinger(0); err != nil {
+		panic(err)
+	}
+	_ = connection.Close()
+}
+
+// TestDoReadsNoMoreThanItsLimit measures what reading allocates, so it has the process for itself.
+func TestDoReadsNoMoreThanItsLimit(t *testing.T) {
+	const size, allowed = 64 << 20, 16 << 20
+	endless := func(w io.Writer) {
+		spaces := bytes.Repeat([]byte(" "), 1<<20)
+		for range size / len(spaces) {
+			if _, err := w.Write(spaces); err != nil {
+				return // the client has had enough
+			}
+		}
+	}
+	var bomb bytes.Buffer
+	packed := gzip.NewWriter(&bomb)
+	endless(packed)
+	if err := packed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, handler := range map[string]http.HandlerFunc{
+		"plain":  func(w http.ResponseWriter, _ *http.Request) { endless(w) },
+		"packed": answer(200, map[string]string{"Content-Encoding": "gzip"}, bomb.String()),
+		"header": func(w http.ResponseWriter, _ *http.Request) {
+			connection, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				panic(err)
+			}
+			defer connection.Close()
+			_, _ = io.WriteString(connection, "HTTP/1.1 200 OK\r\nX:")
+			endless(connection)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(handler)
+			t.Cleanup(server.Close)
+			client := newClient(t, provider.ClientConfig{Timeout: time.Minute})
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := do(t.Context(), t, client, server.URL)
+			runtime.ReadMemStats(&after)
+			if asError(t, err).Kind != provider.Unavailable {
+				t.Errorf("got error %v", err)
+			}
+			if got := after.TotalAlloc - before.TotalAlloc; got > allowed {
+				t.Errorf("an answer of %d MiB took %d MiB of memory, want at most %d", size>>20, got>>20, allowed>>20)
 			}
 		})
 	}
@@ -272,16 +356,19 @@ func TestClientTrust(t *testing.T) {
 	plain := httptest.NewServer(answer(200, nil, "{}"))
 	t.Cleanup(plain.Close)
 
+	expired := newExpiredServer(t)
+
 	tests := map[string]struct {
 		address, caCert, problem string
 	}{
-		"private CA that is trusted":  {address: server.URL, caCert: privateCA},
-		"private CA that is not":      {address: server.URL, problem: "set the account's CA certificate for this address"},
-		"name that is not its own":    {address: strings.Replace(server.URL, "127.0.0.1", "localhost", 1), caCert: privateCA, problem: "TLS certificate that is not trusted"},
-		"TLS older than 1.2":          {address: old.URL, caCert: privateCA, problem: "tls: protocol version not supported"},
-		"plain HTTP behind https://":  {address: strings.Replace(plain.URL, "http:", "https:", 1), problem: "speaks plain HTTP"},
-		"private CA beside plain":     {address: plain.URL, caCert: privateCA},
-		"two certificates in ca_cert": {address: server.URL, caCert: privateCA + privateCA},
+		"certificate that has expired": {address: expired.URL, caCert: expired.ca, problem: "it has expired, or the clock"},
+		"private CA that is trusted":   {address: server.URL, caCert: privateCA},
+		"private CA that is not":       {address: server.URL, problem: "set the account's CA certificate for this address"},
+		"name that is not its own":     {address: strings.Replace(server.URL, "127.0.0.1", "localhost", 1), caCert: privateCA, problem: "TLS certificate that is not trusted"},
+		"TLS older than 1.2":           {address: old.URL, caCert: privateCA, problem: "tls: protocol version not supported"},
+		"plain HTTP behind https://":   {address: strings.Replace(plain.URL, "http:", "https:", 1), problem: "speaks plain HTTP"},
+		"private CA beside plain":      {address: plain.URL, caCert: privateCA},
+		"two certificates in ca_cert":  {address: server.URL, caCert: privateCA + privateCA},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -296,6 +383,25 @@ func TestClientTrust(t *testing.T) {
 			wantError(t, err, provider.Unavailable, tc.problem)
 		})
 	}
+}
+
+type expiredServer struct {
+	*httptest.Server
+	ca string
+}
+
+func newExpiredServer(t *testing.T) expiredServer {
+	t.Helper()
+	certificate, ca, err := simulator.NewCertificate(simulator.CertificateExpired)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(answer(200, nil, "{}"))
+	server.Config.ErrorLog = silent
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return expiredServer{server, string(ca)}
 }
 
 func TestNewClientRefusesACACertThatIsNone(t *testing.T) {
