@@ -78,6 +78,10 @@ func (platform) Revoke(ctx context.Context, a provider.Account, t provider.Token
 		return err
 	}
 	if response.Status < http.StatusBadRequest {
+		// Google documents the status alone. A page instead of it is a proxy's, and the grant still stands.
+		if len(response.Body) > 0 {
+			return response.Decode(&struct{}{})
+		}
 		return nil
 	}
 	code, err := oauthCode(response, a.Settings, t.Credential)

@@ -289,6 +289,14 @@ func TestRevokeTellsWhatGoogleSays(t *testing.T) {
 			t.Helper()
 			wantRefused(t, err, "", "refuses to revoke")
 		}},
+		"done, without a word": {reply(200, ""), func(t *testing.T, err error) {
+			t.Helper()
+			if err != nil {
+				t.Errorf("got error %v, want none: Google documents nothing but the status", err)
+			}
+		}},
+		"page of a proxy that says yes": {reply(200, "<html>"), silence(provider.Unavailable, "unreadable answer (HTTP 200)")},
+
 		"page":        {reply(404, "<html>"), silence(provider.Unavailable, "unreadable answer (HTTP 404)")},
 		"rate limit":  {reply(429, "", "Retry-After", "5"), silence(provider.RateLimited, "asks to wait 5s")},
 		"server down": {reply(503, ""), silence(provider.Unavailable, "HTTP 503")},
