@@ -19,10 +19,13 @@ import (
 // rotateWait is how long a rotation by hand waits for its end; the work goes on after that.
 const rotateWait = 30 * time.Second
 
-// source says how the engine gets a new value for the token by itself; empty where it cannot.
+// source says how the engine gets a new value for the token by itself; empty where it cannot, as for the first of all
+// keys: the others are made with the rights of the one before.
 func source(a *account, t *token) rotation.Source {
 	_, isKey := keyRotator(a, t)
 	switch {
+	case isKey && t.Current == nil:
+		return ""
 	case isKey:
 		return rotation.SourceIAM
 	case a.Settings[fieldHookURL] != "":
@@ -61,7 +64,7 @@ func (b *backend) machine(storage logical.Storage, a *account, t *token) *rotati
 				"version", fmt.Sprint(r.Number()), "fingerprint", t.fingerprint(), "rotation_state", string(r.State()))
 		},
 	}
-	if rotator, ok := keyRotator(a, t); ok {
+	if rotator, ok := keyRotator(a, t); ok && t.Current != nil {
 		ring := &keyRing{rotator: rotator, account: a, token: t}
 		m.Keys, m.Obtain, m.Retire = ring, ring.create, ring.retire
 	}

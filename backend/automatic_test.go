@@ -55,6 +55,23 @@ func TestAForgedKeyFileDoesNotBorrowTheAccountsRights(t *testing.T) {
 	}
 }
 
+func TestTheFirstKeyIsForAPersonToMake(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.withGoogle(t)
+	f.write(t, "tokens/app", map[string]any{"account": "google", "type": "service_account_key", "rotation_period": "1h"})
+	response, err := f.handle(t, logical.UpdateOperation, "tokens/app/rotate", nil)
+	if err != nil || !response.IsError() || !strings.Contains(response.Error().Error(), "a person has to reset a service_account_key") {
+		t.Errorf("rotating a token without a key gives %v, error %v; want it said what to hand in", response, err)
+	}
+	if got := f.read(t, "tokens/app/rotate"); got["automatic"] != false {
+		t.Errorf("its runbook says automatic %v", got["automatic"])
+	}
+	if err := f.rotateRoutinely(t.Context(), "app"); err != nil {
+		t.Errorf("the routine fails with %v", err)
+	}
+}
+
 func TestAProvenKeyThatIsGoneIsReplacedWithTheAccountsRights(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
