@@ -78,7 +78,7 @@ func accountFields(p provider.Provider) []provider.Field {
 
 func (b *backend) decodeAccount(_ string, stored []byte) (*account, error) {
 	var entry accountEntry
-	if err := decodeJSON(stored, &entry.Schema, accountSchema, &entry); err != nil {
+	if err := decodeJSON(stored, accountSchema, &entry); err != nil {
 		return nil, err
 	}
 	return b.newAccount(entry)

@@ -244,12 +244,24 @@ func (b *backend) fingerprint(ctx context.Context, storage logical.Storage, cred
 			return "", storageError("reading or creating the fingerprints' salt", err)
 		}
 		b.salt = s
+		if s.DidGenerate() {
+			b.reportNewSalt(ctx, storage)
+		}
 	}
 	var all strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(credential)) {
 		fmt.Fprintf(&all, "%s=%d:%s\n", name, len(credential[name]), credential[name])
 	}
 	return b.salt.GetHMAC(all.String())[:fingerprintLength], nil
+}
+
+// reportNewSalt tells whoever compares fingerprints that the salt of the earlier ones has gone missing. Refusing to go on
+// without it would stop all rotations for the sake of a label.
+func (b *backend) reportNewSalt(ctx context.Context, storage logical.Storage) {
+	tokens, _, err := b.allTokens(ctx, storage)
+	if err == nil && slices.ContainsFunc(tokens, func(t *token) bool { return t.Current != nil }) {
+		b.Logger().Warn("the salt of the fingerprints was missing from storage and was made anew: a value gets another fingerprint than it had before")
+	}
 }
 
 // fingerprintLength is in hexadecimal digits: 64 bits tell the values of any mount apart and still fit a table.

@@ -30,6 +30,8 @@ type countingStorage struct {
 	*logical.InmemStorage
 	gets, puts atomic.Int64
 	readOnly   atomic.Bool
+	// beforePut is called before each write.
+	beforePut atomic.Pointer[func()]
 }
 
 func (s *countingStorage) Get(ctx context.Context, key string) (*logical.StorageEntry, error) {
@@ -42,6 +44,9 @@ func (s *countingStorage) Put(ctx context.Context, entry *logical.StorageEntry) 
 		return logical.ErrReadOnly
 	}
 	s.puts.Add(1)
+	if wait := s.beforePut.Load(); wait != nil {
+		(*wait)()
+	}
 	return s.InmemStorage.Put(ctx, entry)
 }
 

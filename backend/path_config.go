@@ -122,10 +122,10 @@ func (b *backend) pathConfigListAll(ctx context.Context, req *logical.Request, _
 	info := make(map[string]any, len(names))
 	for _, name := range names {
 		a, err := b.accounts.get(ctx, req.Storage, name)
-		if err != nil {
-			return nil, err
-		}
-		if a != nil {
+		switch {
+		case err != nil:
+			info[name] = map[string]any{"error": err.Error()}
+		case a != nil:
 			info[name] = map[string]any{"provider": a.Provider}
 		}
 	}

@@ -78,6 +78,9 @@ func (b *backend) pathStatusRead(ctx context.Context, req *logical.Request, d *f
 	for _, problem := range unreadable {
 		response.AddWarning(problem.Error())
 	}
+	for _, problem := range b.unusableAccounts(ctx, req.Storage, tokens) {
+		response.AddWarning(problem.Error())
+	}
 	for _, problem := range problems(tokens, now) {
 		response.AddWarning(problem)
 	}
@@ -144,6 +147,22 @@ func (b *backend) allTokens(ctx context.Context, storage logical.Storage) (token
 		}
 	}
 	return tokens, unreadable, nil
+}
+
+// unusableAccounts says why tokens cannot be used although they can be read, once for each account.
+func (b *backend) unusableAccounts(ctx context.Context, storage logical.Storage, tokens []*token) []error {
+	looked := map[string]bool{}
+	var unusable []error
+	for _, t := range tokens {
+		if looked[t.Account] {
+			continue
+		}
+		looked[t.Account] = true
+		if _, err := b.account(ctx, storage, t.Account); err != nil {
+			unusable = append(unusable, err)
+		}
+	}
+	return unusable
 }
 
 func (t *token) status(now time.Time) map[string]any {

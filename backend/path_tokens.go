@@ -362,7 +362,7 @@ func (b *backend) pathTokensDelete(ctx context.Context, req *logical.Request, d 
 	switch {
 	case err != nil && d.Get("force").(bool):
 		response.AddWarning("the token was deleted without looking at it, because " + err.Error())
-		return response, b.tokens.delete(ctx, req.Storage, name)
+		return response, b.forgetToken(ctx, req.Storage, name)
 	case err != nil:
 		return nil, fmt.Errorf("%w; force=true deletes it all the same", err)
 	case t == nil:
@@ -371,12 +371,9 @@ func (b *backend) pathTokensDelete(ctx context.Context, req *logical.Request, d 
 	if err := b.retireAll(ctx, req.Storage, d, t, response); err != nil {
 		return nil, err
 	}
-	if err := b.tokens.delete(ctx, req.Storage, name); err != nil {
+	if err := b.forgetToken(ctx, req.Storage, name); err != nil {
 		return nil, err
 	}
-	b.scheduler.Forget(name)
-	b.access.delete(name)
-	b.changed(name)
 	if err := req.Storage.Delete(ctx, accountTokenKey(t)); err != nil {
 		return nil, storageError("deleting the token from its account's index", err)
 	}
@@ -388,6 +385,17 @@ func (b *backend) pathTokensDelete(ctx context.Context, req *logical.Request, d 
 	return response, nil
 }
 
+// forgetToken deletes the token's entry, and what the engine has in memory and plans for it.
+func (b *backend) forgetToken(ctx context.Context, storage logical.Storage, name string) error {
+	if err := b.tokens.delete(ctx, storage, name); err != nil {
+		return err
+	}
+	b.scheduler.Forget(name)
+	b.access.delete(name)
+	b.changed(name)
+	return nil
+}
+
 // retireAll retires what the token still has to retire, before it is forgotten. force forgets it all the same.
 func (b *backend) retireAll(ctx context.Context, storage logical.Storage, d *framework.FieldData, t *token, response *logical.Response) error {
 	t.Supersede(b.now())
@@ -395,10 +403,9 @@ func (b *backend) retireAll(ctx context.Context, storage logical.Storage, d *fra
 		return nil
 	}
 	a, err := b.account(ctx, storage, t.Account)
-	if err != nil {
-		return err
+	if err == nil {
+		err = b.machine(storage, a, t).RetireNow(ctx, &t.Record)
 	}
-	err = b.machine(storage, a, t).RetireNow(ctx, &t.Record)
 	switch {
 	case err == nil:
 		return nil

@@ -59,10 +59,20 @@ func (s *store[T]) load(ctx context.Context, storage logical.Storage, name strin
 	}
 	entry, err := s.decode(name, stored.Value)
 	if err != nil {
-		return nil, fmt.Errorf("%s%s in storage cannot be used: %w", s.prefix, name, err)
+		return nil, &damagedError{key: s.prefix + name, why: err}
 	}
 	return entry, nil
 }
+
+// damagedError says why an entry cannot be used. It stays like that until somebody restores, deletes or replaces it.
+type damagedError struct {
+	key string
+	why error
+}
+
+func (e *damagedError) Error() string { return e.key + " in storage cannot be used: " + e.why.Error() }
+
+func (e *damagedError) Unwrap() error { return e.why }
 
 // put stores the entry. After an error it is unknown whether storage has it, so the next read looks.
 func (s *store[T]) put(ctx context.Context, storage logical.Storage, name string, entry any) error {
@@ -109,14 +119,22 @@ func (s *store[T]) invalidate(name string) {
 	delete(s.entries, name)
 }
 
-// decodeJSON is the common part of a decoder. An encoding error may quote what is stored, so it is not passed on.
-func decodeJSON(stored []byte, schema *int, current int, into any) error {
-	if err := json.Unmarshal(stored, into); err != nil {
-		return errors.New("it is not valid JSON of this engine; restore it from a backup")
+// decodeJSON is the common part of a decoder. An encoding error may quote what is stored, so it is not passed on. The
+// schema version is read first: a later one may have anything else.
+func decodeJSON(stored []byte, current int, into any) error {
+	var versioned struct {
+		Schema int `json:"schema"`
 	}
-	if *schema < 1 || *schema > current {
+	errDamaged := errors.New("it is not valid JSON of this engine; restore it from a backup")
+	if err := json.Unmarshal(stored, &versioned); err != nil {
+		return errDamaged
+	}
+	if versioned.Schema < 1 || versioned.Schema > current {
 		return fmt.Errorf("it has schema version %d and this plugin (%s) knows 1 to %d; install the plugin version that wrote it or a newer one",
-			*schema, Version, current)
+			versioned.Schema, Version, current)
+	}
+	if err := json.Unmarshal(stored, into); err != nil {
+		return errDamaged
 	}
 	return nil
 }

@@ -24,18 +24,18 @@ func (s *slowStorage) Get(ctx context.Context, key string) (*logical.StorageEntr
 }
 
 type number struct {
-	Value int `json:"value"`
+	Schema int `json:"schema"`
+	Value  int `json:"value"`
 }
 
 func TestASlowReadDoesNotCacheWhatAWriteReplaced(t *testing.T) {
 	t.Parallel()
 	storage := &slowStorage{reading: make(chan struct{}), goOn: make(chan struct{}, 2)}
 	s := newStore("n/", func(_ string, stored []byte) (*number, error) {
-		schema := 1
 		n := &number{}
-		return n, decodeJSON(stored, &schema, 1, n)
+		return n, decodeJSON(stored, 1, n)
 	})
-	if err := s.put(t.Context(), storage, "a", number{1}); err != nil {
+	if err := s.put(t.Context(), storage, "a", number{1, 1}); err != nil {
 		t.Fatal(err)
 	}
 	old := make(chan int)
@@ -47,7 +47,7 @@ func TestASlowReadDoesNotCacheWhatAWriteReplaced(t *testing.T) {
 		old <- n.Value
 	}()
 	<-storage.reading
-	if err := s.put(t.Context(), storage, "a", number{2}); err != nil {
+	if err := s.put(t.Context(), storage, "a", number{1, 2}); err != nil {
 		t.Fatal(err)
 	}
 	storage.goOn <- struct{}{}

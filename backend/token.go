@@ -66,7 +66,7 @@ type token struct {
 
 func (b *backend) decodeToken(name string, stored []byte) (*token, error) {
 	t := &token{name: name}
-	if err := decodeJSON(stored, &t.Schema, tokenSchema, &t.tokenEntry); err != nil {
+	if err := decodeJSON(stored, tokenSchema, &t.tokenEntry); err != nil {
 		return nil, err
 	}
 	kind, p, ok := b.tokenType(t.Type)

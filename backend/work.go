@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"hash/fnv"
 	"time"
 
@@ -14,6 +15,8 @@ import (
 const (
 	// retryStorage is when to look again at a token whose storage failed.
 	retryStorage = 5 * time.Second
+	// retryDamaged is when to look again at a token that cannot be used until somebody has put its entries right.
+	retryDamaged = 5 * time.Minute
 	// retryStandby is when a node that may not write looks whether it may by now.
 	retryStandby = 30 * time.Second
 	// reasonScheduled is the reason of a rotation that the policy asked for.
@@ -39,11 +42,7 @@ func (b *backend) planAll() {
 			if b.work.Err() != nil {
 				return
 			}
-			t, a, err := b.tokenWithAccount(b.work, b.storage, name)
-			b.logError("planning the background work", name, err)
-			if err == nil {
-				b.plan(a, t)
-			}
+			b.planToken(name)
 		}
 		if err == nil {
 			return
@@ -54,6 +53,30 @@ func (b *backend) planAll() {
 		case <-time.After(retryStorage):
 		}
 	}
+}
+
+// planToken plans the work of a token; where that cannot be read, to look again.
+func (b *backend) planToken(name string) {
+	t, a, err := b.tokenWithAccount(b.work, b.storage, name)
+	if err == nil {
+		b.plan(a, t)
+		return
+	}
+	b.logError("planning the background work", name, err)
+	// The account may be unknown. All such tokens share the rate limit of the account without a name.
+	b.scheduler.Plan(rotation.Job{Token: name, Kind: rotation.Rotate, At: time.Now().Add(retryAfter(err))})
+}
+
+// retryAfter is how long to wait before the work of a token is tried again.
+func retryAfter(err error) time.Duration {
+	var (
+		damaged *damagedError
+		input   *inputError
+	)
+	if errors.As(err, &damaged) || errors.As(err, &input) {
+		return retryDamaged
+	}
+	return retryStorage
 }
 
 // saveToken stores the token and tells those who wait for a change. Whoever holds the token's lock calls plan once it
@@ -166,7 +189,7 @@ func (b *backend) doWork(ctx context.Context, j rotation.Job) {
 	}
 	if err != nil && ctx.Err() == nil {
 		b.logError("background work", j.Token, err)
-		j.At = time.Now().Add(retryStorage)
+		j.At = time.Now().Add(retryAfter(err))
 		b.scheduler.Plan(j)
 	}
 }
