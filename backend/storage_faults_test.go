@@ -2,7 +2,6 @@ package backend
 
 import (
 	"bytes"
-	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -397,11 +396,10 @@ func TestReadsDoNotWaitForASlowWrite(t *testing.T) {
 	}
 }
 
-// withHook gives the account acme a reset hook, which calls asked before it does anything.
-func (s *sick) withHook(t *testing.T, asked func()) *simulator.Hook {
+// startHook starts a reset hook, which calls asked before it does anything, and returns it with the fields that name it.
+func (f *fixture) startHook(t *testing.T, asked func()) (*simulator.Hook, map[string]any) {
 	t.Helper()
-	secret := "whsec_" + base64.StdEncoding.EncodeToString([]byte(strings.Repeat("h", 32)))
-	hook, err := simulator.NewHook(s.provider, secret)
+	hook, err := simulator.NewHook(f.provider, "whsec_"+hookSecret)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -410,14 +408,14 @@ func (s *sick) withHook(t *testing.T, asked func()) *simulator.Hook {
 		hook.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
-	s.write(t, "config/acme", map[string]any{"reset_hook_url": server.URL, "reset_hook_secret": secret})
-	return hook
+	return hook, map[string]any{"reset_hook_url": server.URL, "reset_hook_secret": "whsec_" + hookSecret}
 }
 
 func TestNothingIsAskedOfAHookBeforeTheIntentIsStored(t *testing.T) {
 	t.Parallel()
 	s := newSick(t)
-	hook := s.withHook(t, func() {})
+	hook, fields := s.startHook(t, func() {})
+	s.write(t, "config/acme", fields)
 	s.storage.FailPut(true)
 	s.wants(t, logical.UpdateOperation, "tokens/acme-rw/rotate", nil, "nothing was changed: writing token/acme-rw to storage")
 	if keys, _ := hook.Asked(); len(keys) != 0 {
@@ -431,10 +429,11 @@ func TestAValueThatCouldNotBeStoredIsAskedForAgain(t *testing.T) {
 	t.Parallel()
 	s := newSick(t)
 	requests := 0
-	hook := s.withHook(t, func() {
+	hook, fields := s.startHook(t, func() {
 		requests++
 		s.storage.FailPut(requests == 1)
 	})
+	s.write(t, "config/acme", fields)
 	s.wants(t, logical.UpdateOperation, "tokens/acme-rw/rotate", nil, "ok")
 	keys, resets := hook.Asked()
 	if len(keys) != 2 || len(resets) != 1 || keys[0] != keys[1] {
