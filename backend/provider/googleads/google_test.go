@@ -154,7 +154,7 @@ func privateKeyPEM() string {
 }
 
 // keyFile is a key file with some members replaced; nil takes one away.
-func keyFile(t *testing.T, members map[string]any) string {
+func keyFile(t testing.TB, members map[string]any) string {
 	t.Helper()
 	file := map[string]any{
 		"type": "service_account", "project_id": "project", "client_email": clientEmail,

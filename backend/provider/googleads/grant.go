@@ -233,18 +233,23 @@ var publicIDPattern = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,128}$`)
 const minEchoLength = 8
 
 // publicID returns an error code or request ID that came over the network if it may be shown: nothing but a plain
-// identifier, and neither a secret, nor with one in it, nor a part of one.
+// identifier without a part of a secret.
 func publicID(id string, secrets []string) string {
-	if !publicIDPattern.MatchString(id) {
-		return ""
-	}
-	echoes := func(secret string) bool {
-		return strings.Contains(id, secret) || (len(id) >= minEchoLength && strings.Contains(secret, id))
-	}
-	if slices.ContainsFunc(secrets, echoes) {
+	if !publicIDPattern.MatchString(id) || slices.ContainsFunc(secrets, func(secret string) bool { return echoes(id, secret) }) {
 		return ""
 	}
 	return id
+}
+
+// echoes reports whether an identifier repeats a secret, or minEchoLength bytes of it.
+func echoes(id, secret string) bool {
+	length := min(minEchoLength, len(secret))
+	for end := length; end <= len(id); end++ {
+		if strings.Contains(secret, id[end-length:end]) {
+			return true
+		}
+	}
+	return false
 }
 
 // secretsOf lists the secrets in account settings and credentials.

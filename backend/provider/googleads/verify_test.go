@@ -442,6 +442,7 @@ func TestIdentifiersThatEchoASecretAreDropped(t *testing.T) {
 		"developer token":     developerToken,
 		"inside other text":   "req." + developerToken + ".1",
 		"half of a secret":    clientSecret[:len(clientSecret)/2],
+		"a part, in a text":   "x" + developerToken[1:],
 		"access token":        accessToken,
 		"part of private key": alphanumericPartOfKey(t),
 		"other characters":    "<script>",
