@@ -99,7 +99,7 @@ func (t *token) planRotation() error {
 	case t.RotationPeriod > 0:
 		t.nextRotation = t.Current.PublishedAt.Add(t.RotationPeriod)
 	case t.RotationSchedule != "":
-		schedule, err := sdkrotation.DefaultScheduler.Parse(t.RotationSchedule)
+		schedule, err := parseSchedule(t.RotationSchedule)
 		if err != nil {
 			return errors.New("its rotation_schedule is not valid; write a new one")
 		}
@@ -110,6 +110,15 @@ func (t *token) planRotation() error {
 		t.schedule, t.nextRotation = schedule, schedule.Next(since)
 	}
 	return nil
+}
+
+// parseSchedule reads a cron expression. The parser would also take a time zone (TZ=…) before the fields, and panic where
+// no space follows it.
+func parseSchedule(expression string) (*cron.SpecSchedule, error) {
+	if strings.Contains(expression, "=") {
+		return nil, errors.New("it has a time zone")
+	}
+	return sdkrotation.DefaultScheduler.Parse(expression)
 }
 
 func (t *token) overdue(now time.Time) bool {
@@ -214,7 +223,7 @@ func (t *token) durations() map[string]*int {
 func (t *token) applyRotationPolicy(d *framework.FieldData, now time.Time) error {
 	schedule, scheduleGiven := d.GetOk("rotation_schedule")
 	if scheduleGiven && schedule.(string) != "" {
-		if _, err := sdkrotation.DefaultScheduler.Parse(schedule.(string)); err != nil {
+		if _, err := parseSchedule(schedule.(string)); err != nil {
 			return badInput(`rotation_schedule must be a cron expression of five fields (minute, hour, day of month, month, day of week; UTC), such as "0 3 * * SAT"`)
 		}
 	}

@@ -267,6 +267,8 @@ func TestFormsOfARotationSchedule(t *testing.T) {
 		"prose":                    {fields{"rotation_schedule": "every Saturday"}, []string{"rotation_schedule", "five fields", `"0 3 * * SAT"`}},
 		"six fields":               {fields{"rotation_schedule": "0 0 3 * * SAT"}, []string{"rotation_schedule", "five fields"}},
 		"a descriptor":             {fields{"rotation_schedule": "@daily"}, []string{"rotation_schedule", "five fields"}},
+		"a time zone":              {fields{"rotation_schedule": "TZ=Asia/Kathmandu 0 3 * * SAT"}, []string{"rotation_schedule", "five fields"}},
+		"a time zone alone":        {fields{"rotation_schedule": "TZ=UTC"}, []string{"rotation_schedule", "five fields"}},
 		"minute 61":                {fields{"rotation_schedule": "61 3 * * *"}, []string{"rotation_schedule", "five fields"}},
 		"period and schedule":      {fields{"rotation_schedule": "0 3 * * *", "rotation_period": 60}, []string{"rotation_schedule", "rotation_period", "only one"}},
 		"a window of minutes":      {fields{"rotation_schedule": "0 3 * * *", "rotation_window": "30m"}, []string{"rotation_window", "3600"}},
