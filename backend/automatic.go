@@ -113,18 +113,27 @@ type keyRing struct {
 	token   *token
 }
 
-// acting is who asks.
-func (k *keyRing) acting() (provider.Account, provider.Token) {
-	return keyAccount(k.account, k.token), k.token.call(k.token.Current.Credential)
+// acting is who asks. That there is no key is no state that the engine stores.
+func (k *keyRing) acting() (provider.Account, provider.Token, error) {
+	if k.token.Current == nil {
+		return provider.Account{}, provider.Token{}, &provider.Refused{Detail: "The token has no key to act with"}
+	}
+	return keyAccount(k.account, k.token), k.token.call(k.token.Current.Credential), nil
 }
 
 func (k *keyRing) List(ctx context.Context) ([]provider.Key, error) {
-	a, t := k.acting()
+	a, t, err := k.acting()
+	if err != nil {
+		return nil, err
+	}
 	return k.rotator.ListKeys(ctx, a, t)
 }
 
 func (k *keyRing) Delete(ctx context.Context, key provider.Key) error {
-	a, t := k.acting()
+	a, t, err := k.acting()
+	if err != nil {
+		return err
+	}
 	return k.rotator.DeleteKey(ctx, a, t, key)
 }
 
@@ -133,7 +142,10 @@ func (k *keyRing) Key(credential provider.Values) (provider.Key, error) {
 }
 
 func (k *keyRing) create(ctx context.Context, _ *rotation.Pending) (provider.Values, error) {
-	a, t := k.acting()
+	a, t, err := k.acting()
+	if err != nil {
+		return nil, err
+	}
 	return k.rotator.CreateKey(ctx, a, t)
 }
 
