@@ -59,7 +59,7 @@ func (c *clock) now() time.Time { return epoch.Add(time.Duration(c.offset.Load()
 
 func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
 
-func newFixture(t *testing.T, configure ...func(*logical.BackendConfig)) *fixture {
+func newFixture(t testing.TB, configure ...func(*logical.BackendConfig)) *fixture {
 	t.Helper()
 	server, err := simulator.Start(simulator.ServerOptions{})
 	if err != nil {
