@@ -168,7 +168,7 @@ func (t *token) nextVerification() time.Time {
 	hash := fnv.New32a()
 	_, _ = hash.Write([]byte(t.name)) // a hash takes everything
 	period := time.Duration(t.VerifyPeriod) * time.Second
-	return since.Add(period - period/10*time.Duration(hash.Sum32()%100)/100)
+	return since.Add(period - period/1000*time.Duration(hash.Sum32()%100))
 }
 
 // doWork does what is due for a token. The scheduler calls it.
