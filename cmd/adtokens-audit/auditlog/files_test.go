@@ -21,7 +21,7 @@ func write(t *testing.T, name, content string) string {
 	return name
 }
 
-func zipped(t *testing.T, content string) string {
+func zipped(t testing.TB, content string) string {
 	t.Helper()
 	var buffer bytes.Buffer
 	w := gzip.NewWriter(&buffer)
@@ -97,4 +97,26 @@ func TestGzipIsRecognisedByItsContent(t *testing.T) {
 			t.Errorf("read %q: %v", text, err)
 		}
 	}
+}
+
+// FuzzPlain looks for files, packed or not, that crash the reader or take more memory than a block of lines does.
+func FuzzPlain(f *testing.F) {
+	for _, file := range []string{"", "\x1f", "\x1f\x8b", "a\nb", zipped(f, "a\nb\n"), zipped(f, strings.Repeat("x", 2*MaxLine)), zipped(f, zipped(f, "a"))} {
+		f.Add([]byte(file))
+	}
+	f.Fuzz(func(t *testing.T, file []byte) {
+		log, err := Plain(bytes.NewReader(file))
+		if err != nil {
+			return
+		}
+		longest := 0
+		stats, _ := Read(t.Context(), io.LimitReader(log, 64<<20), Consumer[int]{ // a broken end is for the caller to report
+			Parse: func(line []byte) (int, Verdict) { return cap(line), Found },
+			Each:  func(size int) { longest = max(longest, size) },
+		})
+		if longest > 2*MaxLine || stats.Entries+stats.TooLong != stats.Lines {
+			t.Errorf("a buffer of %d bytes was kept, and counted was %+v", longest, stats)
+		}
+		_ = firstTime(bytes.NewReader(file)) // must not panic
+	})
 }
