@@ -254,7 +254,11 @@ func (b *backend) startByHand(ctx context.Context, req *logical.Request, d *fram
 	started = true
 	go func() {
 		defer unlock()
-		b.logError("rotating a token", t.name, m.Advance(b.work, &t.Record))
+		if err := m.Advance(b.work, &t.Record); err != nil {
+			b.logError("rotating a token", t.name, err)
+			b.retryWork(rotation.Job{Token: t.name, Account: t.Account, Kind: rotation.Rotate}, err)
+			return
+		}
 		b.plan(a, t)
 	}()
 	return intent.ID, nil

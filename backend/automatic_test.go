@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hashicorp/vault/sdk/logical"
@@ -115,5 +116,29 @@ func TestAHookThatGivesTheCurrentValueChangesNothing(t *testing.T) {
 	}
 	if got := f.read(t, "tokens/acme-rw"); got["version"] != 1 || got["rotation_state"] != "idle" {
 		t.Errorf("got version %v in state %v, want 1 in idle", got["version"], got["rotation_state"])
+	}
+}
+
+func TestARotationByHandGoesOnWhenStorageDoes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.withImpact(t, nil)
+	var asked atomic.Bool
+	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if !asked.Swap(true) {
+			f.storage.refusals.Store(1) // of the rotation's end
+		}
+		w.WriteHeader(http.StatusUnprocessableEntity)
+	}))
+	t.Cleanup(hook.Close)
+	f.write(t, "config/acme", map[string]any{
+		"reset_hook_url": hook.URL, "reset_hook_secret": "whsec_" + base64.StdEncoding.EncodeToString([]byte(strings.Repeat("s", 24))),
+	})
+	response, err := f.handle(t, logical.UpdateOperation, "tokens/acme-rw/rotate", nil)
+	if err != nil || !response.IsError() || !strings.Contains(response.Error().Error(), "refuses the reset") {
+		t.Errorf("got %v, error %v; want the hook's refusal", response, err)
+	}
+	if got := f.read(t, "tokens/acme-rw"); got["rotation_state"] != "idle" {
+		t.Errorf("the state is %v, want idle", got["rotation_state"])
 	}
 }

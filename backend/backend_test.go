@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net/http"
 	"strings"
@@ -32,6 +33,8 @@ type countingStorage struct {
 	readOnly   atomic.Bool
 	// beforePut is called before each write.
 	beforePut atomic.Pointer[func()]
+	// refusals is how many of the next writes fail.
+	refusals atomic.Int64
 }
 
 func (s *countingStorage) Get(ctx context.Context, key string) (*logical.StorageEntry, error) {
@@ -42,6 +45,10 @@ func (s *countingStorage) Get(ctx context.Context, key string) (*logical.Storage
 func (s *countingStorage) Put(ctx context.Context, entry *logical.StorageEntry) error {
 	if s.readOnly.Load() {
 		return logical.ErrReadOnly
+	}
+	if s.refusals.Load() > 0 {
+		s.refusals.Add(-1)
+		return errors.New("storage is full")
 	}
 	s.puts.Add(1)
 	if wait := s.beforePut.Load(); wait != nil {

@@ -64,7 +64,7 @@ func (b *backend) planToken(name string) {
 	}
 	b.logError("planning the background work", name, err)
 	// The account may be unknown. All such tokens share the rate limit of the account without a name.
-	b.scheduler.Plan(rotation.Job{Token: name, Kind: rotation.Rotate, At: time.Now().Add(retryAfter(err))})
+	b.retryWork(rotation.Job{Token: name, Kind: rotation.Rotate}, err)
 }
 
 // retryAfter is how long to wait before the work of a token is tried again.
@@ -189,9 +189,14 @@ func (b *backend) doWork(ctx context.Context, j rotation.Job) {
 	}
 	if err != nil && ctx.Err() == nil {
 		b.logError("background work", j.Token, err)
-		j.At = time.Now().Add(retryAfter(err))
-		b.scheduler.Plan(j)
+		b.retryWork(j, err)
 	}
+}
+
+// retryWork plans a job again after it has failed. What is due next is in storage, not in the token that was not stored.
+func (b *backend) retryWork(j rotation.Job, cause error) {
+	j.At = time.Now().Add(retryAfter(cause))
+	b.scheduler.Plan(j)
 }
 
 // rotateRoutinely takes the token's due steps, and starts a rotation that the policy asks for.
