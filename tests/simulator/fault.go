@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -53,6 +54,10 @@ type Fault struct {
 	Kind    FaultKind `json:"kind"`
 	// Method is the HTTP method of the requests that meet the fault; empty means all.
 	Method string `json:"method,omitempty"`
+	// Path is a part of the URL path of the requests that meet the fault; empty means any.
+	Path string `json:"path,omitempty"`
+	// Skip is the number of such requests that pass before the first one that meets the fault.
+	Skip int `json:"skip,omitempty"`
 	// Times is the number of requests that meet the fault; 0 means all until ClearFaults.
 	Times int `json:"times,omitempty"`
 	// Latency is how long the answer is held back, or for FaultDrip each byte of it; it goes with every kind.
@@ -71,8 +76,8 @@ func (f *Fault) validate() error {
 	if !slices.Contains([]Service{GoogleToken, GoogleAds, GoogleIAM, Impact}, f.Service) {
 		return fmt.Errorf("unknown service %q: use google_token, google_ads, google_iam or impact", f.Service)
 	}
-	if f.Times < 0 || f.Latency < 0 || f.RetryAfter < 0 {
-		return fmt.Errorf("times, latency and wait must not be negative")
+	if f.Skip < 0 || f.Times < 0 || f.Latency < 0 || f.RetryAfter < 0 {
+		return fmt.Errorf("skip, times, latency and wait must not be negative")
 	}
 	switch f.Kind {
 	case FaultReset, FaultDropBefore, FaultDropAfter, FaultGarbage, FaultHalfBody, FaultOversizedBody, FaultWrongContentType:
@@ -125,15 +130,18 @@ func (s *Simulator) arrive(service Service, r *http.Request) *Fault {
 	s.requests[service][r.Pattern]++
 
 	i := slices.IndexFunc(s.faults, func(f *Fault) bool {
-		return f.Service == service && (f.Method == "" || f.Method == r.Method)
+		return f.Service == service && (f.Method == "" || f.Method == r.Method) && strings.Contains(r.URL.Path, f.Path)
 	})
 	if i < 0 {
 		return nil
 	}
 	fault := *s.faults[i]
-	switch fault.Times {
-	case 0:
-	case 1:
+	switch {
+	case fault.Skip > 0:
+		s.faults[i].Skip--
+		return nil
+	case fault.Times == 0:
+	case fault.Times == 1:
 		s.faults = slices.Delete(s.faults, i, i+1)
 	default:
 		s.faults[i].Times--

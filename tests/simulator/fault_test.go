@@ -297,3 +297,22 @@ func TestFaultsLastUntilTheyAreCleared(t *testing.T) {
 		t.Errorf("got status %d after the fault", answer.status)
 	}
 }
+
+func TestAFaultIsForSomeRequestsOnly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	check(t, w.console.InjectFault(t.Context(), simulator.Fault{
+		Service: simulator.Impact, Kind: simulator.FaultStatus, Status: 503, Path: "/IRx/", Skip: 1, Times: 1,
+	}))
+	for i, step := range []struct {
+		sid   string
+		fails bool
+	}{{"IRx", false}, {"IRy", false}, {"IRx", true}, {"IRx", false}} {
+		answer := send(t, request{
+			method: "GET", url: w.ImpactURL + "/Agencies/" + step.sid + "/CompanyInformation", header: map[string]string{"Accept": "application/json"},
+		})
+		if (answer.status == http.StatusServiceUnavailable) != step.fails {
+			t.Errorf("request %d, of %s, got status %d", i+1, step.sid, answer.status)
+		}
+	}
+}
