@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"testing"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend"
 )
@@ -50,33 +51,47 @@ var vaultCommand = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// builtPlugin is what an operator needs to register the plugin.
-type builtPlugin struct{ sha256, version string }
+// Plugin is what an operator needs to register a build of the plugin.
+type Plugin struct{ command, sha256, version string }
 
-var plugin = sync.OnceValues(func() (builtPlugin, error) {
-	var flags []string
+var plugin = sync.OnceValues(func() (Plugin, error) { return buildPlugin(PluginName) })
+
+// BuildPlugin builds the plugin with other flags than the servers' own, under a name of its own.
+func BuildPlugin(t testing.TB, name string, flags ...string) Plugin {
+	t.Helper()
+	built, err := buildPlugin(name, flags...)
+	if err == nil {
+		err = readEngine() // with flags there may be files in it that the test binary does not hold
+	}
+	if err != nil {
+		Fatalf(t, "%v", err)
+	}
+	return built
+}
+
+func buildPlugin(name string, flags ...string) (Plugin, error) {
 	if raceEnabled {
 		flags = append(flags, "-race")
 	}
-	path, err := build(PluginName, flags...)
+	path, err := compile(filepath.Join("cmd", PluginName), name, flags...)
 	if err != nil {
-		return builtPlugin{}, err
+		return Plugin{}, err
 	}
 	sum, err := checksum(path)
 	if err != nil {
-		return builtPlugin{}, err
+		return Plugin{}, err
 	}
 	version, err := exec.Command(path, "-version").Output()
 	if err != nil {
-		return builtPlugin{}, fmt.Errorf("asking the plugin for its version: %w", err)
+		return Plugin{}, fmt.Errorf("asking the plugin for its version: %w", err)
 	}
-	built := builtPlugin{sha256: sum, version: strings.TrimSpace(string(version))}
+	built := Plugin{command: name, sha256: sum, version: strings.TrimSpace(string(version))}
 	// The test binary holds the engine for this comparison, so that `go test` runs anew when the engine has changed.
 	if built.version != backend.Version {
-		return builtPlugin{}, fmt.Errorf("the plugin says that it is %s, its source says %s", built.version, backend.Version)
+		return Plugin{}, fmt.Errorf("the plugin says that it is %s, its source says %s", built.version, backend.Version)
 	}
 	return built, nil
-})
+}
 
 // checksum is what Vault's catalog wants to know of a plugin.
 func checksum(path string) (string, error) {
@@ -117,6 +132,14 @@ func compile(dir, name string, flags ...string) (string, error) {
 	return path, nil
 }
 
+func readEngine() error {
+	root, err := moduleRoot()
+	if err != nil {
+		return err
+	}
+	return read(filepath.Join(root, "backend"))
+}
+
 // read reads the Go files of a directory for no other reason than that `go test` sees it, and runs the tests anew when
 // one of them has changed.
 func read(dir string) error {
@@ -125,7 +148,7 @@ func read(dir string) error {
 		return fmt.Errorf("listing %s: %w", dir, err)
 	}
 	if len(files) == 0 {
-		return fmt.Errorf("there is no command in %s: %w", dir, fs.ErrNotExist)
+		return fmt.Errorf("there is no Go file in %s: %w", dir, fs.ErrNotExist)
 	}
 	for _, file := range files {
 		if _, err := os.ReadFile(file); err != nil {

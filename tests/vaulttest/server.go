@@ -279,7 +279,7 @@ func (s *Server) unseal(ctx context.Context) error {
 }
 
 // prepare does what an operator does once.
-func (s *Server) prepare(ctx context.Context, built builtPlugin) error {
+func (s *Server) prepare(ctx context.Context, built Plugin) error {
 	if err := s.register(ctx, PluginName, built); err != nil {
 		return err
 	}
@@ -291,10 +291,10 @@ func (s *Server) prepare(ctx context.Context, built builtPlugin) error {
 	return nil
 }
 
-// register puts a binary of binDir into the server's catalog, under its own name.
-func (s *Server) register(ctx context.Context, name string, built builtPlugin) error {
+// register puts a binary of binDir into the server's catalog. Its processes get the environment, as NAME=value.
+func (s *Server) register(ctx context.Context, name string, built Plugin, environment ...string) error {
 	if err := s.Client.Sys().RegisterPluginWithContext(ctx, &api.RegisterPluginInput{
-		Name: name, Type: api.PluginTypeSecrets, Command: name, SHA256: built.sha256, Version: built.version,
+		Name: name, Type: api.PluginTypeSecrets, Command: built.command, SHA256: built.sha256, Version: built.version, Env: environment,
 	}); err != nil {
 		return fmt.Errorf("registering the plugin %s: %w", name, err)
 	}
@@ -306,9 +306,17 @@ func (s *Server) RegisterPlugin(t testing.TB, dir, name string) {
 	t.Helper()
 	sum, err := checksum(BuildProgram(t, dir, name))
 	if err == nil {
-		err = s.register(t.Context(), name, builtPlugin{sha256: sum})
+		err = s.register(t.Context(), name, Plugin{command: name, sha256: sum})
 	}
 	if err != nil {
+		Fatalf(t, "%v", err)
+	}
+}
+
+// Replace has mounts that are made from now on run another build of the plugin, with an environment as NAME=value.
+func (s *Server) Replace(t testing.TB, built Plugin, environment ...string) {
+	t.Helper()
+	if err := s.register(t.Context(), PluginName, built, environment...); err != nil {
 		Fatalf(t, "%v", err)
 	}
 }
