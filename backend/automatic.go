@@ -68,6 +68,7 @@ func (b *backend) machine(storage logical.Storage, a *account, t *token) *rotati
 		ring := &keyRing{rotator: rotator, account: a, token: t}
 		m.Keys, m.Obtain, m.Retire = ring, ring.create, ring.retire
 	}
+	stopBetweenSteps(m, t)
 	return m
 }
 

@@ -58,6 +58,7 @@ func (b *backend) sendEvent(ctx context.Context, eventType, path string, pairs .
 
 // sendTokenEvent tells what happened to a token.
 func (b *backend) sendTokenEvent(ctx context.Context, eventType string, t *token, pairs ...string) {
+	reachPoint(t, pointEventSent)
 	b.sendEvent(ctx, eventType, "tokens/"+t.name, append([]string{"name", t.name, "account", t.Account}, pairs...)...)
 }
 

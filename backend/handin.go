@@ -127,6 +127,7 @@ func (b *backend) handIn(ctx context.Context, req *logical.Request, d *framework
 // prove asks the provider about a new credential. A refusal is the caller's mistake; no answer is an error that says
 // how to go on.
 func (b *backend) prove(ctx context.Context, a *account, t *token, credential provider.Values) (provider.Verification, error) {
+	reachPoint(t, pointValueTried)
 	v, err := a.platform.Verify(ctx, a.call, t.call(credential))
 	var silence *provider.Error
 	switch {
@@ -203,6 +204,7 @@ func (b *backend) checkPrevious(ctx context.Context, storage logical.Storage, a 
 	if previous == nil || response.Data["verification"] == rotation.VerificationSkipped {
 		return
 	}
+	reachPoint(t, pointOldValueTried)
 	v, err := a.platform.Verify(ctx, a.call, t.call(previous.Credential))
 	switch {
 	case err != nil:

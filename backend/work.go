@@ -82,6 +82,9 @@ func retryAfter(err error) time.Duration {
 // saveToken stores the token and tells those who wait for a change. Whoever holds the token's lock calls plan once it
 // is done with the token.
 func (b *backend) saveToken(ctx context.Context, storage logical.Storage, t *token) error {
+	if err := b.beforeWrite(ctx, storage, t); err != nil {
+		return err
+	}
 	if err := b.tokens.put(ctx, storage, t.name, t.tokenEntry); err != nil {
 		return err
 	}
