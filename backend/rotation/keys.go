@@ -116,6 +116,9 @@ func (m *Machine) searchOnce(ctx context.Context, r *Record, s Search) error {
 		orphans = s.orphans(keys, m.ownKeys(r))
 	}
 	if len(orphans) == 1 {
+		if err := m.stillOwns(ctx, r); err != nil {
+			return err
+		}
 		err = m.Keys.Delete(ctx, orphans[0])
 	}
 	age := m.Now().Sub(s.Until)
@@ -141,6 +144,10 @@ func (m *Machine) searchOnce(ctx context.Context, r *Record, s Search) error {
 	left.LastError = ""
 	return m.Save(ctx, r)
 }
+
+// stillOwns fails in a process that was stopped, or cut off, while another node took its work over: it cannot write. The keys
+// listed before may be in use there, although the record at hand does not know them.
+func (m *Machine) stillOwns(ctx context.Context, r *Record) error { return m.Save(ctx, r) }
 
 func keyIDs(keys []provider.Key) []string {
 	ids := make([]string, len(keys))

@@ -11,10 +11,10 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
-// mustCrash starts a rotation whose process dies at a call.
-func (w *world) mustCrash(f fault, call int) {
+// mustCrash starts a rotation whose process dies when it asks for a key.
+func (w *world) mustCrash(f fault) {
 	w.tb.Helper()
-	w.faults[call] = f
+	w.faults[obtaining] = f
 	if err := w.start("a"); !errors.Is(err, errCrash) {
 		w.tb.Fatalf("the process did not die: %v", err)
 	}
@@ -68,7 +68,7 @@ func TestALostKeyIsDeleted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, iam.with(func(s *settings) { s.listLag = tc.listLag }))
-			w.mustCrash(crashAfter, obtaining)
+			w.mustCrash(crashAfter)
 			if tc.meanwhile != nil {
 				tc.meanwhile(w)
 			}
@@ -94,6 +94,39 @@ func handInDrawer(w *world) {
 		w.tb.Fatal(err)
 	}
 }
+
+// A node that was stopped in the middle of a search wakes up when another one has published a key that it does not know.
+func TestANodeThatMayNotWriteAnyMoreDeletesNoKey(t *testing.T) {
+	t.Parallel()
+	for name, meanwhile := range map[string]func(*world){
+		"it was about to ask again":     func(*world) {},
+		"it was looking for a lost key": handInDrawer,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, iam)
+			w.mustCrash(crashBefore)
+			meanwhile(w)
+			stopped := w.load()
+			published := w.last.Number()
+			if w.last.Pending == nil {
+				w.mustStart("b")
+			}
+			for w.last.Number() == published && w.step() {
+			}
+			current := w.last.Current.Credential["id"]
+			w.broken["Save"] = errNotLeader
+			if err := w.machine(stopped).Advance(t.Context(), stopped); !errors.Is(err, errNotLeader) {
+				t.Errorf("the node that was stopped went on: %v", err)
+			}
+			if _, gone := w.deleted[current]; gone {
+				t.Error("the node that was stopped has deleted the current key")
+			}
+		})
+	}
+}
+
+var errNotLeader = errors.New("this node is not the leader")
 
 func TestAKeyMadeAtTheLastMomentIsDeleted(t *testing.T) {
 	t.Parallel()
@@ -132,7 +165,7 @@ func TestSeveralUnknownKeysAreNamedAndLeftAlone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, iam)
-			w.mustCrash(crashAfter, obtaining)
+			w.mustCrash(crashAfter)
 			w.made["a colleague's"], w.foreign["a colleague's"] = w.now, true
 			tc.meanwhile(w)
 			w.rest()
@@ -269,7 +302,7 @@ func TestASearchIsGivenUpAfterADay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, iam)
-			w.mustCrash(crashAfter, obtaining)
+			w.mustCrash(crashAfter)
 			handInDrawer(w)
 			w.broken["List"] = cause
 			w.rest()

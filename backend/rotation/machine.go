@@ -306,6 +306,9 @@ func (m *Machine) again(ctx context.Context, r *Record) error {
 		// The list may be late: look again while the rotation goes on.
 		r.searchFor(lost)
 	case 1:
+		if err := m.stillOwns(ctx, r); err != nil {
+			return err
+		}
 		if err := m.Keys.Delete(ctx, orphans[0]); err != nil {
 			return m.keysUnavailable(ctx, r, err)
 		}
