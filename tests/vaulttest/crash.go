@@ -24,10 +24,20 @@ func (s *Server) KillPlugins(t testing.TB) {
 // and unseals it. It is for servers of StartRaft.
 func (s *Server) Crash(t testing.TB) {
 	t.Helper()
-	if err := syscall.Kill(-s.process.cmd.Process.Pid, syscall.SIGKILL); err != nil {
-		Fatalf(t, "killing Vault: %v", err)
-	}
+	s.Kill(t)
+	s.Start(t)
+}
+
+// Kill is the first half of Crash, and Start the second.
+func (s *Server) Kill(t testing.TB) {
+	t.Helper()
+	s.signal(t, syscall.SIGKILL)
 	<-s.process.exited
+}
+
+// Start starts a server that was killed, and unseals it.
+func (s *Server) Start(t testing.TB) {
+	t.Helper()
 	if err := s.launch(); err != nil {
 		Fatalf(t, "starting Vault again: %v", err)
 	}

@@ -23,7 +23,10 @@ type process struct {
 }
 
 // start starts a command. Its environment holds what every program needs and nothing of the caller's Vault.
-func start(cmd *exec.Cmd, log string) (*process, error) {
+func start(cmd *exec.Cmd, log string) (*process, error) { return startIn(namespace{}, cmd, log) }
+
+// startIn starts a command in a network of its own.
+func startIn(n namespace, cmd *exec.Cmd, log string) (*process, error) {
 	output, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the log of %s: %w", cmd.Path, err)
@@ -38,7 +41,10 @@ func start(cmd *exec.Cmd, log string) (*process, error) {
 	go func() {
 		// Linux ends the child with the thread that started it, not with the process: this goroutine keeps its thread.
 		runtime.LockOSThread()
-		err := cmd.Start()
+		err := n.enter()
+		if err == nil {
+			err = cmd.Start()
+		}
 		started <- err
 		if err == nil {
 			_ = cmd.Wait() // how it ended is in its log

@@ -35,6 +35,7 @@ type Server struct {
 	// dir holds the server's configuration, data and logs.
 	dir string
 	kind
+	place   place
 	process *process
 	// unsealKey is empty for a dev server.
 	unsealKey string
@@ -141,10 +142,38 @@ func (s *Server) launchOnFreePort() error {
 		if err := s.writeConfig(api, cluster); err != nil {
 			return err
 		}
-		if err = s.launch(); !errors.Is(err, errPortTaken) || attempts == 0 {
+		if err = s.publish(api); err == nil {
+			err = s.launch()
+		}
+		if !errors.Is(err, errPortTaken) || attempts == 0 {
 			return err
 		}
 	}
+}
+
+// publish makes the API reachable at Address where the server is in another network.
+func (s *Server) publish(port string) error {
+	if s.place.cluster == nil || s.place.cluster.network == nil {
+		return nil
+	}
+	return s.place.cluster.network.publish(s.place.number, port)
+}
+
+// host is the address that the server listens at.
+func (s *Server) host() string {
+	if s.place.cluster == nil || s.place.cluster.network == nil {
+		return "127.0.0.1"
+	}
+	return s.place.cluster.network.host(s.place.number)
+}
+
+// patienceOfPeers is for how long the nodes of a cluster wait for each other, in seconds: long enough for a busy machine. A
+// server alone becomes active all the sooner.
+func (s *Server) patienceOfPeers() int {
+	if s.place.cluster == nil {
+		return 1
+	}
+	return 2
 }
 
 // freePorts returns two ports that are free now.
@@ -170,20 +199,20 @@ func (s *Server) writeConfig(apiPort, clusterPort string) error {
 		}
 		config += fmt.Sprintf(`
 api_addr     = "http://127.0.0.1:%[1]s"
-cluster_addr = "https://127.0.0.1:%[2]s"
+cluster_addr = "https://%[4]s:%[2]s"
 
 listener "tcp" {
-  address         = "127.0.0.1:%[1]s"
-  cluster_address = "127.0.0.1:%[2]s"
+  address         = "%[4]s:%[1]s"
+  cluster_address = "%[4]s:%[2]s"
   tls_disable     = true
 }
 
 storage "raft" {
   path                   = %[3]q
-  node_id                = "one"
-  performance_multiplier = 1 # becomes active within seconds
+  node_id                = "node-%[5]d"
+  performance_multiplier = %[6]d
 }
-`, apiPort, clusterPort, data)
+`, apiPort, clusterPort, data, s.host(), s.place.number, s.patienceOfPeers())
 	}
 	if err := os.WriteFile(s.configFile(), []byte(config), 0o600); err != nil {
 		return fmt.Errorf("writing Vault's configuration: %w", err)
@@ -204,7 +233,9 @@ func (s *Server) launch() error {
 		args = append(args, "-dev", "-dev-no-store-token", "-dev-root-token-id="+s.Token,
 			"-dev-listen-address="+strings.TrimPrefix(s.Address, "http://"))
 	}
-	if s.process, err = start(exec.Command(vault, args...), s.logFile()); err != nil {
+	cmd := exec.Command(vault, args...)
+	cmd.Dir = s.dir
+	if s.process, err = startIn(s.place.namespace, cmd, s.logFile()); err != nil {
 		return err
 	}
 	if s.Client, err = s.newClient(s.Token); err != nil {
@@ -272,9 +303,9 @@ func (s *Server) unseal(ctx context.Context) error {
 	if _, err := s.Client.Sys().UnsealWithContext(ctx, s.unsealKey); err != nil {
 		return fmt.Errorf("unsealing Vault: %w", err)
 	}
-	return await("Vault to become active", func() bool {
+	return await("Vault to become active, or a standby of its cluster", func() bool {
 		health, err := s.Client.Sys().HealthWithContext(ctx)
-		return err == nil && !health.Sealed && !health.Standby
+		return err == nil && !health.Sealed && (!health.Standby || s.place.joined)
 	})
 }
 
@@ -284,7 +315,7 @@ func (s *Server) prepare(ctx context.Context, built Plugin) error {
 		return err
 	}
 	if err := s.Client.Sys().EnableAuditWithOptionsWithContext(ctx, "file", &api.EnableAuditOptions{
-		Type: "file", Options: map[string]string{"file_path": s.AuditLog},
+		Type: "file", Options: map[string]string{"file_path": filepath.Base(s.AuditLog)}, // in the directory of each node
 	}); err != nil {
 		return fmt.Errorf("enabling the audit device: %w", err)
 	}

@@ -8,8 +8,8 @@
 //	func TestMain(m *testing.M) { os.Exit(vaulttest.Main(m)) }
 //
 // Every test gets a mount (Server.Mount) and a simulated world (StartSimulator) of its own, so tests run in parallel on
-// the one server that Shared starts; StartDev and StartRaft start further ones. Everything that was started is stopped,
-// also when the test binary is interrupted or, on Linux, killed.
+// the one server that Shared starts; StartDev, StartRaft and StartCluster start further ones. Everything that was started
+// is stopped, also when the test binary is interrupted or, on Linux, killed.
 //
 // After the tests, Main looks for secrets: whatever the simulators issued and whatever was announced with Secret must
 // not be in any server's log, plugin output, audit log or simulator output, and audit logs must hold nothing but HMACs
