@@ -1,0 +1,158 @@
+//go:build unix
+
+package chaos
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/vaulttest"
+)
+
+// callLog stands between the engine and whoever makes values, Google's IAM and a reset hook, and remembers who asked when.
+type callLog struct {
+	console     *vaulttest.Simulator
+	iam         http.Handler
+	url, secret string
+
+	mu    sync.Mutex
+	calls []*makeCall
+	// resets are the hook's values by idempotency key.
+	resets map[string]map[string]string
+}
+
+// makeCall is a request for a new value.
+type makeCall struct {
+	token string
+	// node is the address that it came from, key its idempotency key.
+	node, key   string
+	from, until time.Time
+}
+
+// answerDelay is between the making of a value and the answer, so that what happens to a node often happens meanwhile.
+const answerDelay = 200 * time.Millisecond
+
+func newCallLog(t *testing.T, console *vaulttest.Simulator) *callLog {
+	t.Helper()
+	google, err := url.Parse(console.GoogleURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	l := &callLog{
+		console: console, iam: httputil.NewSingleHostReverseProxy(google), resets: map[string]map[string]string{},
+		secret: "whsec_" + vaulttest.Secret(t, "reset hook's secret", base64.StdEncoding.EncodeToString(key)),
+	}
+	server := httptest.NewServer(l)
+	t.Cleanup(server.Close)
+	l.url = server.URL
+	return l
+}
+
+func (l *callLog) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.URL.Path == "/reset":
+		l.reset(w, r)
+	case r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/keys"):
+		_, account, _ := strings.Cut(r.URL.Path, "/serviceAccounts/")
+		name, _, _ := strings.Cut(account, "@")
+		c := l.begin(&makeCall{token: name, node: r.RemoteAddr})
+		made := httptest.NewRecorder()
+		l.iam.ServeHTTP(made, r)
+		l.answer(w, r, c, made.Code, made.Body.Bytes())
+	default:
+		l.iam.ServeHTTP(w, r)
+	}
+}
+
+// reset resets a token once for each idempotency key.
+func (l *callLog) reset(w http.ResponseWriter, r *http.Request) {
+	var event struct {
+		Key        string `json:"idempotency_key"`
+		Token      string `json:"token"`
+		TokenType  string `json:"token_type"`
+		AccountSID string `json:"account_sid"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&event); err != nil {
+		http.Error(w, "no event", http.StatusBadRequest)
+		return
+	}
+	c := l.begin(&makeCall{token: event.Token, node: r.RemoteAddr, key: event.Key})
+	credential, err := l.once(r, event.Key, simulator.HookToken{TokenType: event.TokenType, AccountSID: event.AccountSID})
+	if err != nil {
+		http.Error(w, "the console failed", http.StatusInternalServerError)
+		return
+	}
+	body, _ := json.Marshal(credential) // strings always marshal
+	l.answer(w, r, c, http.StatusOK, body)
+}
+
+func (l *callLog) once(r *http.Request, key string, token simulator.HookToken) (map[string]string, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.resets[key] == nil {
+		credential, err := l.console.HookReset(r.Context(), token)
+		if err != nil {
+			return nil, err
+		}
+		l.resets[key] = credential
+	}
+	return l.resets[key], nil
+}
+
+func (l *callLog) begin(c *makeCall) *makeCall {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c.from = time.Now()
+	l.calls = append(l.calls, c)
+	return c
+}
+
+func (l *callLog) answer(w http.ResponseWriter, r *http.Request, c *makeCall, status int, body []byte) {
+	select {
+	case <-time.After(answerDelay):
+	case <-r.Context().Done(): // whoever asked is gone
+	}
+	l.mu.Lock()
+	c.until = time.Now()
+	l.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // as above
+}
+
+// all are the calls by the time they began. None is under way any more.
+func (l *callLog) all() []*makeCall {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.calls)
+}
+
+// resetTwice tells of a rotation that was taken up again after the next one had begun; the empty string means none.
+func (l *callLog) resetTwice() string {
+	over := map[string]bool{}
+	last := map[string]string{} // key by token
+	for _, c := range l.all() {
+		if c.key == "" || last[c.token] == c.key {
+			continue
+		}
+		if over[c.key] {
+			return fmt.Sprintf("a rotation of %s was taken up again after the next one had begun", c.token)
+		}
+		over[last[c.token]], last[c.token] = true, c.key
+	}
+	return ""
+}
