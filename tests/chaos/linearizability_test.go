@@ -1,0 +1,472 @@
+//go:build unix
+
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+	"github.com/hashicorp/vault/api"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/vaulttest"
+)
+
+// A history names credentials by their numbers, from 1, so that it holds no secret.
+
+// action is a request of a client: to read a token's credential, or to replace it.
+type action struct {
+	token string
+	// value is the number of the new credential; 0 for a read.
+	value int
+	// cas is the version to replace; negative for whatever it is.
+	cas int
+}
+
+// result is what a client was told.
+type result struct {
+	// outcome says whether a rotation took place; a read that failed is no part of a history.
+	outcome outcome
+	version int
+	// identifier, secret and second are the numbers of the credentials that each field belongs to: account SID and auth token,
+	// or client ID, client secret and refresh token. An auth token is its own second.
+	identifier, secret, second int
+	fingerprint                string
+}
+
+type outcome string
+
+const (
+	published  outcome = "done"
+	casRefused outcome = "refused by cas"
+	// unknown is the outcome of a request whose answer was lost: it took place at any time since, or will never.
+	unknown outcome = "unknown"
+)
+
+// register is a token as it ought to be: one credential, replaced at one moment.
+type register struct {
+	version, value int
+	// fingerprint is empty until somebody was told.
+	fingerprint string
+}
+
+// registers is the model: a register for each token.
+var registers = porcupine.Model{
+	Init: func() any { return register{} },
+	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
+		byToken := map[string][]porcupine.Operation{}
+		for _, op := range history {
+			name := op.Input.(action).token
+			byToken[name] = append(byToken[name], op)
+		}
+		var parts [][]porcupine.Operation
+		for _, part := range byToken {
+			parts = append(parts, part)
+		}
+		return parts
+	},
+	Step: func(state, input, output any) (bool, any) {
+		return state.(register).step(input.(action), output.(result))
+	},
+	DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v: %+v", input, output) },
+	DescribeState:     func(state any) string { return fmt.Sprintf("%+v", state) },
+}
+
+// step says whether a register could have answered like this, and what it is afterwards.
+func (r register) step(a action, answer result) (bool, register) {
+	matches := a.cas < 0 || a.cas == r.version
+	switch {
+	case a.value == 0:
+		known := r.fingerprint == "" || r.fingerprint == answer.fingerprint
+		right := answer.version == r.version && answer.identifier == r.value && answer.secret == r.value && answer.second == r.value
+		r.fingerprint = answer.fingerprint
+		return right && known, r
+	case answer.outcome == casRefused:
+		return !matches, r
+	case answer.outcome == unknown && !matches:
+		return true, r
+	case answer.outcome == unknown:
+		return true, register{version: r.version + 1, value: a.value}
+	default:
+		return matches && answer.version == r.version+1, register{version: answer.version, value: a.value, fingerprint: answer.fingerprint}
+	}
+}
+
+// checkTime is far beyond what a history of these tests takes.
+const checkTime = time.Minute
+
+func linearizable(history []porcupine.Operation) porcupine.CheckResult {
+	return porcupine.CheckOperationsTimeout(registers, history, checkTime)
+}
+
+func TestTheCheckerFindsWhatARegisterDoesNot(t *testing.T) {
+	t.Parallel()
+	rotate := func(from, until int64, value, cas int, how outcome, version int) porcupine.Operation {
+		return porcupine.Operation{
+			Input: action{token: "t", value: value, cas: cas}, Call: from, Return: until,
+			Output: result{outcome: how, version: version, fingerprint: fmt.Sprint("f", value)},
+		}
+	}
+	sees := func(from, until int64, version, identifier, secret int, fingerprint string) porcupine.Operation {
+		return porcupine.Operation{
+			Input: action{token: "t"}, Call: from, Return: until,
+			Output: result{version: version, identifier: identifier, secret: secret, second: secret, fingerprint: fingerprint},
+		}
+	}
+	first, second := rotate(0, 1, 1, 0, published, 1), rotate(10, 20, 2, 1, published, 2)
+	lost := rotate(10, math.MaxInt64, 2, 1, unknown, 0)
+	tests := map[string]struct {
+		history []porcupine.Operation
+		want    porcupine.CheckResult
+	}{
+		"reads around a rotation":             {[]porcupine.Operation{first, second, sees(2, 3, 1, 1, 1, "f1"), sees(21, 22, 2, 2, 2, "f2")}, porcupine.Ok},
+		"reads of both values meanwhile":      {[]porcupine.Operation{first, second, sees(11, 13, 2, 2, 2, "f2"), sees(12, 14, 1, 1, 1, "f1")}, porcupine.Ok},
+		"a lost answer, and it took place":    {[]porcupine.Operation{first, lost, sees(90, 91, 2, 2, 2, "f2")}, porcupine.Ok},
+		"a lost answer, and it did not":       {[]porcupine.Operation{first, lost, sees(90, 91, 1, 1, 1, "f1")}, porcupine.Ok},
+		"two with one cas, one refused":       {[]porcupine.Operation{first, second, rotate(12, 18, 3, 1, casRefused, 0)}, porcupine.Ok},
+		"a read goes back afterwards":         {[]porcupine.Operation{first, second, sees(21, 22, 1, 1, 1, "f1")}, porcupine.Illegal},
+		"a read goes back meanwhile":          {[]porcupine.Operation{first, second, sees(11, 12, 2, 2, 2, "f2"), sees(13, 14, 1, 1, 1, "f1")}, porcupine.Illegal},
+		"a lost answer takes place and not":   {[]porcupine.Operation{first, lost, sees(80, 81, 2, 2, 2, "f2"), sees(90, 91, 1, 1, 1, "f1")}, porcupine.Illegal},
+		"a read mixes fields":                 {[]porcupine.Operation{first, second, sees(11, 19, 2, 2, 1, "f2")}, porcupine.Illegal},
+		"a read mixes version and fields":     {[]porcupine.Operation{first, second, sees(11, 19, 1, 2, 2, "f2")}, porcupine.Illegal},
+		"a read mixes fingerprint and fields": {[]porcupine.Operation{first, second, sees(11, 19, 2, 2, 2, "f1")}, porcupine.Illegal},
+		"a read is early":                     {[]porcupine.Operation{first, second, sees(5, 9, 2, 2, 2, "f2")}, porcupine.Illegal},
+		"two with one cas succeed":            {[]porcupine.Operation{first, second, rotate(12, 18, 3, 1, published, 3)}, porcupine.Illegal},
+		"cas refuses the current version":     {[]porcupine.Operation{first, rotate(12, 18, 3, 1, casRefused, 0)}, porcupine.Illegal},
+		"a rotation skips a version":          {[]porcupine.Operation{first, rotate(12, 18, 3, 1, published, 3)}, porcupine.Illegal},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := linearizable(tt.history); got != tt.want {
+				t.Errorf("the checker says %s instead of %s", got, tt.want)
+			}
+		})
+	}
+}
+
+// recorder records what clients ask and are told.
+type recorder struct {
+	*vaulttest.Mount
+	sim   *vaulttest.Simulator
+	began time.Time
+
+	mu      sync.Mutex
+	history []porcupine.Operation
+	// numbers are those of the credentials that each value of a field belongs to.
+	numbers map[string]int
+	last    int
+	// rotated counts the rotations that are known to have taken place, by token.
+	rotated map[string]int
+	failed  int
+}
+
+// maker makes a new credential in a provider's console, all fields of which differ from all others'.
+type maker func(ctx context.Context, number int) (map[string]any, error)
+
+func (r *recorder) makers() map[string]maker {
+	scoped := func(ctx context.Context, number int) (map[string]any, error) {
+		name := simulator.ScopedTokenName{Account: "agency", Name: fmt.Sprintf("app-%d", number)}
+		token, err := r.sim.CreateScopedToken(ctx, simulator.ScopedTokenInput{ScopedTokenName: name})
+		return map[string]any{"account_sid": token.AccountSID, "auth_token": token.AuthToken}, err
+	}
+	oauth := func(ctx context.Context, number int) (map[string]any, error) {
+		client, err := r.sim.CreateOAuthClient(ctx, fmt.Sprintf("app-%d", number))
+		return map[string]any{"client_id": client.ClientID, "client_secret": client.ClientSecret, "refresh_token": client.RefreshToken}, err
+	}
+	return map[string]maker{"scoped-one": scoped, "scoped-two": scoped, "oauth": oauth}
+}
+
+// credential makes a credential and gives it a number.
+func (r *recorder) credential(ctx context.Context, m maker) (map[string]any, int, error) {
+	r.mu.Lock()
+	r.last++
+	number := r.last
+	r.mu.Unlock()
+	credential, err := m(ctx, number)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, value := range credential {
+		r.numbers[fmt.Sprint(value)] = number
+	}
+	return credential, number, err
+}
+
+// add records an operation that began at from.
+func (r *recorder) add(client int, from time.Time, a action, answer result) {
+	op := porcupine.Operation{ClientId: client, Input: a, Call: from.Sub(r.began).Nanoseconds(), Output: answer, Return: math.MaxInt64}
+	if answer.outcome != unknown {
+		op.Return = time.Since(r.began).Nanoseconds()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.history = append(r.history, op)
+	if a.value != 0 && answer.outcome == published {
+		r.rotated[a.token]++
+	}
+}
+
+// read records a read and reports whether it succeeded.
+func (r *recorder) read(ctx context.Context, client int, token string) (version int, ok bool) {
+	from := time.Now()
+	secret, err := ask(ctx, r.Mount, "creds/"+token)
+	if err != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.failed++
+		return 0, false
+	}
+	version = asInt(secret.Data["version"])
+	r.add(client, from, action{token: token}, r.shown(version, secret.Data))
+	return version, true
+}
+
+// shown names the credentials that the fields of an answer belong to. A value that nobody has made is 0, which is no
+// credential's number.
+func (r *recorder) shown(version int, data map[string]any) result {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	of := func(names ...string) int {
+		for _, name := range names {
+			if value, there := data[name]; there {
+				return r.numbers[fmt.Sprint(value)]
+			}
+		}
+		return 0
+	}
+	return result{
+		version: version, identifier: of("account_sid", "client_id"), secret: of("auth_token", "client_secret"),
+		second: of("auth_token", "refresh_token"), fingerprint: fmt.Sprint(data["fingerprint"]),
+	}
+}
+
+// rotate records a rotation.
+func (r *recorder) rotate(ctx context.Context, client int, token string, m maker, cas int) error {
+	data, number, err := r.credential(ctx, m)
+	if err != nil {
+		return err
+	}
+	if cas >= 0 {
+		data["cas"] = cas
+	}
+	from, a := time.Now(), action{token: token, value: number, cas: cas}
+	secret, err := r.Write(ctx, "tokens/"+token+"/rotate", data)
+	if err != nil || secret == nil {
+		r.add(client, from, a, result{outcome: failure(err)})
+		return nil
+	}
+	r.add(client, from, a, result{
+		outcome: published, version: asInt(secret.Data["version"]), fingerprint: fmt.Sprint(secret.Data["fingerprint"]),
+	})
+	return nil
+}
+
+// failure says what a rotation's error tells: a refusal is certain, anything else may have happened before or after.
+func failure(err error) outcome {
+	var response *api.ResponseError
+	if errors.As(err, &response) && response.StatusCode == http.StatusBadRequest && strings.Contains(strings.Join(response.Errors, " "), "cas is") {
+		return casRefused
+	}
+	return unknown
+}
+
+const (
+	readersPerToken  = 3
+	rotatorsPerToken = 2
+)
+
+// use has clients read and rotate all tokens until the returned function is called.
+func (r *recorder) use(t *testing.T) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var clients sync.WaitGroup
+	id := 0
+	for token, m := range r.makers() {
+		for range readersPerToken {
+			id++
+			client := id
+			clients.Go(func() {
+				for ctx.Err() == nil {
+					r.read(context.WithoutCancel(ctx), client, token)
+					pause(ctx, 10*time.Millisecond)
+				}
+			})
+		}
+		for range rotatorsPerToken {
+			id++
+			client := id
+			clients.Go(func() { r.rotateAll(ctx, t, client, token, m) })
+		}
+	}
+	stop = sync.OnceFunc(func() { cancel(); clients.Wait() })
+	t.Cleanup(stop)
+	return stop
+}
+
+// rotateAll rotates a token again and again, every third time without cas. It waits for Vault to come back before it asks
+// again, so that lost answers stay few: a checker has to try all combinations of them.
+func (r *recorder) rotateAll(ctx context.Context, t *testing.T, client int, token string, m maker) {
+	whole := context.WithoutCancel(ctx) // what was begun gets its answer
+	for i := 0; ctx.Err() == nil; i++ {
+		version, ok := r.read(whole, client, token)
+		if ok {
+			if i%3 == 0 {
+				version = -1
+			}
+			if err := r.rotate(whole, client, token, m, version); err != nil {
+				t.Error(err) // the console's own, which has no secret
+				return
+			}
+		}
+		pause(ctx, 20*time.Millisecond)
+	}
+}
+
+// pause leaves the others some of the processor.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// progress waits until each token was rotated some times more.
+func (r *recorder) progress(t *testing.T) {
+	t.Helper()
+	const more = 5
+	counts := func() map[string]int {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		now := map[string]int{}
+		for token := range r.makers() {
+			now[token] = r.rotated[token]
+		}
+		return now
+	}
+	before := counts()
+	for token, count := range before {
+		vaulttest.Await(t, "rotations of "+token, func() bool { return counts()[token] >= count+more })
+	}
+}
+
+// importTokens makes the tokens. That is their first rotation.
+func (r *recorder) importTokens(t *testing.T) {
+	t.Helper()
+	accounts := map[string]map[string]any{
+		"scoped": {"provider": "impact", "account_type": "agency", "base_url": r.sim.ImpactURL},
+		"oauth":  {"provider": "google_ads", "base_url": r.sim.GoogleURL, "token_url": r.sim.GoogleURL + "/token"},
+	}
+	if err := r.sim.SetImpactRateLimit(t.Context(), 1_000_000); err != nil {
+		vaulttest.Fatalf(t, "%v", err)
+	}
+	for account, data := range accounts {
+		if _, err := r.Write(t.Context(), "config/"+account, data); err != nil {
+			vaulttest.Fatalf(t, "configuring %s: %v", account, err)
+		}
+	}
+	for token, m := range r.makers() {
+		data, number, err := r.credential(t.Context(), m)
+		if err != nil {
+			vaulttest.Fatalf(t, "%v", err)
+		}
+		data["account"], data["type"] = "scoped", "scoped"
+		if token == "oauth" {
+			data["account"], data["type"] = "oauth", "oauth_client"
+		}
+		from := time.Now()
+		secret, err := r.Write(t.Context(), "tokens/"+token, data)
+		if err != nil || secret == nil {
+			vaulttest.Fatalf(t, "importing %s: %v", token, err)
+		}
+		r.add(0, from, action{token: token, value: number}, result{
+			outcome: published, version: asInt(secret.Data["version"]), fingerprint: fmt.Sprint(secret.Data["fingerprint"]),
+		})
+	}
+}
+
+func TestReadsAndRotationsAreLinearizable(t *testing.T) {
+	t.Parallel()
+	server := vaulttest.StartRaft(t)
+	r := &recorder{
+		Mount: server.Mount(t), sim: vaulttest.StartSimulator(t), began: time.Now(), numbers: map[string]int{}, rotated: map[string]int{},
+	}
+	r.importTokens(t)
+	stop := r.use(t)
+	r.progress(t)
+	for range 3 {
+		server.KillPlugins(t)
+		r.progress(t)
+		server.Seal(t)
+		server.Unseal(t)
+		r.progress(t)
+	}
+	stop()
+
+	t.Log(r.summary())
+	checked, info := porcupine.CheckOperationsVerbose(registers, r.history, checkTime)
+	if checked != porcupine.Ok {
+		drawing := filepath.Join(t.ArtifactDir(), "history.html")
+		t.Errorf("the checker says %s; -artifacts keeps a drawing, %s (%v)", checked, drawing, porcupine.VisualizePath(registers, info, drawing))
+	}
+	for name, corrupt := range map[string]func([]porcupine.Operation){
+		"stale": makeStale, "mixed": makeMixed, "early": makeEarly,
+	} {
+		corrupted := slices.Clone(r.history)
+		corrupt(corrupted)
+		if got := linearizable(corrupted); got != porcupine.Illegal {
+			t.Errorf("the checker says %s of the same history with a %s read", got, name)
+		}
+	}
+}
+
+// summary counts the operations.
+func (r *recorder) summary() string {
+	counts := map[string]int{}
+	for _, op := range r.history {
+		kind := "reads"
+		if op.Input.(action).value != 0 {
+			kind = "rotations " + string(op.Output.(result).outcome)
+		}
+		counts[kind]++
+	}
+	return fmt.Sprintf("%v, and %d reads that failed", counts, r.failed)
+}
+
+// readOf finds a read of the token oauth that has met the wanted version, or a later one.
+func readOf(history []porcupine.Operation, atLeast int) *porcupine.Operation {
+	for i := range history {
+		op := &history[i]
+		if a := op.Input.(action); a.token == "oauth" && a.value == 0 && op.Output.(result).version >= atLeast {
+			return op
+		}
+	}
+	return nil
+}
+
+// makeStale has a late read answer what the first one did.
+func makeStale(history []porcupine.Operation) {
+	readOf(history, 10).Output = readOf(history, 1).Output
+}
+
+// makeMixed has a read show one field of another version.
+func makeMixed(history []porcupine.Operation) {
+	read := readOf(history, 10)
+	answer := read.Output.(result)
+	answer.second = readOf(history, 1).Output.(result).second
+	read.Output = answer
+}
+
+// makeEarly has the first read answer what a late one did.
+func makeEarly(history []porcupine.Operation) {
+	readOf(history, 1).Output = readOf(history, 10).Output
+}
