@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2016 # commands are shown as typed, and expanded when they run
-# Shared by dev.sh and demo.sh: a real Vault server with the engine, and the provider simulators, on loopback ports.
+# Shared by dev.sh, cluster.sh and demo.sh: real Vault servers with the engine, and the provider simulators, on loopback ports.
 # Everything started here is stopped when the script ends, whichever way. Needs bash, coreutils, grep and sed.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
