@@ -8,7 +8,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/api"
-	"github.com/hashicorp/vault/sdk/plugin"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend"
 )
@@ -31,9 +30,5 @@ func run(logger hclog.Logger) error {
 		fmt.Println(backend.Version)
 		return nil
 	}
-	return plugin.ServeMultiplex(&plugin.ServeOpts{
-		BackendFactoryFunc: backend.Factory,
-		TLSProviderFunc:    api.VaultPluginTLSProvider(meta.GetTLSConfig()),
-		Logger:             logger,
-	})
+	return serve(logger, api.VaultPluginTLSProvider(meta.GetTLSConfig()))
 }
