@@ -15,7 +15,7 @@ import (
 )
 
 // withGoogle configures an account whose own identity is the default service account.
-func (f *fixture) withGoogle(t *testing.T) {
+func (f *fixture) withGoogle(t testing.TB) {
 	t.Helper()
 	key, err := f.provider.ServiceAccountKey(t.Context(), simulator.DefaultName)
 	if err != nil {

@@ -52,7 +52,9 @@ type backend struct {
 	*framework.Backend
 
 	providers map[string]provider.Provider
-	now       func() time.Time
+	// tokenTypes are those of all providers by name. No two providers share a type's name.
+	tokenTypes map[string]platformType
+	now        func() time.Time
 
 	accounts     *store[account]
 	tokens       *store[token]
@@ -92,10 +94,13 @@ func (b *backend) setUp(ctx context.Context, config *logical.BackendConfig) erro
 }
 
 func newBackend(now func() time.Time) *backend {
-	b := &backend{now: now, providers: map[string]provider.Provider{}, watchers: map[string]chan struct{}{}, metrics: newMetrics()}
+	b := &backend{now: now, providers: map[string]provider.Provider{}, tokenTypes: map[string]platformType{}, watchers: map[string]chan struct{}{}, metrics: newMetrics()}
 	b.work, b.stopWork = context.WithCancel(context.Background())
 	for _, p := range []provider.Provider{googleads.New(), impact.New()} {
 		b.providers[p.Name()] = p
+		for _, kind := range p.TokenTypes() {
+			b.tokenTypes[kind.Name] = platformType{kind, p}
+		}
 	}
 	b.accounts = newStore(configPrefix, b.decodeAccount)
 	b.tokens = newStore(tokenPrefix, b.decodeToken)
@@ -134,8 +139,8 @@ func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (*log
 	if req.Storage != nil {
 		b.startWork(req.Storage)
 	}
-	if read, name := b.hotRead(req); read != nil {
-		return respond(read(ctx, req.Storage, name))
+	if read, name := hotRead(req); read != nil {
+		return respond(read(b, ctx, req.Storage, name))
 	}
 	if err := b.checkInput(req); err != nil {
 		return respond(nil, err)
@@ -146,14 +151,14 @@ func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (*log
 // hotRead finds what answers a read that apps send all the time; nil where the framework has to look at the request. Any
 // node answers these reads, and they take no fields; yet the framework would ask Vault's process at each request whether
 // to forward it, and that costs as much as all the rest of the work.
-func (b *backend) hotRead(req *logical.Request) (read func(context.Context, logical.Storage, string) (*logical.Response, error), name string) {
+func hotRead(req *logical.Request) (read func(*backend, context.Context, logical.Storage, string) (*logical.Response, error), name string) {
 	if req.Operation != logical.ReadOperation || len(req.Data) > 0 {
 		return nil, ""
 	}
 	if rest, ok := strings.CutPrefix(req.Path, credsPrefix); ok {
-		read, name = b.readCreds, rest
+		read, name = (*backend).readCreds, rest
 	} else if rest, ok := strings.CutPrefix(req.Path, accessTokenPrefix); ok {
-		read, name = b.readAccessToken, rest
+		read, name = (*backend).readAccessToken, rest
 	}
 	if !validName.MatchString(name) {
 		return nil, ""

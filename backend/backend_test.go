@@ -95,7 +95,7 @@ func newFixture(t testing.TB, configure ...func(*logical.BackendConfig)) *fixtur
 }
 
 // handle sends a request as Vault does, existence check first, and checks the answer against the declared schema.
-func (f *fixture) handle(t *testing.T, operation logical.Operation, path string, data map[string]any) (*logical.Response, error) {
+func (f *fixture) handle(t testing.TB, operation logical.Operation, path string, data map[string]any) (*logical.Response, error) {
 	t.Helper()
 	req := &logical.Request{
 		Operation: operation, Path: path, Data: maps.Clone(data), Storage: f.storage,
@@ -109,7 +109,7 @@ func (f *fixture) handle(t *testing.T, operation logical.Operation, path string,
 		}
 	}
 	response, err := f.HandleRequest(t.Context(), req)
-	if err == nil && response != nil && !response.IsError() {
+	if t, ok := t.(*testing.T); ok && err == nil && response != nil && !response.IsError() { // the sdk's check takes nothing else
 		f.checkSchema(t, req.Operation, path, response)
 	}
 	return response, err
@@ -139,7 +139,7 @@ func (f *fixture) checkSchema(t *testing.T, operation logical.Operation, path st
 }
 
 // write wants success.
-func (f *fixture) write(t *testing.T, path string, data map[string]any) *logical.Response {
+func (f *fixture) write(t testing.TB, path string, data map[string]any) *logical.Response {
 	t.Helper()
 	response, err := f.handle(t, logical.UpdateOperation, path, data)
 	if err == nil {
@@ -165,7 +165,7 @@ func (f *fixture) read(t *testing.T, path string) map[string]any {
 }
 
 // withImpact configures an agency and imports its read/write token as acme-rw.
-func (f *fixture) withImpact(t *testing.T, policy map[string]any) simulator.ImpactCredential {
+func (f *fixture) withImpact(t testing.TB, policy map[string]any) simulator.ImpactCredential {
 	t.Helper()
 	f.write(t, "config/acme", map[string]any{
 		"provider": "impact", "account_type": "agency", "base_url": f.server.ImpactURL, "contact_email": "ads@acme.example",
@@ -276,20 +276,6 @@ func TestSecretFieldsAreDeclaredSensitive(t *testing.T) {
 				t.Errorf("%s: %s is not declared sensitive", pattern, name)
 			}
 		}
-	}
-}
-
-func TestWarmReadsDoNotTouchStorage(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	f.withImpact(t, nil)
-	f.read(t, "creds/acme-rw")
-	before := f.storage.gets.Load()
-	for range 10 {
-		f.read(t, "creds/acme-rw")
-	}
-	if after := f.storage.gets.Load(); after != before {
-		t.Errorf("10 warm reads made %d storage reads", after-before)
 	}
 }
 

@@ -77,16 +77,16 @@ func (b *backend) decodeToken(name string, stored []byte) (*token, error) {
 	return t, t.planRotation()
 }
 
-// tokenType finds a type and the provider that has it. No two providers share a type's name.
+// tokenType finds a type and the provider that has it.
 func (b *backend) tokenType(name string) (provider.TokenType, provider.Provider, bool) {
-	for _, p := range b.providers {
-		for _, kind := range p.TokenTypes() {
-			if kind.Name == name {
-				return kind, p, true
-			}
-		}
-	}
-	return provider.TokenType{}, nil, false
+	kind, ok := b.tokenTypes[name]
+	return kind.TokenType, kind.platform, ok
+}
+
+// platformType is a token type and the provider that has it.
+type platformType struct {
+	provider.TokenType
+	platform provider.Provider
 }
 
 // planRotation works out when the policy wants the current credential replaced.
