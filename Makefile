@@ -10,6 +10,10 @@ LDFLAGS := -s -w -X $(MODULE)/backend.Version=$(VERSION) -X $(MODULE)/backend.Co
 BIN       := bin
 COMMANDS  := ./cmd/...
 
+# How many rounds a benchmark takes, and how long each fuzz target runs.
+ROUNDS    ?= 5
+FUZZ_TIME ?= 5s
+
 LINT      := go tool -modfile=scripts/tools/go.mod golangci-lint
 SCRIPTS   := .ci/run $(wildcard scripts/*.sh scripts/*/*.sh)
 # Tests and scripts run the server that is on PATH; without one, the pinned one in bin/.
@@ -38,6 +42,25 @@ test: $(VAULT_BIN) ## Run every test, those against a real Vault server too
 test-unit: ## Run the tests that need no Vault server
 	go test -race ./backend/... ./cmd/... ./tests/simulator/...
 
+.PHONY: allocs
+allocs: ## Fail where a hot function takes more memory than it did (make test counts nothing: the race detector adds its own)
+	go test -count=1 -run '^TestAllocations$$' -v ./backend
+
+.PHONY: bench
+bench: $(VAULT_BIN) ## Measure reads on a real Vault, beside a no-op plugin and KV; keeps bin/bench.json (ROUNDS=5)
+	@mkdir -p bin
+	ADTOKENS_BENCH_JSON=$(CURDIR)/bin/bench.json go test -run '^$$' -bench '^Benchmark(Reads|Scale)$$' -benchtime=$(ROUNDS)x -timeout 60m ./tests/bench
+	go test -run '^$$' -bench . -benchmem ./backend ./backend/rotation
+
+.PHONY: chaos
+chaos: $(VAULT_BIN) ## Break processes, networks, providers and storage; the table of crashes is in bin/crash-matrix.txt
+	@mkdir -p bin
+	CRASH_MATRIX=$(CURDIR)/bin/crash-matrix.txt go test -count=1 -timeout 20m -v ./tests/chaos/...
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for a while, say FUZZ_TIME=10m
+	scripts/fuzz.sh $(FUZZ_TIME)
+
 .PHONY: cover
 cover: ## Measure the unit tests' coverage of the engine into bin/cover.html
 	@mkdir -p bin
@@ -53,6 +76,7 @@ fmt: ## Format the Go code
 lint: ## Check code, formatting, modules, scripts and known vulnerabilities
 	$(LINT) config verify
 	$(LINT) run
+	$(LINT) run --build-tags failpoints ./backend/
 	go mod tidy -diff
 	go mod verify
 	@for script in $(SCRIPTS); do bash -n $$script || exit; done
@@ -69,6 +93,14 @@ demo: build $(VAULT_BIN) ## Play the story of a token's reset on a real Vault se
 .PHONY: dev
 dev: build $(VAULT_BIN) ## Run Vault with the engine and the simulators until Ctrl-C (PORT=8200)
 	scripts/dev.sh
+
+.PHONY: cluster
+cluster: build $(VAULT_BIN) ## Run three Vault servers with the engine until Ctrl-C (PORT=8200)
+	scripts/cluster.sh
+
+.PHONY: cluster-check
+cluster-check: build $(VAULT_BIN) ## Start that cluster, kill its leader, rotate, stop
+	scripts/cluster.sh check
 
 .PHONY: version
 version: ## Print the version that the checkout would be built as

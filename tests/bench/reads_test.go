@@ -34,6 +34,7 @@ type subject struct {
 // The subjects, in the order of the table. noop is the measure of all.
 const (
 	noop        = "no-op plugin"
+	noopOld     = "no-op plugin, Callbacks"
 	creds       = "creds/<name>"
 	accessToken = "access-token/<name>"
 	kvBuiltIn   = "KV v2, built in"
@@ -120,6 +121,7 @@ func readSubjects(b *testing.B, server *vaulttest.Server) []subject {
 	engine := mountTokens(b, server)
 	return []subject{
 		{name: noop, path: "noop/creds/one", plugin: "noop"},
+		{name: noopOld, path: "noop/old/one", plugin: "noop"},
 		{name: creds, path: engine.Path + "/creds/rw", plugin: vaulttest.PluginName},
 		{name: accessToken, path: engine.Path + "/access-token/key", plugin: vaulttest.PluginName},
 		{name: kvBuiltIn, path: "kv/data/one"},
@@ -232,7 +234,8 @@ func readUntil(server *vaulttest.Server, path string, end time.Time) ([]time.Dur
 		if err != nil {
 			return nil, err
 		}
-		if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		_, err = io.Copy(io.Discard, response.Body)
+		if err := errors.Join(err, response.Body.Close()); err != nil {
 			return nil, err
 		}
 		if response.StatusCode != http.StatusOK {
