@@ -28,11 +28,17 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/vaulttest"
 )
 
-// A request to a provider may take one second. Proving a developer token takes four requests, and the machine may be busy.
-const (
-	requestTimeout = 1
-	longest        = 20 * time.Second
-)
+// longest is how long a request to Vault may take. Proving a developer token takes four requests to the provider, and the
+// machine may be busy.
+const longest = 20 * time.Second
+
+// requestTimeout is in seconds: short where the fault is that no answer comes, and longer than any answer takes where not.
+func (f fault) requestTimeout() int {
+	if f.status == http.StatusGatewayTimeout {
+		return 1
+	}
+	return 15
+}
 
 // fault is a way to fail.
 type fault struct {
@@ -161,7 +167,7 @@ func TestNoFaultOfAProviderDoesHarm(t *testing.T) {
 			}
 			t.Run(at+"/"+what, func(t *testing.T) {
 				t.Parallel()
-				w := newWorld(t, e.service, f.certificate)
+				w := newWorld(t, e.service, f)
 				e.prepare(t, w)
 				w.published = w.version(t)
 				w.breakDown(t, e, f)
@@ -195,6 +201,8 @@ type world struct {
 	thief    *atomic.Int32
 	thiefURL string
 	ctx      context.Context
+	// requestTimeout is that of the accounts, in seconds.
+	requestTimeout int
 	// told is what the engine has told but for credentials.
 	told strings.Builder
 	// published is the version that apps have to read, 0 for none.
@@ -203,17 +211,18 @@ type world struct {
 	rotated chan error
 }
 
-func newWorld(t *testing.T, service simulator.Service, certificate simulator.Certificate) *world {
+func newWorld(t *testing.T, service simulator.Service, f fault) *world {
 	t.Helper()
 	options := simulator.ServerOptions{}
-	hookCertificate := certificate
+	hookCertificate := f.certificate
 	if service != simulator.ResetHook {
-		options.TLS, options.Certificate, hookCertificate = certificate != "", certificate, ""
+		options.TLS, options.Certificate, hookCertificate = f.certificate != "", f.certificate, ""
 	}
 	server := done(simulator.Start(options))(t)
 	t.Cleanup(func() { _ = server.Close() })
 	w := &world{
-		Mount: vaulttest.Shared(t).Mount(t), server: server, console: server.Client(), thief: &atomic.Int32{}, ctx: t.Context(), rotated: make(chan error, 1),
+		requestTimeout: f.requestTimeout(),
+		Mount:          vaulttest.Shared(t).Mount(t), server: server, console: server.Client(), thief: &atomic.Int32{}, ctx: t.Context(), rotated: make(chan error, 1),
 	}
 	thief := httptest.NewUnstartedServer(http.NotFoundHandler())
 	thief.Config.ConnState = func(_ net.Conn, state http.ConnState) {
@@ -420,7 +429,7 @@ func (w *world) refused(t *testing.T, err error, f fault, words ...string) {
 func (w *world) google(t *testing.T, more fields) {
 	t.Helper()
 	account := fields{
-		"provider": "google_ads", "contact_email": "ads-api@acme.example", "request_timeout": requestTimeout, "verify_connection": false,
+		"provider": "google_ads", "contact_email": "ads-api@acme.example", "request_timeout": w.requestTimeout, "verify_connection": false,
 		"base_url": w.server.GoogleURL, "token_url": w.server.GoogleURL + "/token", "revoke_url": w.server.GoogleURL + "/revoke",
 		"iam_url": w.server.GoogleURL, "ca_cert": string(w.server.CACert),
 	}
@@ -503,7 +512,7 @@ func importKey(t *testing.T, w *world) {
 func (w *world) importImpact(t *testing.T, kind string, more fields) {
 	t.Helper()
 	account := fields{
-		"provider": "impact", "contact_email": "ads-api@acme.example", "account_type": kind, "request_timeout": requestTimeout,
+		"provider": "impact", "contact_email": "ads-api@acme.example", "account_type": kind, "request_timeout": w.requestTimeout,
 		"base_url": w.server.ImpactURL, "ca_cert": string(w.server.CACert),
 	}
 	maps.Copy(account, more)
@@ -515,7 +524,7 @@ func (w *world) importImpact(t *testing.T, kind string, more fields) {
 func importWithHook(t *testing.T, w *world) {
 	t.Helper()
 	w.importImpact(t, "agency", fields{
-		"reset_hook_url": w.hookURL, "reset_hook_secret": hookSecret, "reset_hook_ca_cert": w.hookCA, "reset_hook_timeout": requestTimeout,
+		"reset_hook_url": w.hookURL, "reset_hook_secret": hookSecret, "reset_hook_ca_cert": w.hookCA, "reset_hook_timeout": w.requestTimeout,
 	})
 }
 
