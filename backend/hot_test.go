@@ -78,6 +78,7 @@ func TestHotReadsAnswerAsTheFrameworkDoes(t *testing.T) {
 		"a bad name": "creds/..", "no name": "creds/", "another path below": "creds/acme-rw/more",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			req := &logical.Request{Operation: logical.ReadOperation, Path: path, Storage: f.storage}
 			got, gotErr := f.HandleRequest(t.Context(), req)
 			want, wantErr := respond(f.Backend.HandleRequest(t.Context(), req))
