@@ -1,14 +1,13 @@
 package rotation
 
 import (
+	"container/heap"
 	"context"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/helper/fairshare"
-	"github.com/hashicorp/vault/sdk/queue"
 	"golang.org/x/time/rate"
 )
 
@@ -46,9 +45,46 @@ type Job struct {
 	paid bool
 }
 
-func (j *Job) key() string { return jobKey(j.Token, j.Kind) }
+// jobKey is what there is one job for.
+type jobKey struct {
+	token string
+	kind  Kind
+}
 
-func jobKey(token string, kind Kind) string { return strconv.Itoa(int(kind)) + "/" + token }
+func (j *Job) key() jobKey { return jobKey{j.Token, j.Kind} }
+
+// plan is a heap of jobs that begins with the next one.
+type plan []*planned
+
+type planned struct {
+	Job
+	// place is the job's index in the plan.
+	place int
+}
+
+func (p plan) Len() int           { return len(p) }
+func (p plan) Less(i, j int) bool { return p[i].At.Before(p[j].At) }
+
+func (p plan) Swap(i, j int) {
+	p[i], p[j] = p[j], p[i]
+	p[i].place, p[j].place = i, j
+}
+
+// Push is part of heap.Interface.
+func (p *plan) Push(j any) {
+	job := j.(*planned)
+	job.place = len(*p)
+	*p = append(*p, job)
+}
+
+// Pop is part of heap.Interface.
+func (p *plan) Pop() any {
+	last := len(*p) - 1
+	job := (*p)[last]
+	(*p)[last] = nil // for the garbage collector
+	*p = (*p)[:last]
+	return job
+}
 
 // Scheduler calls Work for each token when its job is due. There is one job per token and kind, so that a verification
 // that waits for its rate limit holds up no rotation: planning another replaces it.
@@ -57,10 +93,9 @@ type Scheduler struct {
 	Work   func(context.Context, Job)
 	Logger hclog.Logger
 
-	mu sync.Mutex
-	// queue orders the keys of jobs by time. It would copy a value, and lose the job's unexported field with that.
-	queue    *queue.PriorityQueue
-	jobs     map[string]Job
+	mu       sync.Mutex
+	queue    plan
+	jobs     map[jobKey]*planned
 	limiters map[string]*limiter
 	wake     chan struct{}
 }
@@ -70,7 +105,7 @@ type limiter struct{ verify, rotate *rate.Limiter }
 // NewScheduler returns a scheduler that Run starts.
 func NewScheduler(logger hclog.Logger, work func(context.Context, Job)) *Scheduler {
 	return &Scheduler{
-		Work: work, Logger: logger, queue: queue.New(), jobs: map[string]Job{},
+		Work: work, Logger: logger, jobs: map[jobKey]*planned{},
 		limiters: map[string]*limiter{}, wake: make(chan struct{}, 1),
 	}
 }
@@ -87,7 +122,9 @@ func (s *Scheduler) Plan(j Job) {
 		return
 	}
 	j.due, j.paid = j.At, false // whatever they were before
-	s.push(j)
+	job := &planned{Job: j}
+	s.jobs[j.key()] = job
+	heap.Push(&s.queue, job)
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -98,15 +135,15 @@ func (s *Scheduler) Plan(j Job) {
 func (s *Scheduler) Forget(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.forget(jobKey(token, Rotate))
-	s.forget(jobKey(token, Verify))
+	s.forget(jobKey{token, Rotate})
+	s.forget(jobKey{token, Verify})
 }
 
-func (s *Scheduler) forget(key string) {
-	if _, err := s.queue.PopByKey(key); err != nil {
-		s.Logger.Error("dropping planned work failed", "job", key, "error", err)
+func (s *Scheduler) forget(key jobKey) {
+	if j := s.jobs[key]; j != nil {
+		heap.Remove(&s.queue, j.place)
+		delete(s.jobs, key)
 	}
-	delete(s.jobs, key)
 }
 
 // ForgetAccount drops the rate limits of an account that is gone.
@@ -146,34 +183,23 @@ func (s *Scheduler) Run(ctx context.Context) {
 func (s *Scheduler) due() (due []Job, next time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for {
-		item, err := s.queue.Pop()
-		if err != nil { // empty
-			return due, time.Now().Add(idle)
-		}
-		j := s.jobs[item.Key]
+	for len(s.queue) > 0 {
+		j := s.queue[0]
 		if time.Until(j.At) > 0 {
-			s.push(j)
 			return due, j.At
 		}
 		if !j.paid {
-			delay := s.limiter(j).Reserve().Delay()
+			delay := s.limiter(j.Job).Reserve().Delay()
 			if j.paid = true; delay > 0 {
 				j.At = time.Now().Add(delay)
-				s.push(j)
+				heap.Fix(&s.queue, j.place)
 				continue
 			}
 		}
-		delete(s.jobs, item.Key)
-		due = append(due, j)
+		s.forget(j.key())
+		due = append(due, j.Job)
 	}
-}
-
-func (s *Scheduler) push(j Job) {
-	s.jobs[j.key()] = j
-	if err := s.queue.Push(&queue.Item{Key: j.key(), Priority: j.At.UnixMilli()}); err != nil {
-		s.Logger.Error("planning work failed", "token", j.Token, "error", err)
-	}
+	return due, time.Now().Add(idle)
 }
 
 func (s *Scheduler) limiter(j Job) *rate.Limiter {

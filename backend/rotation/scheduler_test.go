@@ -57,8 +57,8 @@ func inBubble(t *testing.T, test func(*testing.T, *Scheduler, *diary)) {
 		s := NewScheduler(alarm(t), d.work)
 		go s.Run(t.Context())
 		test(t, s, d)
-		if len(s.jobs) != s.queue.Len() {
-			t.Errorf("%d jobs have %d places in the queue", len(s.jobs), s.queue.Len())
+		if len(s.jobs) != len(s.queue) {
+			t.Errorf("%d jobs have %d places in the queue", len(s.jobs), len(s.queue))
 		}
 	})
 }
@@ -327,8 +327,8 @@ func TestALongPlanCostsNothing(t *testing.T) {
 				t.Fatalf("%d jobs are due, the next one at %s", len(due), next)
 			}
 		})
-		if left := len(s.jobs); left != planned || s.queue.Len() != planned {
-			t.Errorf("%d jobs and %d places of %d are left", left, s.queue.Len(), planned)
+		if left := len(s.jobs); left != planned || len(s.queue) != planned {
+			t.Errorf("%d jobs and %d places of %d are left", left, len(s.queue), planned)
 		}
 	}
 	// Each job that is taken out and put back is copied.
