@@ -311,29 +311,49 @@ func TestPlanningFromEverywhere(t *testing.T) {
 	})
 }
 
-// A look at a long plan takes out nothing but what is due, however long the plan is.
-func TestALongPlanCostsNothing(t *testing.T) {
-	const tokens = 10_000
-	d := &diary{}
-	far := time.Now().Add(time.Hour)
-	looks := map[int]float64{}
-	for _, planned := range []int{10, tokens} {
-		s := NewScheduler(alarm(t), d.work)
-		for i := range planned {
-			s.Plan(Job{Token: fmt.Sprint(i), Account: "a", At: far.Add(time.Duration(i) * time.Second)})
-		}
-		looks[planned] = testing.AllocsPerRun(100, func() {
-			if due, next := s.due(); len(due) > 0 || !next.Equal(far) {
-				t.Fatalf("%d jobs are due, the next one at %s", len(due), next)
+// A look at a plan of which nothing is due moves no job of it, however long the plan is.
+func TestALookAtALongPlanMovesNothing(t *testing.T) {
+	t.Parallel()
+	s, next := longPlan(t, 10_000)
+	before := slices.Clone(s.queue)
+	if due, at := s.due(); len(due) > 0 || !at.Equal(next) {
+		t.Errorf("%d jobs are due, the next one at %s; want none, at %s", len(due), at, next)
+	}
+	if !slices.Equal(s.queue, before) || len(s.jobs) != len(before) {
+		t.Error("the look has moved jobs")
+	}
+}
+
+// longPlan returns a scheduler with that many jobs, planned last first, and when the next one is due.
+func longPlan(tb testing.TB, jobs int) (*Scheduler, time.Time) {
+	tb.Helper()
+	s := NewScheduler(hclog.NewNullLogger(), func(context.Context, Job) {})
+	next := time.Now().Add(time.Hour)
+	for i := range jobs {
+		s.Plan(Job{Token: fmt.Sprint(i), Account: "a", At: next.Add(time.Duration(jobs-1-i) * time.Second)})
+	}
+	return s, next
+}
+
+func BenchmarkLook(b *testing.B) {
+	for _, jobs := range []int{1_000, 100_000} {
+		b.Run(fmt.Sprint(jobs), func(b *testing.B) {
+			s, _ := longPlan(b, jobs)
+			for b.Loop() {
+				s.due()
 			}
 		})
-		if left := len(s.jobs); left != planned || len(s.queue) != planned {
-			t.Errorf("%d jobs and %d places of %d are left", left, len(s.queue), planned)
-		}
 	}
-	// Each job that is taken out and put back is copied.
-	if looks[tokens] > 2*looks[10] {
-		t.Errorf("%.0f allocations for a look at %d jobs, %.0f for one at 10", looks[tokens], tokens, looks[10])
+}
+
+func BenchmarkPlan(b *testing.B) {
+	for _, jobs := range []int{1_000, 100_000} {
+		b.Run(fmt.Sprint(jobs), func(b *testing.B) {
+			s, next := longPlan(b, jobs)
+			for i := 0; b.Loop(); i++ {
+				s.Plan(Job{Token: fmt.Sprint(i % jobs), Account: "a", At: next.Add(time.Duration(i) * time.Millisecond)})
+			}
+		})
 	}
 }
 
