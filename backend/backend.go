@@ -70,6 +70,8 @@ type backend struct {
 	workOnce  sync.Once
 	storage   logical.Storage
 	scheduler *rotation.Scheduler
+	// loading is held by whoever brings all tokens into memory.
+	loading sync.Mutex
 
 	watchMu  sync.Mutex
 	watchers map[string]chan struct{}
@@ -263,8 +265,8 @@ func (b *backend) fingerprint(ctx context.Context, storage logical.Storage, cred
 // reportNewSalt tells whoever compares fingerprints that the salt of the earlier ones has gone missing. Refusing to go on
 // without it would stop all rotations for the sake of a label.
 func (b *backend) reportNewSalt(ctx context.Context, storage logical.Storage) {
-	tokens, _, err := b.allTokens(ctx, storage)
-	if err == nil && slices.ContainsFunc(tokens, func(t *token) bool { return t.Current != nil }) {
+	s, err := b.surveyTokens(ctx, storage)
+	if err == nil && slices.ContainsFunc(s.tokens, func(t *token) bool { return t.Current != nil }) {
 		b.Logger().Warn("the salt of the fingerprints was missing from storage and was made anew: a value gets another fingerprint than it had before")
 	}
 }

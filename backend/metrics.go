@@ -96,6 +96,7 @@ var (
 	descTokens    = prometheus.NewDesc("adtokens_tokens", "Tokens of the mount by health.", []string{"health"}, nil)
 	descWithout   = prometheus.NewDesc("adtokens_tokens_without_series", "Tokens beyond those that have series of their own.", nil, nil)
 	descUnread    = prometheus.NewDesc("adtokens_tokens_unreadable", "Tokens whose storage entry cannot be used.", nil, nil)
+	descUnknown   = prometheus.NewDesc("adtokens_tokens_not_read_yet", "Tokens that no other series counts, because they are still being read after a start.", nil, nil)
 	descCache     = prometheus.NewDesc("adtokens_cache_entries", "Entries in the plugin's memory.", []string{"cache"}, nil)
 	descBuildInfo = prometheus.NewDesc("adtokens_build_info", "1 for the running build.", []string{"version", "commit"}, nil)
 )
@@ -112,6 +113,7 @@ type snapshot struct {
 	now        time.Time
 	tokens     []*token
 	unreadable int
+	unknown    int
 	cached     map[string]int
 }
 
@@ -135,6 +137,7 @@ func (s *snapshot) Collect(out chan<- prometheus.Metric) {
 	}
 	out <- gauge(descWithout, max(0, len(s.tokens)-maxTokenSeries))
 	out <- gauge(descUnread, s.unreadable)
+	out <- gauge(descUnknown, s.unknown)
 	out <- gauge(descBuildInfo, 1, Version, commit())
 }
 

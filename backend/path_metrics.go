@@ -31,12 +31,12 @@ func (b *backend) pathMetrics() *framework.Path {
 }
 
 func (b *backend) pathMetricsRead(ctx context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
-	tokens, unreadable, err := b.allTokens(ctx, req.Storage)
+	s, err := b.surveyTokens(ctx, req.Storage)
 	if err != nil {
 		return nil, err
 	}
 	text, err := b.metrics.text(&snapshot{
-		now: b.now(), tokens: tokens, unreadable: len(unreadable),
+		now: b.now(), tokens: s.tokens, unreadable: len(s.unreadable), unknown: s.unknown,
 		cached: map[string]int{"accounts": b.accounts.cached(), "tokens": b.tokens.cached(), "access_tokens": b.access.cached()},
 	})
 	if err != nil {

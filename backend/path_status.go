@@ -2,7 +2,9 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -22,7 +24,7 @@ func (b *backend) pathStatus() *framework.Path {
 	return &framework.Path{
 		Pattern: "status$",
 		Fields: map[string]*framework.FieldSchema{
-			"after": {Type: framework.TypeString, Query: true, Description: "Show tokens whose names sort after this one."},
+			"after": afterField(),
 			"limit": {Type: framework.TypeInt, Query: true, Default: defaultStatusLimit, Description: "How many tokens to show at most."},
 		},
 		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "status"},
@@ -35,6 +37,7 @@ func (b *backend) pathStatus() *framework.Path {
 		},
 		HelpSynopsis: "Read the state of every token at a glance.",
 		HelpDescription: "The summary counts all tokens of the mount; tokens shows up to limit of them, those whose names sort after `after`. " +
+			"While many tokens are still being read, just after a start, a warning says how many of them are known. " +
 			"The warnings name what a person has to look at. With -format=yaml it is easier to read.",
 	}
 }
@@ -67,7 +70,7 @@ func (b *backend) pathStatusRead(ctx context.Context, req *logical.Request, d *f
 	if limit < 1 {
 		return nil, badInput("limit must be at least 1")
 	}
-	tokens, unreadable, err := b.allTokens(ctx, req.Storage)
+	s, err := b.surveyTokens(ctx, req.Storage)
 	if err != nil {
 		return nil, err
 	}
@@ -75,16 +78,17 @@ func (b *backend) pathStatusRead(ctx context.Context, req *logical.Request, d *f
 	var summary statusSummary
 	shown := map[string]any{}
 	response := &logical.Response{}
-	for _, problem := range unreadable {
+	s.warn(response)
+	for _, name := range slices.Sorted(maps.Keys(s.unreadable)) {
+		response.AddWarning(s.unreadable[name].Error())
+	}
+	for _, problem := range b.unusableAccounts(ctx, req.Storage, s.tokens) {
 		response.AddWarning(problem.Error())
 	}
-	for _, problem := range b.unusableAccounts(ctx, req.Storage, tokens) {
-		response.AddWarning(problem.Error())
-	}
-	for _, problem := range problems(tokens, now) {
+	for _, problem := range problems(s.tokens, now) {
 		response.AddWarning(problem)
 	}
-	for _, t := range tokens {
+	for _, t := range s.tokens {
 		summary.add(t, now)
 		if t.name > after && len(shown) < limit {
 			shown[t.name] = t.status(now)
@@ -128,29 +132,10 @@ func (t *token) problem(now time.Time) string {
 	return ""
 }
 
-// allTokens reads the tokens of the mount in the order of their names. One that cannot be read hides none of the others.
-func (b *backend) allTokens(ctx context.Context, storage logical.Storage) (tokens []*token, unreadable []error, err error) {
-	names, err := b.tokens.list(ctx, storage)
-	if err != nil {
-		return nil, nil, err
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		t, err := b.tokens.get(ctx, storage, name)
-		switch {
-		case ctx.Err() != nil:
-			return nil, nil, ctx.Err()
-		case err != nil:
-			unreadable = append(unreadable, err)
-		case t != nil:
-			tokens = append(tokens, t)
-		}
-	}
-	return tokens, unreadable, nil
-}
-
 // unusableAccounts says why tokens cannot be used although they can be read, once for each account.
 func (b *backend) unusableAccounts(ctx context.Context, storage logical.Storage, tokens []*token) []error {
+	patience, cancel := context.WithTimeout(ctx, surveyPatience)
+	defer cancel()
 	looked := map[string]bool{}
 	var unusable []error
 	for _, t := range tokens {
@@ -158,7 +143,11 @@ func (b *backend) unusableAccounts(ctx context.Context, storage logical.Storage,
 			continue
 		}
 		looked[t.Account] = true
-		if _, err := b.account(ctx, storage, t.Account); err != nil {
+		_, err := b.account(patience, storage, t.Account)
+		if patience.Err() != nil {
+			return append(unusable, errors.New("storage is slow: not all accounts were looked at; ask again"))
+		}
+		if err != nil {
 			unusable = append(unusable, err)
 		}
 	}

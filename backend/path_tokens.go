@@ -17,6 +17,9 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
+// maxKeyInfo bounds the details of one list: Vault's audit log hashes each string of them.
+const maxKeyInfo = 1000
+
 const (
 	tokensHelp = "Define a token of an account."
 
@@ -51,13 +54,17 @@ func (b *backend) pathTokens() *framework.Path {
 
 func (b *backend) pathTokensList() *framework.Path {
 	return &framework.Path{
-		Pattern:      "tokens/?$",
+		Pattern: "tokens/?$",
+		Fields: map[string]*framework.FieldSchema{
+			"after": afterField(),
+			"limit": {Type: framework.TypeInt, Query: true, Description: "How many tokens to list at most; 0 for all."},
+		},
 		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "tokens"},
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.ListOperation: listOperation(b.pathTokensListAll, "List the tokens.", "Account, type, version and health of each token."),
 		},
 		HelpSynopsis:    "List the tokens.",
-		HelpDescription: "With -detailed, each token's account, type, version and health are shown.",
+		HelpDescription: "With -detailed, account, type, version and health are shown of the first 1,000 tokens. Page through more with `after` and `limit`.",
 	}
 }
 
@@ -149,22 +156,40 @@ func (b *backend) pathTokensExists(ctx context.Context, req *logical.Request, d 
 	return t != nil, err
 }
 
-func (b *backend) pathTokensListAll(ctx context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
+func (b *backend) pathTokensListAll(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	limit := d.Get("limit").(int)
+	if limit < 0 {
+		return nil, badInput("limit must not be negative")
+	}
 	names, err := b.tokens.list(ctx, req.Storage)
 	if err != nil {
 		return nil, err
 	}
-	info := make(map[string]any, len(names))
-	for _, name := range names {
-		t, err := b.tokens.get(ctx, req.Storage, name)
-		switch {
-		case err != nil:
-			info[name] = map[string]any{"error": err.Error()}
-		case t != nil:
-			info[name] = map[string]any{"account": t.Account, "type": t.Type, "version": t.Number(), "health": string(t.health())}
-		}
+	slices.Sort(names)
+	after, found := slices.BinarySearch(names, d.Get("after").(string))
+	if found {
+		after++
 	}
-	return logical.ListResponseWithInfo(names, info), nil
+	if names = names[after:]; limit > 0 {
+		names = names[:min(limit, len(names))]
+	}
+	s, err := b.surveyNamed(ctx, req.Storage, names[:min(maxKeyInfo, len(names))])
+	if err != nil {
+		return nil, err
+	}
+	info := make(map[string]any, len(s.tokens))
+	for _, t := range s.tokens {
+		info[t.name] = map[string]any{"account": t.Account, "type": t.Type, "version": t.Number(), "health": string(t.health())}
+	}
+	for name, err := range s.unreadable {
+		info[name] = map[string]any{"error": err.Error()}
+	}
+	response := logical.ListResponseWithInfo(names, info)
+	s.warn(response)
+	if len(names) > maxKeyInfo {
+		response.AddWarning(fmt.Sprintf("details are given of the first %d of these %d tokens; page through them with after and limit", maxKeyInfo, len(names)))
+	}
+	return response, nil
 }
 
 func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {

@@ -48,6 +48,13 @@ func (s *store[T]) get(ctx context.Context, storage logical.Storage, name string
 	return entry, nil
 }
 
+// peek returns the entry if it is cached; it must not be changed.
+func (s *store[T]) peek(name string) *T {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.entries[name]
+}
+
 // load reads the entry from storage, for a caller that is going to change it.
 func (s *store[T]) load(ctx context.Context, storage logical.Storage, name string) (*T, error) {
 	stored, err := storage.Get(ctx, s.prefix+name)

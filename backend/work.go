@@ -33,17 +33,19 @@ func (b *backend) startWork(storage logical.Storage) {
 	})
 }
 
-// planAll plans the work of all tokens. Reads need nothing of it.
+// planAll plans the work of all tokens, one after the other, which also brings them into memory. Reads need nothing of it.
 func (b *backend) planAll() {
 	for {
 		names, err := b.tokens.list(b.work, b.storage)
 		b.logError("planning the background work", "", err)
+		b.loading.Lock()
 		for _, name := range names {
 			if b.work.Err() != nil {
-				return
+				break
 			}
 			b.planToken(name)
 		}
+		b.loading.Unlock()
 		if err == nil {
 			return
 		}
