@@ -10,8 +10,9 @@ LDFLAGS := -s -w -X $(MODULE)/backend.Version=$(VERSION) -X $(MODULE)/backend.Co
 BIN       := bin
 COMMANDS  := ./cmd/...
 
-# How many rounds a benchmark takes, and how long each fuzz target runs.
+# How many rounds a benchmark takes, how many tokens it makes, and how long each fuzz target runs.
 ROUNDS    ?= 5
+TOKENS    ?= 10000
 FUZZ_TIME ?= 5s
 
 LINT      := go tool -modfile=scripts/tools/go.mod golangci-lint
@@ -47,9 +48,9 @@ allocs: ## Fail where a hot function takes more memory than it did (make test co
 	go test -count=1 -run '^TestAllocations$$' -v ./backend
 
 .PHONY: bench
-bench: $(VAULT_BIN) ## Measure reads on a real Vault, beside a no-op plugin and KV; keeps bin/bench.json (ROUNDS=5)
+bench: $(VAULT_BIN) ## Measure reads on a real Vault, beside a no-op plugin and KV, and a mount of many tokens; keeps bin/bench.json (ROUNDS=5 TOKENS=10000)
 	@mkdir -p bin
-	ADTOKENS_BENCH_JSON=$(CURDIR)/bin/bench.json go test -run '^$$' -bench '^BenchmarkReads$$' -benchtime=$(ROUNDS)x -timeout 60m ./tests/bench
+	ADTOKENS_BENCH_TOKENS=$(TOKENS) ADTOKENS_BENCH_JSON=$(CURDIR)/bin/bench.json go test -run '^$$' -bench '^Benchmark(Reads|Scale)$$' -benchtime=$(ROUNDS)x -timeout 60m ./tests/bench
 	go test -run '^$$' -bench . -benchmem ./backend ./backend/rotation
 
 .PHONY: chaos
