@@ -3,10 +3,12 @@
 package chaos
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -23,14 +25,11 @@ import (
 
 // callLog stands between the engine and whoever makes values, Google's IAM and a reset hook, and remembers who asked when.
 type callLog struct {
-	console     *vaulttest.Simulator
-	iam         http.Handler
+	hook, iam   http.Handler
 	url, secret string
 
 	mu    sync.Mutex
 	calls []*makeCall
-	// resets are the hook's values by idempotency key.
-	resets map[string]map[string]string
 }
 
 // makeCall is a request for a new value.
@@ -52,10 +51,12 @@ func newCallLog(t *testing.T, console *vaulttest.Simulator) *callLog {
 	}
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
-	l := &callLog{
-		console: console, iam: httputil.NewSingleHostReverseProxy(google), resets: map[string]map[string]string{},
-		secret: "whsec_" + vaulttest.Secret(t, "reset hook's secret", base64.StdEncoding.EncodeToString(key)),
+	secret := "whsec_" + vaulttest.Secret(t, "reset hook's secret", base64.StdEncoding.EncodeToString(key))
+	hook, err := simulator.NewHook(console.Client, secret)
+	if err != nil {
+		t.Fatal(err)
 	}
+	l := &callLog{hook: hook, iam: httputil.NewSingleHostReverseProxy(google), secret: secret}
 	server := httptest.NewServer(l)
 	t.Cleanup(server.Close)
 	l.url = server.URL
@@ -72,45 +73,28 @@ func (l *callLog) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c := l.begin(&makeCall{token: name, node: r.RemoteAddr})
 		made := httptest.NewRecorder()
 		l.iam.ServeHTTP(made, r)
-		l.answer(w, r, c, made.Code, made.Body.Bytes())
+		l.answer(w, r, c, made)
 	default:
 		l.iam.ServeHTTP(w, r)
 	}
 }
 
-// reset resets a token once for each idempotency key.
+// reset lets the hook reset a token.
 func (l *callLog) reset(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
 	var event struct {
-		Key        string `json:"idempotency_key"`
-		Token      string `json:"token"`
-		TokenType  string `json:"token_type"`
-		AccountSID string `json:"account_sid"`
+		Key   string `json:"idempotency_key"`
+		Token string `json:"token"`
 	}
-	if err := json.NewDecoder(r.Body).Decode(&event); err != nil {
+	if err != nil || json.Unmarshal(body, &event) != nil {
 		http.Error(w, "no event", http.StatusBadRequest)
 		return
 	}
 	c := l.begin(&makeCall{token: event.Token, node: r.RemoteAddr, key: event.Key})
-	credential, err := l.once(r, event.Key, simulator.HookToken{TokenType: event.TokenType, AccountSID: event.AccountSID})
-	if err != nil {
-		http.Error(w, "the console failed", http.StatusInternalServerError)
-		return
-	}
-	body, _ := json.Marshal(credential) // strings always marshal
-	l.answer(w, r, c, http.StatusOK, body)
-}
-
-func (l *callLog) once(r *http.Request, key string, token simulator.HookToken) (map[string]string, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.resets[key] == nil {
-		credential, err := l.console.HookReset(r.Context(), token)
-		if err != nil {
-			return nil, err
-		}
-		l.resets[key] = credential
-	}
-	return l.resets[key], nil
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	made := httptest.NewRecorder()
+	l.hook.ServeHTTP(made, r)
+	l.answer(w, r, c, made)
 }
 
 func (l *callLog) begin(c *makeCall) *makeCall {
@@ -121,7 +105,7 @@ func (l *callLog) begin(c *makeCall) *makeCall {
 	return c
 }
 
-func (l *callLog) answer(w http.ResponseWriter, r *http.Request, c *makeCall, status int, body []byte) {
+func (l *callLog) answer(w http.ResponseWriter, r *http.Request, c *makeCall, made *httptest.ResponseRecorder) {
 	select {
 	case <-time.After(answerDelay):
 	case <-r.Context().Done(): // whoever asked is gone
@@ -129,9 +113,9 @@ func (l *callLog) answer(w http.ResponseWriter, r *http.Request, c *makeCall, st
 	l.mu.Lock()
 	c.until = time.Now()
 	l.mu.Unlock()
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = w.Write(body) // as above
+	w.Header().Set("Content-Type", made.Header().Get("Content-Type"))
+	w.WriteHeader(made.Code)
+	_, _ = w.Write(made.Body.Bytes()) // as above
 }
 
 // all are the calls by the time they began. None is under way any more.

@@ -1,15 +1,20 @@
 package simulator
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"maps"
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
+
+// consoleTimeout is how long a hook waits for the console.
+const consoleTimeout = time.Minute
 
 // Hook is a company's reset hook: it resets tokens at the console, once for each idempotency key, and answers with the
 // credential. It is safe for concurrent use.
@@ -71,7 +76,10 @@ func (h *Hook) perform(w http.ResponseWriter, r *http.Request, token HookToken) 
 	defer h.mu.Unlock()
 	key := r.Header.Get("Idempotency-Key")
 	if h.resets[key] == nil {
-		credential, err := h.console.HookReset(r.Context(), token)
+		// Whoever asks may be killed meanwhile. A reset that has begun has to be remembered all the same.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), consoleTimeout)
+		defer cancel()
+		credential, err := h.console.HookReset(ctx, token)
 		if err != nil {
 			http.Error(w, "the console failed", http.StatusInternalServerError)
 			return

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"maps"
+	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"strings"
@@ -145,5 +146,28 @@ func TestHookResetsOncePerKeyWhateverBecomesOfItsAnswers(t *testing.T) {
 	}
 	if keys, resets := hook.Asked(); len(keys) != 3 || len(resets) != 1 || resets["one"] == nil {
 		t.Errorf("got %d requests and %d resets, want 3 and 1", len(keys), len(resets))
+	}
+}
+
+func TestHookRemembersAResetWhoseCallerIsGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	secret := "whsec_" + base64.StdEncoding.EncodeToString([]byte(strings.Repeat("s", 32)))
+	hook := must(simulator.NewHook(w.console, secret))(t)
+	signer := must(standardwebhooks.NewWebhook(secret))(t)
+	event := `{"token_type":"legacy_read_write","account_sid":"` + w.agency(t).ReadWrite.AccountSID + `"}`
+	now := time.Now()
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := httptest.NewRequestWithContext(gone, http.MethodPost, "/", strings.NewReader(event))
+	for name, value := range map[string]string{
+		"webhook-id": "one", "webhook-timestamp": strconv.FormatInt(now.Unix(), 10),
+		"webhook-signature": must(signer.Sign("one", now, []byte(event)))(t), "Idempotency-Key": "one",
+	} {
+		r.Header.Set(name, value)
+	}
+	hook.ServeHTTP(httptest.NewRecorder(), r)
+	if _, resets := hook.Asked(); resets["one"]["auth_token"] != w.agency(t).ReadWrite.AuthToken {
+		t.Error("the hook has not remembered what the console shows")
 	}
 }
