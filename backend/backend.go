@@ -81,11 +81,12 @@ type backend struct {
 }
 
 // Factory makes the engine for one mount.
-func Factory(ctx context.Context, config *logical.BackendConfig) (logical.Backend, error) {
+func (m *Mounts) Factory(ctx context.Context, config *logical.BackendConfig) (logical.Backend, error) {
 	b := newBackend(time.Now)
 	if err := b.setUp(ctx, config); err != nil {
 		return nil, fmt.Errorf("setting up the engine: %w", err)
 	}
+	m.add(ctx, b)
 	return b, nil
 }
 
@@ -148,24 +149,6 @@ func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (*log
 		return respond(nil, err)
 	}
 	return respond(b.Backend.HandleRequest(ctx, req))
-}
-
-// hotRead finds what answers a read that apps send all the time; nil where the framework has to look at the request. Any
-// node answers these reads, and they take no fields; yet the framework would ask Vault's process at each request whether
-// to forward it, and that costs as much as all the rest of the work.
-func hotRead(req *logical.Request) (read func(*backend, context.Context, logical.Storage, string) (*logical.Response, error), name string) {
-	if req.Operation != logical.ReadOperation || len(req.Data) > 0 {
-		return nil, ""
-	}
-	if rest, ok := strings.CutPrefix(req.Path, credsPrefix); ok {
-		read, name = (*backend).readCreds, rest
-	} else if rest, ok := strings.CutPrefix(req.Path, accessTokenPrefix); ok {
-		read, name = (*backend).readAccessToken, rest
-	}
-	if !validName.MatchString(name) {
-		return nil, ""
-	}
-	return read, name
 }
 
 // HandleExistenceCheck looks at the path only. The sdk would also convert the request's data here, and quote what it

@@ -113,18 +113,17 @@ func (b *backend) readAccessToken(ctx context.Context, storage logical.Storage, 
 	if err != nil {
 		return nil, err
 	}
-	now := b.now()
 	data := map[string]any{
 		"access_token": shared.Value,
 		"token_type":   shared.Type,
 		"expires_at":   timestamp(shared.ExpiresAt),
-		"ttl":          max(1, min(t.ttl(now), int(shared.until.Sub(now).Seconds()))),
+		"ttl":          t.ttlUntil(shared.until, b.now()),
 		"version":      t.Number(),
 	}
 	for name, value := range a.platform.ConnectionInfo(a.call.Settings, t.call(t.Current.Credential)) {
 		data[name] = value
 	}
-	return withHealthWarning(&logical.Response{Data: data}, t), nil
+	return t.remember(&t.accessTokenAnswer, a, shared.until, withHealthWarning(&logical.Response{Data: data}, t)), nil
 }
 
 // accessToken returns the shared access token, or mints one: a single provider call, however many readers wait for it,

@@ -73,7 +73,8 @@ func (b *backend) readCreds(ctx context.Context, storage logical.Storage, name s
 		data["rotation_period"] = int(t.RotationPeriod.Seconds())
 	}
 	data["ttl"] = t.ttl(b.now())
-	return b.leased(withHealthWarning(&logical.Response{Data: data}, t), t), nil
+	response := b.leased(withHealthWarning(&logical.Response{Data: data}, t), t)
+	return t.remember(&t.credsAnswer, a, time.Time{}, response), nil
 }
 
 // withHealthWarning tells whoever reads a credential that the provider is known to refuse it.

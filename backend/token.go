@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -62,6 +63,8 @@ type token struct {
 	// nextRotation is zero where no rotation is planned, and schedule nil where there is no rotation_schedule.
 	nextRotation time.Time
 	schedule     *cron.SpecSchedule
+	// The answers to reads of creds/ and access-token/.
+	credsAnswer, accessTokenAnswer atomic.Pointer[warmAnswer]
 }
 
 func (b *backend) decodeToken(name string, stored []byte) (*token, error) {

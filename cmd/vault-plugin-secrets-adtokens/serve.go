@@ -33,17 +33,19 @@ func serve(logger hclog.Logger, tlsProvider func() (*tls.Config, error)) error {
 	if err := pluginutil.OptionallyEnableMlock(); err != nil {
 		return fmt.Errorf("locking memory: %w", err)
 	}
+	mounts := &backend.Mounts{}
 	sets := map[int]goplugin.PluginSet{}
 	for protocol := 3; protocol <= 5; protocol++ { // those that the sdk serves; 5 lets mounts share the process
 		sets[protocol] = goplugin.PluginSet{plugin.BackendPluginName: &plugin.GRPCBackendPlugin{
-			Factory: backend.Factory, Logger: logger, MultiplexingSupport: protocol == 5,
+			Factory: mounts.Factory, Logger: logger, MultiplexingSupport: protocol == 5,
 		}}
 	}
 	goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig: plugin.HandshakeConfig, VersionedPlugins: sets, TLSProvider: tlsProvider, Logger: logger,
 		GRPCServer: func(options []grpc.ServerOption) *grpc.Server {
 			return goplugin.DefaultGRPCServer(append(options,
-				grpc.MaxRecvMsgSize(math.MaxInt32), grpc.MaxSendMsgSize(math.MaxInt32), grpc.NumStreamWorkers(streamWorkers)))
+				grpc.MaxRecvMsgSize(math.MaxInt32), grpc.MaxSendMsgSize(math.MaxInt32),
+				grpc.NumStreamWorkers(streamWorkers), grpc.UnaryInterceptor(mounts.Intercept)))
 		},
 	})
 	return nil
