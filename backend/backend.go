@@ -53,7 +53,7 @@ type backend struct {
 
 	providers map[string]provider.Provider
 	// tokenTypes are those of all providers by name. No two providers share a type's name.
-	tokenTypes map[string]platformType
+	tokenTypes map[string]*platformType
 	now        func() time.Time
 
 	accounts     *store[account]
@@ -97,12 +97,12 @@ func (b *backend) setUp(ctx context.Context, config *logical.BackendConfig) erro
 }
 
 func newBackend(now func() time.Time) *backend {
-	b := &backend{now: now, providers: map[string]provider.Provider{}, tokenTypes: map[string]platformType{}, watchers: map[string]chan struct{}{}, metrics: newMetrics()}
+	b := &backend{now: now, providers: map[string]provider.Provider{}, tokenTypes: map[string]*platformType{}, watchers: map[string]chan struct{}{}, metrics: newMetrics()}
 	b.work, b.stopWork = context.WithCancel(context.Background())
 	for _, p := range []provider.Provider{googleads.New(), impact.New()} {
 		b.providers[p.Name()] = p
 		for _, kind := range p.TokenTypes() {
-			b.tokenTypes[kind.Name] = platformType{kind, p}
+			b.tokenTypes[kind.Name] = &platformType{kind, p}
 		}
 	}
 	b.accounts = newStore(configPrefix, b.decodeAccount)

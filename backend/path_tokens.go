@@ -315,7 +315,7 @@ func (b *backend) newToken(ctx context.Context, storage logical.Storage, d *fram
 		}
 		return nil, nil, badInput("type must be one of %s for tokens of %s accounts", strings.Join(names, ", "), a.Provider)
 	}
-	t.kind = kinds[i]
+	t.kind = &kinds[i]
 	if err := t.applyPolicy(d, b.now()); err != nil {
 		return nil, nil, err
 	}
@@ -323,7 +323,7 @@ func (b *backend) newToken(ctx context.Context, storage logical.Storage, d *fram
 }
 
 // checkForeignOptions refuses settings that only tokens of other types have.
-func (b *backend) checkForeignOptions(d *framework.FieldData, own provider.TokenType) error {
+func (b *backend) checkForeignOptions(d *framework.FieldData, own *provider.TokenType) error {
 	for _, p := range b.providers {
 		for _, kind := range p.TokenTypes() {
 			for _, f := range kind.Options {

@@ -57,7 +57,7 @@ type tokenEntry struct {
 type token struct {
 	tokenEntry
 	name string
-	kind provider.TokenType
+	kind *provider.TokenType
 	// provider is the name of the platform that has the type.
 	provider string
 	// nextRotation is zero where no rotation is planned, and schedule nil where there is no rotation_schedule.
@@ -72,18 +72,12 @@ func (b *backend) decodeToken(name string, stored []byte) (*token, error) {
 	if err := decodeJSON(stored, tokenSchema, &t.tokenEntry); err != nil {
 		return nil, err
 	}
-	kind, p, ok := b.tokenType(t.Type)
+	kind, ok := b.tokenTypes[t.Type]
 	if !ok {
 		return nil, fmt.Errorf("its type %q is not known to this plugin (%s)", t.Type, Version)
 	}
-	t.kind, t.provider = kind, p.Name()
+	t.kind, t.provider = &kind.TokenType, kind.platform.Name()
 	return t, t.planRotation()
-}
-
-// tokenType finds a type and the provider that has it.
-func (b *backend) tokenType(name string) (provider.TokenType, provider.Provider, bool) {
-	kind, ok := b.tokenTypes[name]
-	return kind.TokenType, kind.platform, ok
 }
 
 // platformType is a token type and the provider that has it.
@@ -254,7 +248,7 @@ func (t *token) applyRotationPolicy(d *framework.FieldData, now time.Time) error
 
 // credentialFields collects the credential of a write, in canonical form; nil where it carries none. Fields of other
 // types are refused.
-func (b *backend) credentialFields(d *framework.FieldData, kind provider.TokenType) (provider.Values, error) {
+func (b *backend) credentialFields(d *framework.FieldData, kind *provider.TokenType) (provider.Values, error) {
 	for name := range b.credentialSchemas() {
 		if _, own := provider.Lookup(kind.Fields, name); own {
 			continue
@@ -300,7 +294,7 @@ func (t *token) complete(given provider.Values) (provider.Values, error) {
 }
 
 // reason reads the free text that goes into the history. It is refused where it holds a part of the credential.
-func reason(d *framework.FieldData, kind provider.TokenType, credential provider.Values) (string, error) {
+func reason(d *framework.FieldData, kind *provider.TokenType, credential provider.Values) (string, error) {
 	text := strings.TrimSpace(d.Get("reason").(string))
 	if len(text) > maxReasonLength || strings.ContainsFunc(text, unicode.IsControl) {
 		return "", badInput("reason must be one line of at most %d bytes", maxReasonLength)
