@@ -53,6 +53,11 @@ bench: $(VAULT_BIN) ## Measure reads on a real Vault, beside a no-op plugin and 
 	ADTOKENS_BENCH_TOKENS=$(TOKENS) ADTOKENS_BENCH_JSON=$(CURDIR)/bin/bench.json go test -run '^$$' -bench '^Benchmark(Reads|Scale)$$' -benchtime=$(ROUNDS)x -timeout 60m ./tests/bench
 	go test -run '^$$' -bench . -benchmem ./backend ./backend/rotation
 
+.PHONY: profile
+profile: $(VAULT_BIN) ## Tell where the processor time of a read goes; stacks for a flame graph are in bin/stacks/
+	@mkdir -p bin/stacks
+	ADTOKENS_BENCH_STACKS=$(CURDIR)/bin/stacks go test -run '^$$' -bench '^BenchmarkProfile$$' -benchtime=1x -timeout 10m ./tests/bench
+
 .PHONY: chaos
 chaos: $(VAULT_BIN) ## Break processes, networks, providers and storage; the table of crashes is in bin/crash-matrix.txt
 	@mkdir -p bin
@@ -78,6 +83,7 @@ lint: ## Check code, formatting, modules, scripts and known vulnerabilities
 	$(LINT) config verify
 	$(LINT) run
 	$(LINT) run --build-tags failpoints ./backend/
+	$(LINT) run --build-tags profile ./cmd/...
 	go mod tidy -diff
 	go mod verify
 	@for script in $(SCRIPTS); do bash -n $$script || exit; done

@@ -19,8 +19,8 @@ import (
 
 const (
 	// streamWorkers handle requests on goroutines that stay: their stacks have grown once, and need not at each request.
-	// A request that finds none free gets a goroutine of its own.
-	streamWorkers = 16
+	// A request that finds none free gets a goroutine of its own, so there are as many as requests that may come at once.
+	streamWorkers = 64
 	// idleHeap is in bytes. The engine holds little in memory, so the garbage collector would run for every few megabytes
 	// that requests leave behind; as if there were this much, it runs a tenth as often. Nobody writes to it, so the system
 	// never gives it any memory.

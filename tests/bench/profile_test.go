@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -58,8 +59,8 @@ type profiled struct {
 }
 
 // BenchmarkProfile tells where the processor time of a read goes, in Vault and in the plugin, with 64 connections; beside it
-// that of KV v2 inside Vault. It writes the stacks for a flame graph, too, a line each with its microseconds per thousand
-// reads: into the directory that ADTOKENS_BENCH_STACKS names.
+// that of KV v2 inside Vault. It writes the stacks for a flame graph, too, a line each with its nanoseconds per read: into the
+// directory that ADTOKENS_BENCH_STACKS names.
 //
 //	go test -run='^$' -bench='^BenchmarkProfile$' -benchtime=1x ./tests/bench
 func BenchmarkProfile(b *testing.B) {
@@ -91,7 +92,7 @@ func (r *readBench) profile(b *testing.B, s subject, file string, duration time.
 			return
 		}
 		for _, pid := range r.server.PluginProcesses(b) {
-			if path, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err != nil || filepath.Base(path) != "profiled" {
+			if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err != nil || filepath.Base(exe) != "profiled" {
 				continue
 			}
 			if err := syscall.Kill(pid, syscall.SIGUSR1); err != nil {
@@ -148,7 +149,7 @@ func summarize(b *testing.B, process, subject string, content []byte, reads int)
 		perRead := float64(sample.Value[len(sample.Value)-1]) / 1000 / float64(reads) // ns
 		stack := functions(sample)
 		result.Shares[shareOf(stack)] += perRead
-		stacks[strings.Join(stack, ";")] += 1000 * perRead
+		stacks[strings.Join(packages(stack), ";")] += 1000 * perRead
 	}
 	writeStacks(b, result, stacks)
 	return result
@@ -166,6 +167,17 @@ func functions(sample *profile.Sample) []string {
 	return names
 }
 
+// packages are where the functions of a stack are from. Neighbours from the same package are one.
+func packages(stack []string) []string {
+	paths := make([]string, len(stack))
+	for i, function := range stack {
+		dir, name := path.Split(function)
+		pkg, _, _ := strings.Cut(name, ".")
+		paths[i] = dir + pkg
+	}
+	return slices.Compact(paths)
+}
+
 func shareOf(stack []string) string {
 	for _, s := range shares {
 		if slices.ContainsFunc(stack, func(function string) bool {
@@ -177,7 +189,10 @@ func shareOf(stack []string) string {
 	return otherWork
 }
 
-// writeStacks writes what is more than a few samples, in the form that programs for flame graphs read.
+// leastTime is in nanoseconds per read: a thousandth of it all is too thin to be seen.
+const leastTime = 300
+
+// writeStacks writes them in the form that programs for flame graphs read.
 func writeStacks(b *testing.B, p profiled, stacks map[string]float64) {
 	b.Helper()
 	dir := os.Getenv("ADTOKENS_BENCH_STACKS")
@@ -186,8 +201,8 @@ func writeStacks(b *testing.B, p profiled, stacks map[string]float64) {
 	}
 	var text strings.Builder
 	for _, stack := range slices.Sorted(func(yield func(string) bool) {
-		for stack, us := range stacks {
-			if us >= 20 && !yield(stack) {
+		for stack, time := range stacks {
+			if time >= leastTime && !yield(stack) {
 				return
 			}
 		}
