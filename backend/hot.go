@@ -93,13 +93,19 @@ func (m *Mounts) add(ctx context.Context, b *backend) {
 		m.byID = map[string]*backend{}
 	}
 	m.byID[id] = b
-	context.AfterFunc(b.work, func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		if m.byID[id] == b {
-			delete(m.byID, id)
-		}
-	})
+	clean := b.Clean
+	b.Clean = func(ctx context.Context) {
+		m.remove(id, b)
+		clean(ctx)
+	}
+}
+
+func (m *Mounts) remove(id string, b *backend) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.byID[id] == b {
+		delete(m.byID, id)
+	}
 }
 
 func (m *Mounts) get(ctx context.Context) *backend {
