@@ -14,8 +14,12 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
-// defaultStatusLimit keeps the answer about as large as a person or a small program can take.
-const defaultStatusLimit = 1000
+const (
+	// defaultStatusLimit keeps the answer about as large as a person or a small program can take.
+	defaultStatusLimit = 1000
+	// maxStatusLimit keeps the time to answer, most of which is Vault's audit, below a second.
+	maxStatusLimit = 5000
+)
 
 // maxProblems keeps the warnings on one screen.
 const maxProblems = 20
@@ -25,7 +29,7 @@ func (b *backend) pathStatus() *framework.Path {
 		Pattern: "status$",
 		Fields: map[string]*framework.FieldSchema{
 			"after": afterField(),
-			"limit": {Type: framework.TypeInt, Query: true, Default: defaultStatusLimit, Description: "How many tokens to show at most."},
+			"limit": {Type: framework.TypeInt, Query: true, Default: defaultStatusLimit, Description: fmt.Sprintf("How many tokens to show at most, up to %d.", maxStatusLimit)},
 		},
 		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "status"},
 		Operations: map[logical.Operation]framework.OperationHandler{
@@ -76,7 +80,7 @@ func (b *backend) pathStatusRead(ctx context.Context, req *logical.Request, d *f
 	}
 	now := b.now()
 	var summary statusSummary
-	shown := map[string]any{}
+	shown, last, left := map[string]any{}, "", 0
 	response := &logical.Response{}
 	s.warn(response)
 	for _, name := range slices.Sorted(maps.Keys(s.unreadable)) {
@@ -90,9 +94,16 @@ func (b *backend) pathStatusRead(ctx context.Context, req *logical.Request, d *f
 	}
 	for _, t := range s.tokens {
 		summary.add(t, now)
-		if t.name > after && len(shown) < limit {
-			shown[t.name] = t.status(now)
+		switch {
+		case t.name <= after:
+		case len(shown) < min(limit, maxStatusLimit):
+			shown[t.name], last = t.status(now), t.name
+		default:
+			left++
 		}
+	}
+	if _, asked := d.GetOk("limit"); left > 0 && (!asked || limit > maxStatusLimit) {
+		response.AddWarning(fmt.Sprintf("tokens that are not shown: %d; read on with after=%s", left, last))
 	}
 	response.Data = map[string]any{
 		"summary": map[string]any{

@@ -35,6 +35,39 @@ func TestStatusNamesWhatAPersonHasToLookAt(t *testing.T) {
 	warns()
 }
 
+func TestStatusSaysHowToReadOn(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.withImpact(t, nil)
+	for i := range maxStatusLimit { // acme-rw comes before them
+		name := fmt.Sprintf("t%04d", i)
+		must(t, f.tokens.put(t.Context(), f.storage, name, tokenEntry{Schema: tokenSchema, Account: "acme", Type: "scoped", RefreshTTL: 60}))
+		_, err := f.tokens.get(t.Context(), f.storage, name) // status does not wait for all of them
+		must(t, err)
+	}
+	for name, tt := range map[string]struct {
+		data    map[string]any
+		shown   int
+		warning string
+	}{
+		"no limit":                         {shown: defaultStatusLimit, warning: "tokens that are not shown: 4001; read on with after=t0998"},
+		"a small limit":                    {data: map[string]any{"limit": 10}, shown: 10},
+		"a limit that is too large":        {data: map[string]any{"limit": 1_000_000}, shown: maxStatusLimit, warning: "tokens that are not shown: 1; read on with after=t4998"},
+		"a large limit, for what is there": {data: map[string]any{"limit": 1_000_000, "after": "t4990"}, shown: 9},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			response, err := f.handle(t, logical.ReadOperation, "status", tt.data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if shown := len(response.Data["tokens"].(map[string]any)); shown != tt.shown || strings.Join(response.Warnings, "\n") != tt.warning {
+				t.Errorf("%d tokens are shown with warnings %q, want %d and %q", shown, response.Warnings, tt.shown, tt.warning)
+			}
+		})
+	}
+}
+
 func containsAll(text string, words []string) bool {
 	for _, word := range words {
 		if !strings.Contains(text, word) {
