@@ -49,6 +49,14 @@ type account struct {
 	hookClient *http.Client
 }
 
+// hangUp closes the connections that wait for further requests. Requests under way go on.
+func (a *account) hangUp() {
+	a.call.Client.CloseIdleConnections()
+	if a.hookClient != nil {
+		a.hookClient.CloseIdleConnections()
+	}
+}
+
 // commonAccountFields are the string fields that accounts of every provider have.
 func commonAccountFields() []provider.Field {
 	return append([]provider.Field{

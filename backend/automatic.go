@@ -194,8 +194,10 @@ func (b *backend) rotateAutomatically(ctx context.Context, req *logical.Request,
 	}
 	deadline := time.NewTimer(rotateWait)
 	defer deadline.Stop()
+	next, stop := b.watch(name)
+	defer stop()
 	for {
-		changed := b.watch(name)
+		changed := next()
 		t, err := b.token(ctx, req.Storage, name)
 		switch {
 		case err != nil:

@@ -74,7 +74,7 @@ type backend struct {
 	loading sync.Mutex
 
 	watchMu  sync.Mutex
-	watchers map[string]chan struct{}
+	watchers map[string]*watcher
 
 	access  accessTokens
 	metrics *metrics
@@ -97,7 +97,7 @@ func (b *backend) setUp(ctx context.Context, config *logical.BackendConfig) erro
 }
 
 func newBackend(now func() time.Time) *backend {
-	b := &backend{now: now, providers: map[string]provider.Provider{}, tokenTypes: map[string]*platformType{}, watchers: map[string]chan struct{}{}, metrics: newMetrics()}
+	b := &backend{now: now, providers: map[string]provider.Provider{}, tokenTypes: map[string]*platformType{}, watchers: map[string]*watcher{}, metrics: newMetrics()}
 	b.work, b.stopWork = context.WithCancel(context.Background())
 	for _, p := range []provider.Provider{googleads.New(), impact.New()} {
 		b.providers[p.Name()] = p
@@ -106,6 +106,7 @@ func newBackend(now func() time.Time) *backend {
 		}
 	}
 	b.accounts = newStore(configPrefix, b.decodeAccount)
+	b.accounts.release = (*account).hangUp
 	b.tokens = newStore(tokenPrefix, b.decodeToken)
 	b.Backend = &framework.Backend{
 		Help:           strings.TrimSpace(backendHelp),
@@ -117,7 +118,10 @@ func newBackend(now func() time.Time) *backend {
 			b.startWork(req.Storage)
 			return nil
 		},
-		Clean: func(context.Context) { b.stopWork() },
+		Clean: func(context.Context) {
+			b.stopWork()
+			b.accounts.clear()
+		},
 		Paths: []*framework.Path{
 			b.pathConfig(),
 			b.pathConfigList(),

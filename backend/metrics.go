@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"regexp"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
@@ -21,6 +25,33 @@ const (
 	triggerByHand   = "by_hand"
 	triggerSchedule = "schedule"
 )
+
+// processFamilies are what is told of the plugin's process, out of all that the collectors know.
+var processFamilies = []string{
+	"adtokens_go_gc_heap_live_bytes",
+	"adtokens_go_goroutines",
+	"adtokens_process_cpu_seconds_total",
+	"adtokens_process_open_fds",
+	"adtokens_process_resident_memory_bytes",
+	"adtokens_process_start_time_seconds",
+}
+
+// process are the metrics of the plugin's process. All its mounts share it, and tell the same.
+var process = func() prometheus.GathererFunc {
+	registry := prometheus.NewRegistry()
+	prometheus.WrapRegistererWithPrefix("adtokens_", registry).MustRegister(
+		collectors.NewGoCollector(
+			collectors.WithGoCollectorMemStatsMetricsDisabled(),
+			collectors.WithoutGoCollectorRuntimeMetrics(collectors.MetricsAll.Matcher),
+			collectors.WithGoCollectorRuntimeMetrics(collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile("^/gc/heap/live:bytes$")}),
+		),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return func() ([]*dto.MetricFamily, error) {
+		families, err := registry.Gather()
+		return slices.DeleteFunc(families, func(f *dto.MetricFamily) bool { return !slices.Contains(processFamilies, f.GetName()) }), err
+	}
+}()
 
 // metrics are counted by this process since it started. What is known of tokens is added at each reading.
 type metrics struct {
@@ -70,6 +101,13 @@ func (t measured) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := t.RoundTripper.RoundTrip(r)
 	t.calls.WithLabelValues(t.provider, resultClass(response, err)).Observe(time.Since(start).Seconds())
 	return response, err
+}
+
+// CloseIdleConnections is what http.Client's method of this name looks for.
+func (t measured) CloseIdleConnections() {
+	if pool, ok := t.RoundTripper.(interface{ CloseIdleConnections() }); ok {
+		pool.CloseIdleConnections()
+	}
 }
 
 func resultClass(response *http.Response, err error) string {
@@ -176,7 +214,7 @@ func (m *metrics) text(s *snapshot) ([]byte, error) {
 	if err := states.Register(s); err != nil {
 		return nil, fmt.Errorf("collecting metrics: %w", err)
 	}
-	families, err := prometheus.Gatherers{m.registry, states}.Gather()
+	families, err := prometheus.Gatherers{m.registry, states, process}.Gather()
 	if err != nil {
 		return nil, fmt.Errorf("collecting metrics: %w", err)
 	}

@@ -109,7 +109,7 @@ func (b *backend) readAccessToken(ctx context.Context, storage logical.Storage, 
 	if t.Current == nil {
 		return nil, noCredential(t)
 	}
-	shared, err := b.accessToken(ctx, minter, a, t)
+	shared, err := b.accessToken(ctx, storage, minter, a, t)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ func (b *backend) readAccessToken(ctx context.Context, storage logical.Storage, 
 
 // accessToken returns the shared access token, or mints one: a single provider call, however many readers wait for it,
 // which goes on when the first of them hangs up.
-func (b *backend) accessToken(ctx context.Context, minter provider.AccessTokenMinter, a *account, t *token) (sharedAccessToken, error) {
+func (b *backend) accessToken(ctx context.Context, storage logical.Storage, minter provider.AccessTokenMinter, a *account, t *token) (sharedAccessToken, error) {
 	fingerprint := t.fingerprint()
 	if shared, ok := b.access.get(t.name, fingerprint, b.now()); ok {
 		return shared, nil
@@ -145,6 +145,9 @@ func (b *backend) accessToken(ctx context.Context, minter provider.AccessTokenMi
 		margin := min(token.ExpiresAt.Sub(now)/expiryMarginShare, maxExpiryMargin)
 		shared := sharedAccessToken{AccessToken: token, fingerprint: fingerprint, until: token.ExpiresAt.Add(-margin)}
 		b.access.put(t.name, shared)
+		if still, err := b.tokens.get(b.work, storage, t.name); err == nil && still == nil { // deleted meanwhile
+			b.access.delete(t.name)
+		}
 		return shared, nil
 	})
 	select {

@@ -175,6 +175,7 @@ func (b *backend) pathConfigWrite(ctx context.Context, req *logical.Request, d *
 	if err != nil {
 		return nil, err
 	}
+	defer next.hangUp()
 	response := &logical.Response{}
 	if stored != nil {
 		if err := b.checkEndpoints(ctx, req.Storage, d, name, stored, next); err != nil {

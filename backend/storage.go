@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/hashicorp/vault/sdk/logical"
@@ -16,6 +18,8 @@ type store[T any] struct {
 	prefix string
 	// decode makes an entry of what is stored.
 	decode func(name string, stored []byte) (*T, error)
+	// release, if set, is for an entry that leaves the cache.
+	release func(*T)
 
 	mu      sync.RWMutex
 	entries map[string]*T
@@ -121,9 +125,23 @@ func (s *store[T]) cached() int {
 
 func (s *store[T]) invalidate(name string) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	entry := s.entries[name]
 	s.generation++
 	delete(s.entries, name)
+	s.mu.Unlock()
+	if entry != nil && s.release != nil {
+		s.release(entry)
+	}
+}
+
+// clear drops everything from the cache.
+func (s *store[T]) clear() {
+	s.mu.RLock()
+	names := slices.Collect(maps.Keys(s.entries))
+	s.mu.RUnlock()
+	for _, name := range names {
+		s.invalidate(name)
+	}
 }
 
 // decodeJSON is the common part of a decoder. An encoding error may quote what is stored, so it is not passed on. The

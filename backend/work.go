@@ -94,22 +94,44 @@ func (b *backend) saveToken(ctx context.Context, storage logical.Storage, t *tok
 	return t.planRotation()
 }
 
-// watch returns a channel that is closed when the token is stored the next time.
-func (b *backend) watch(name string) <-chan struct{} {
+// watcher is what those share who wait for changes of a token.
+type watcher struct {
+	users   int
+	changed chan struct{}
+}
+
+// watch has the token watched until stop is called. Each call of next returns a channel that is closed when the token is
+// stored or deleted the next time.
+func (b *backend) watch(name string) (next func() <-chan struct{}, stop func()) {
 	b.watchMu.Lock()
 	defer b.watchMu.Unlock()
-	if b.watchers[name] == nil {
-		b.watchers[name] = make(chan struct{})
+	w := b.watchers[name]
+	if w == nil {
+		w = &watcher{changed: make(chan struct{})}
+		b.watchers[name] = w
 	}
-	return b.watchers[name]
+	w.users++
+	next = func() <-chan struct{} {
+		b.watchMu.Lock()
+		defer b.watchMu.Unlock()
+		return w.changed
+	}
+	stop = func() {
+		b.watchMu.Lock()
+		defer b.watchMu.Unlock()
+		if w.users--; w.users == 0 {
+			delete(b.watchers, name)
+		}
+	}
+	return next, stop
 }
 
 func (b *backend) changed(name string) {
 	b.watchMu.Lock()
 	defer b.watchMu.Unlock()
-	if b.watchers[name] != nil {
-		close(b.watchers[name])
-		delete(b.watchers, name)
+	if w := b.watchers[name]; w != nil {
+		close(w.changed)
+		w.changed = make(chan struct{})
 	}
 }
 
@@ -185,6 +207,7 @@ func (b *backend) doWork(ctx context.Context, j rotation.Job) {
 	}
 	t, err := b.tokens.get(ctx, b.storage, j.Token)
 	if err == nil && t == nil {
+		b.forgetAccountIfGone(ctx, j.Account)
 		return
 	}
 	if err == nil && j.Kind == rotation.Verify {
@@ -195,6 +218,13 @@ func (b *backend) doWork(ctx context.Context, j rotation.Job) {
 	if err != nil && ctx.Err() == nil {
 		b.logError("background work", j.Token, err)
 		b.retryWork(j, err)
+	}
+}
+
+// forgetAccountIfGone is for a job of a token that was deleted while the job was under way, and its account maybe too.
+func (b *backend) forgetAccountIfGone(ctx context.Context, name string) {
+	if a, err := b.accounts.get(ctx, b.storage, name); err == nil && a == nil {
+		b.scheduler.ForgetAccount(name)
 	}
 }
 

@@ -25,7 +25,8 @@ import (
 
 // callLog stands between the engine and whoever makes values, Google's IAM and a reset hook, and remembers who asked when.
 type callLog struct {
-	hook, iam   http.Handler
+	hook        *simulator.Hook
+	iam         http.Handler
 	url, secret string
 
 	mu    sync.Mutex

@@ -197,7 +197,7 @@ func (r *trial) importTokens(t *testing.T) {
 	}
 	r.importAuthToken(t, "hook-rw", "legacy_read_write", legacy.ReadWrite, nil)
 	r.importAuthToken(t, "hook-ro", "legacy_read_only", legacy.ReadOnly, nil)
-	r.importAuthToken(t, "by-hand", "scoped", scoped.ImpactCredential, &operator{console: r.sim})
+	r.importAuthToken(t, "by-hand", "scoped", scoped.ImpactCredential, &operator{console: r.sim, version: 1})
 	if err := r.sim.SetImpactRateLimit(t.Context(), 1_000_000); err != nil {
 		vaulttest.Fatalf(t, "%v", err)
 	}
@@ -640,16 +640,20 @@ func tabulate(rows func(*tabwriter.Writer)) string {
 }
 
 // operator is a person who resets a token in the console and hands the new value in, again and again.
-type operator struct{ console *vaulttest.Simulator }
+type operator struct {
+	console *vaulttest.Simulator
+	// version is the current one.
+	version int
+}
 
 func (o *operator) work(ctx context.Context, r *trial, name string) {
-	for version := 1; ; version++ {
+	for {
 		token, err := o.console.ResetScopedToken(ctx, simulator.ScopedTokenName{Account: "agency", Name: name})
 		if err != nil {
 			return // stopped before a reset
 		}
 		// What was reset has to be handed in, whoever wants to go home.
-		o.handIn(context.WithoutCancel(ctx), r, name, version, token.AuthToken)
+		o.handIn(context.WithoutCancel(ctx), r, name, token.AuthToken)
 		select {
 		case <-ctx.Done():
 			return
@@ -659,11 +663,11 @@ func (o *operator) work(ctx context.Context, r *trial, name string) {
 }
 
 // handIn tries until the version is there: an answer may get lost, and cas keeps the second try from being a second rotation.
-func (o *operator) handIn(ctx context.Context, r *trial, name string, version int, value string) {
+func (o *operator) handIn(ctx context.Context, r *trial, name, value string) {
 	for {
 		attempt, cancel := context.WithTimeout(ctx, answerTime)
 		mount := r.mounts[rand.N(len(r.mounts))]
-		_, err := mount.Write(attempt, "tokens/"+name+"/rotate", map[string]any{"auth_token": value, "cas": version})
+		_, err := mount.Write(attempt, "tokens/"+name+"/rotate", map[string]any{"auth_token": value, "cas": o.version})
 		if err != nil {
 			secret, readErr := ask(attempt, mount, "creds/"+name)
 			if readErr == nil && authToken(secret.Data) == value {
@@ -672,6 +676,7 @@ func (o *operator) handIn(ctx context.Context, r *trial, name string, version in
 		}
 		cancel()
 		if err == nil {
+			o.version++
 			return
 		}
 		time.Sleep(100 * time.Millisecond) // a person who tries again

@@ -47,6 +47,8 @@ type kind struct {
 	storage storage
 	// logLevel is the server's; empty for trace.
 	logLevel string
+	// rawStorage lets root look at what is stored, decrypted.
+	rawStorage bool
 }
 
 // storage is where a server keeps its data.
@@ -87,6 +89,12 @@ func StartRaft(t testing.TB) *Server {
 func StartQuietRaft(t testing.TB) *Server {
 	t.Helper()
 	return startFor(t, kind{storage: onDisk, logLevel: "info"})
+}
+
+// StartOpenRaft starts such a server whose root may look at what is stored: see StorageKeys.
+func StartOpenRaft(t testing.TB) *Server {
+	t.Helper()
+	return startFor(t, kind{storage: onDisk, rawStorage: true})
 }
 
 func startFor(t testing.TB, k kind) *Server {
@@ -191,7 +199,7 @@ func freePorts() (string, string, error) {
 }
 
 func (s *Server) writeConfig(apiPort, clusterPort string) error {
-	config := fmt.Sprintf("plugin_directory = %q\ndisable_mlock = true\n", filepath.Join(run.dir, binDir))
+	config := fmt.Sprintf("plugin_directory = %q\ndisable_mlock = true\nraw_storage_endpoint = %t\n", filepath.Join(run.dir, binDir), s.rawStorage)
 	if s.storage == onDisk {
 		data := filepath.Join(s.dir, "data")
 		if err := os.MkdirAll(data, 0o700); err != nil {
@@ -369,6 +377,32 @@ func (s *Server) Unseal(t testing.TB) {
 	if err := s.unseal(t.Context()); err != nil {
 		Fatalf(t, "%v", err)
 	}
+}
+
+// StorageKeys lists the keys of all entries below a prefix, which ends with a slash, without it. It is for servers of
+// StartOpenRaft.
+func (s *Server) StorageKeys(t testing.TB, prefix string) []string {
+	t.Helper()
+	list, err := s.Client.Logical().ListWithContext(t.Context(), "sys/raw/"+prefix)
+	if err != nil {
+		Fatalf(t, "listing %s in storage: %v", prefix, err)
+	}
+	if list == nil {
+		return nil
+	}
+	names, _ := list.Data["keys"].([]any)
+	var keys []string
+	for _, each := range names {
+		name := fmt.Sprint(each)
+		if !strings.HasSuffix(name, "/") {
+			keys = append(keys, name)
+			continue
+		}
+		for _, below := range s.StorageKeys(t, prefix+name) {
+			keys = append(keys, name+below)
+		}
+	}
+	return keys
 }
 
 // Restart stops the server's process, starts another one on the same data and unseals it. It is for servers of
