@@ -10,10 +10,11 @@ LDFLAGS := -s -w -X $(MODULE)/backend.Version=$(VERSION) -X $(MODULE)/backend.Co
 BIN       := bin
 COMMANDS  := ./cmd/...
 
-# How many rounds a benchmark takes, how many tokens it makes, and how long each fuzz target runs.
+# How many rounds a benchmark takes, how many tokens it makes, how long each fuzz target runs, and how long the soak lasts.
 ROUNDS    ?= 5
 TOKENS    ?= 10000
 FUZZ_TIME ?= 5s
+SOAK_TIME ?= 10m
 
 LINT      := go tool -modfile=scripts/tools/go.mod golangci-lint
 SCRIPTS   := .ci/run $(wildcard scripts/*.sh scripts/*/*.sh)
@@ -62,6 +63,10 @@ profile: $(VAULT_BIN) ## Tell where the processor time of a read goes; stacks fo
 chaos: $(VAULT_BIN) ## Break processes, networks, providers and storage; the table of crashes is in bin/crash-matrix.txt
 	@mkdir -p bin
 	CRASH_MATRIX=$(CURDIR)/bin/crash-matrix.txt go test -count=1 -timeout 20m -v ./tests/chaos/...
+
+.PHONY: soak
+soak: $(VAULT_BIN) ## Rotate, fail and read for a while, say SOAK_TIME=8h, and compare what is left in memory and storage (Linux)
+	ADTOKENS_SOAK_TIME=$(SOAK_TIME) go test -count=1 -run '^TestASoakLeavesNothingBehind$$' -timeout 0 -v ./tests/chaos
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for a while, say FUZZ_TIME=10m

@@ -37,7 +37,7 @@ const warmUp = 5 * time.Second
 // numbers are those of one process each of Vault and of the plugin, so none is killed, and Vault is not sealed.
 func TestASoakLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
-	lasting, err := time.ParseDuration(cmp.Or(os.Getenv(soakTime), "15s"))
+	lasting, err := time.ParseDuration(cmp.Or(os.Getenv(soakTime), "10s"))
 	if err != nil {
 		t.Fatalf("%s has to be a duration such as 10m: %v", soakTime, err)
 	}
@@ -141,19 +141,12 @@ func (s *soak) breakProviders(ctx context.Context, t *testing.T) {
 		} else if err := s.sim.InjectFault(ctx, f); err != nil && ctx.Err() == nil {
 			t.Error(err)
 		}
-		waitFor(ctx, time.Second)
+		pause(ctx, time.Second)
 		s.calls.hook.Break(nil)
 		if err := s.sim.ClearFaults(context.WithoutCancel(ctx)); err != nil {
 			t.Error(err)
 		}
-		waitFor(ctx, 500*time.Millisecond)
-	}
-}
-
-func waitFor(ctx context.Context, lasting time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(lasting):
+		pause(ctx, 500*time.Millisecond)
 	}
 }
 
@@ -236,7 +229,7 @@ func (s *soak) passThrough(ctx context.Context, name string, account, token map[
 		users.Go(func() { s.tryFor(ctx, time.Duration(1+rand.N(1000))*time.Millisecond, use) })
 	}
 	defer users.Wait()
-	waitFor(ctx, time.Duration(rand.N(1000))*time.Millisecond)
+	pause(ctx, time.Duration(rand.N(1000))*time.Millisecond)
 	// An old value that cannot be retired now is forgotten.
 	forced := map[string][]string{"force": {"true"}}
 	_, tokenErr = s.Client.Logical().DeleteWithDataWithContext(ctx, s.Path+"/tokens/"+name, forced)
@@ -269,15 +262,18 @@ func (s *soak) rest(t *testing.T) sample {
 	vaulttest.Await(t, "the leases to end", func() bool { return len(s.StorageKeys(t, "sys/expire/id/"+s.Path+"/")) == 0 })
 	least := s.look(t, "at rest")
 	// What the collector has not seen yet is no leak. Looking makes it run.
-	collections, live := 0, least.heap
+	collected := []int{least.heap}
 	vaulttest.Await(t, "some collections of garbage", func() bool {
-		now := s.process(t)
-		if now.heap != live {
-			collections, live = collections+1, now.heap
+		for range 20 {
+			now := s.process(t)
+			if now.heap != collected[len(collected)-1] {
+				collected = append(collected, now.heap)
+			}
+			least.process = now.least(least.process)
 		}
-		least.process = now.least(least.process)
-		return collections == 5
+		return len(collected) >= 4
 	})
+	least.heap = slices.Min(collected[2:]) // the first collection may have begun before
 	s.samples = append(s.samples, least)
 	return least
 }
@@ -375,7 +371,7 @@ func (s *soak) flat(t *testing.T, before, after sample) {
 		{"open files", before.files, after.files, 5},
 		{"tokens in memory", len(s.tokens), after.tokens, 0},
 		{"accounts in memory", len(s.tokens), after.accounts, 0},
-		{"bytes of live heap", before.heap, after.heap, before.heap/5 + 1<<20},
+		{"bytes of live heap", before.heap, after.heap, 2 << 20},
 		{"bytes of resident memory", before.resident, after.resident, before.resident/2 + 16<<20},
 		{"storage entries of all mounts", before.allStored, after.allStored, 0},
 		{"leases", before.leases, after.leases, 0},
