@@ -35,9 +35,13 @@ func (b *backend) pathMetricsRead(ctx context.Context, req *logical.Request, _ *
 	if err != nil {
 		return nil, err
 	}
+	jobs, limits := b.scheduler.Size()
 	text, err := b.metrics.text(&snapshot{
 		now: b.now(), tokens: s.tokens, unreadable: len(s.unreadable), unknown: s.unknown,
-		cached: map[string]int{"accounts": b.accounts.cached(), "tokens": b.tokens.cached(), "access_tokens": b.access.cached()},
+		cached: map[string]int{
+			"accounts": b.accounts.cached(), "tokens": b.tokens.cached(), "access_tokens": b.access.cached(),
+			"planned_work": jobs, "rate_limits": limits,
+		},
 	})
 	if err != nil {
 		return nil, err

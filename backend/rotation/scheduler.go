@@ -153,6 +153,13 @@ func (s *Scheduler) ForgetAccount(account string) {
 	delete(s.limiters, account)
 }
 
+// Size counts the jobs that are planned, and the accounts that have rate limits.
+func (s *Scheduler) Size() (jobs, accounts int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.jobs), len(s.limiters)
+}
+
 // idle is how long Run sleeps where nothing is planned; planning wakes it.
 const idle = time.Hour
 

@@ -68,6 +68,8 @@ type soak struct {
 	samples []sample
 	// gone counts the tokens that were made and deleted, each with its account.
 	gone, mountsGone int
+	// failed is why no more of them come and go.
+	failed error
 }
 
 func newSoak(t *testing.T) *soak {
@@ -123,6 +125,7 @@ func (s *soak) work(t *testing.T, lasting time.Duration) {
 		select {
 		case <-end:
 			stop()
+			must(t, s.failed)
 			return
 		case <-interval.C:
 		}
@@ -173,7 +176,7 @@ func (s *soak) tryFor(ctx context.Context, patience time.Duration, do func(conte
 }
 
 // comeAndGo makes accounts and tokens, uses them, and deletes them, under names that do not come again.
-func (s *soak) comeAndGo(ctx context.Context, t *testing.T) {
+func (s *soak) comeAndGo(ctx context.Context, _ *testing.T) {
 	for ctx.Err() == nil {
 		name := fmt.Sprintf("gone-%d", s.gone)
 		order := s.orderScoped
@@ -186,7 +189,7 @@ func (s *soak) comeAndGo(ctx context.Context, t *testing.T) {
 			err = s.passThrough(context.WithoutCancel(ctx), name, account, token)
 		}
 		if err != nil {
-			vaulttest.Errorf(t, "%s: %v", name, err)
+			s.failed = fmt.Errorf("%s: %w", name, err)
 			return
 		}
 		s.gone++
@@ -195,21 +198,19 @@ func (s *soak) comeAndGo(ctx context.Context, t *testing.T) {
 
 func (s *soak) orderScoped(ctx context.Context, name string) (account, token map[string]any, err error) {
 	made, err := s.sim.CreateScopedToken(ctx, simulator.ScopedTokenInput{ScopedTokenName: simulator.ScopedTokenName{Account: "agency", Name: name}})
-	return map[string]any{
-			"provider": "impact", "account_type": "agency", "base_url": s.sim.ImpactURL, "request_timeout": "2s",
-			"reset_hook_url": s.calls.url + "/reset", "reset_hook_secret": s.calls.secret, "reset_hook_timeout": "2s",
-		}, map[string]any{
-			"type": "scoped", "account_sid": made.AccountSID, "auth_token": made.AuthToken,
-		}, err
+	account = map[string]any{
+		"provider": "impact", "account_type": "agency", "base_url": s.sim.ImpactURL, "request_timeout": "2s",
+		"reset_hook_url": s.calls.url + "/reset", "reset_hook_secret": s.calls.secret, "reset_hook_timeout": "2s",
+	}
+	return account, map[string]any{"type": "scoped", "account_sid": made.AccountSID, "auth_token": made.AuthToken}, err
 }
 
 func (s *soak) orderKey(ctx context.Context, name string) (account, token map[string]any, err error) {
 	file, err := s.sim.CreateServiceAccount(ctx, name)
-	return map[string]any{
-			"provider": "google_ads", "base_url": s.sim.GoogleURL, "token_url": s.sim.GoogleURL + "/token", "iam_url": s.calls.url, "request_timeout": "2s",
-		}, map[string]any{
-			"type": "service_account_key", "service_account_key": string(file), "rotation_grace_period": "1s",
-		}, err
+	account = map[string]any{
+		"provider": "google_ads", "base_url": s.sim.GoogleURL, "token_url": s.sim.GoogleURL + "/token", "iam_url": s.calls.url, "request_timeout": "2s",
+	}
+	return account, map[string]any{"type": "service_account_key", "service_account_key": string(file), "rotation_grace_period": "1s"}, err
 }
 
 // passThrough is the life of a token, and of its account. It is deleted while it is being used.
@@ -269,7 +270,7 @@ func (s *soak) rest(t *testing.T) sample {
 			if now.heap != collected[len(collected)-1] {
 				collected = append(collected, now.heap)
 			}
-			least.process = now.least(least.process)
+			least.goroutines, least.files = min(least.goroutines, now.goroutines), min(least.files, now.files)
 		}
 		return len(collected) >= 4
 	})
@@ -279,13 +280,10 @@ func (s *soak) rest(t *testing.T) sample {
 }
 
 // process are numbers of the plugin's process, which its metrics tell.
-type process struct{ goroutines, files, heap, resident, tokens, accounts int }
-
-func (p process) least(other process) process {
-	return process{
-		min(p.goroutines, other.goroutines), min(p.files, other.files), min(p.heap, other.heap), min(p.resident, other.resident),
-		max(p.tokens, other.tokens), max(p.accounts, other.accounts),
-	}
+type process struct {
+	goroutines, files, heap, resident int
+	// entries are those of its caches and plans.
+	entries map[string]int
 }
 
 var metric = regexp.MustCompile(`(?m)^(adtokens_\S+) (\S+)$`)
@@ -294,14 +292,17 @@ func (s *soak) process(t *testing.T) process {
 	t.Helper()
 	response := get(s.Client.Logical().ReadRawWithContext(t.Context(), s.Path+"/metrics"))(t)
 	defer response.Body.Close()
-	numbers := map[string]int{}
+	numbers, entries := map[string]int{}, map[string]int{}
 	for _, found := range metric.FindAllStringSubmatch(string(get(io.ReadAll(response.Body))(t)), -1) {
 		numbers[found[1]] = int(get(strconv.ParseFloat(found[2], 64))(t))
+		if name, cached := strings.CutPrefix(found[1], "adtokens_cache_entries"); cached {
+			entries[strings.Trim(name, `{}`)] = numbers[found[1]]
+		}
 	}
 	return process{
 		goroutines: numbers["adtokens_go_goroutines"], files: numbers["adtokens_process_open_fds"],
 		heap: numbers["adtokens_go_gc_heap_live_bytes"], resident: numbers["adtokens_process_resident_memory_bytes"],
-		tokens: numbers[`adtokens_cache_entries{cache="tokens"}`], accounts: numbers[`adtokens_cache_entries{cache="accounts"}`],
+		entries: entries,
 	}
 }
 
@@ -369,8 +370,11 @@ func (s *soak) flat(t *testing.T, before, after sample) {
 	}{
 		{"goroutines", before.goroutines, after.goroutines, 5},
 		{"open files", before.files, after.files, 5},
-		{"tokens in memory", len(s.tokens), after.tokens, 0},
-		{"accounts in memory", len(s.tokens), after.accounts, 0},
+		{"tokens in memory", len(s.tokens), after.entries[`cache="tokens"`], 0},
+		{"accounts in memory", len(s.tokens), after.entries[`cache="accounts"`], 0},
+		{"access tokens in memory", len(s.tokens), after.entries[`cache="access_tokens"`], 0},
+		{"accounts with rate limits", len(s.tokens), after.entries[`cache="rate_limits"`], 0},
+		{"planned jobs", 2 * len(s.tokens), after.entries[`cache="planned_work"`], 0},
 		{"bytes of live heap", before.heap, after.heap, 2 << 20},
 		{"bytes of resident memory", before.resident, after.resident, before.resident/2 + 16<<20},
 		{"storage entries of all mounts", before.allStored, after.allStored, 0},
