@@ -25,6 +25,7 @@ import (
 //
 //	reached  the points that the work has come to, one a line; each is named by the step before which it lies
 //	stop     "<n> <point>" stops the work where it comes to the point for the nth time
+//	panic    "<point>" has the work panic where it comes to the point, and the file removed
 //	stopped  what stop is called from then on; the work goes on when it is removed
 //	refuse   the next write of the token is refused, and the file removed
 const failPointsVariable = "ADTOKENS_FAILPOINTS"
@@ -59,6 +60,9 @@ func reachPoint(t *token, point string) {
 		return
 	}
 	defer dir.Close()
+	if wanted, _ := dir.ReadFile("panic"); string(wanted) == point && dir.Remove("panic") == nil { // else none is wanted
+		panic("a test wants it at the point: " + point)
+	}
 	for stops := stopsAt(dir, point); stops; time.Sleep(5 * time.Millisecond) {
 		_, err := dir.Stat("stopped")
 		stops = err == nil

@@ -62,17 +62,9 @@ func TestNoSecretLeavesTheBarrier(t *testing.T) {
 	s.deleteAll()
 	server.Seal(t)
 
-	for what, answer := range s.said {
-		if found := secretsIn(t, answer); found != "" {
-			t.Errorf("%s tells a secret: %s", what, found)
-		}
-	}
+	files := s.keptSecrets(dir)
 	if len(s.said) < 100 {
 		t.Errorf("only %d answers were looked at", len(s.said))
-	}
-	findings, files := secretsBelow(t, dir)
-	for _, finding := range findings {
-		t.Error(finding)
 	}
 	for _, name := range []string{"vault.log", "audit.log", "data/vault.db", "data/raft/raft.db", "snapshot.tar.gz"} {
 		if !slices.Contains(files, name) {
@@ -375,6 +367,66 @@ func (s *leakStory) crash(log string) {
 		_, err := s.Read(ctx, "info")
 		return err == nil
 	})
+}
+
+// TestAPanicTellsNoSecret has the plugin panic while it works with credentials, for a person and by itself, and looks for
+// them in what Vault has answered and in every file that it has written: a Go program prints the stacks of its goroutines,
+// with their arguments.
+func TestAPanicTellsNoSecret(t *testing.T) {
+	t.Parallel()
+	server, points := vaulttest.StartRaft(t), t.TempDir()
+	server.Replace(t, vaulttest.BuildPlugin(t, "adtokens-panics", "-tags", "failpoints"), "ADTOKENS_FAILPOINTS="+points)
+	s := &leakStory{Mount: server.Mount(t), t: t, sim: vaulttest.StartSimulator(t), said: map[string]string{}}
+	s.configure()
+	s.importTokens()
+	dir := filepath.Dir(server.AuditLog)
+	fresh := get(s.sim.ResetReadWrite(t.Context(), "agency"))(t).AuthToken
+	panics := 0
+	for name, story := range map[string]struct {
+		credential map[string]any
+		// function is on the stack of the goroutine that panics.
+		function string
+	}{
+		"rw":  {map[string]any{"auth_token": fresh}, ".(*backend).handIn("},
+		"key": {nil, "rotation.(*Machine).Advance("},
+	} {
+		must(t, os.Mkdir(filepath.Join(points, name), 0o700))
+		must(t, os.WriteFile(filepath.Join(points, name, "panic"), []byte("value tried"), 0o600))
+		_, err := s.do("write", "tokens/"+name+"/rotate", story.credential)
+		if err == nil {
+			t.Errorf("the rotation of %s did not end with a panic", name)
+		}
+		panics++
+		vaulttest.Await(t, "the panic in the work on "+name+" to be in Vault's log", func() bool {
+			log := get(os.ReadFile(filepath.Join(dir, "vault.log")))(t)
+			return bytes.Count(log, []byte("panic: a test wants it")) == panics && bytes.Contains(log, []byte(story.function))
+		})
+		vaulttest.Await(t, "the plugin to be started again", func() bool {
+			_, err := s.Read(t.Context(), "info")
+			return err == nil
+		})
+	}
+	s.succeeds("write", "tokens/rw/rotate", map[string]any{"auth_token": fresh})
+	vaulttest.Await(t, "the key's rotation to go on", func() bool {
+		return fmt.Sprint(get(s.Read(t.Context(), "tokens/key"))(t).Data["version"]) == "2"
+	})
+	s.readAll("after the panics")
+	s.keptSecrets(dir)
+}
+
+// keptSecrets fails the test if there is a secret in an answer, or in a file below a directory, and returns the files.
+func (s *leakStory) keptSecrets(dir string) (files []string) {
+	s.t.Helper()
+	for what, answer := range s.said {
+		if found := secretsIn(s.t, answer); found != "" {
+			s.t.Errorf("%s tells a secret: %s", what, found)
+		}
+	}
+	findings, files := secretsBelow(s.t, dir)
+	for _, finding := range findings {
+		s.t.Error(finding)
+	}
+	return files
 }
 
 func (s *leakStory) deleteAll() {
