@@ -222,14 +222,17 @@ func (e *accountEntry) connectionChanged(next *accountEntry, fields []provider.F
 	})
 }
 
-// tokensOf lists the tokens that use the account.
+// tokensOf lists the tokens that use the account, for a request that changes it. All tokens are in memory soon after a
+// start; an index entry that one of them lacks, because storage has lost it, is put back.
 func (b *backend) tokensOf(ctx context.Context, storage logical.Storage, accountName string) ([]*token, error) {
 	names, err := storage.List(ctx, accountTokenPrefix+accountName+"/")
 	if err != nil {
 		return nil, fmt.Errorf("listing the tokens of account %q: %w", accountName, err)
 	}
 	var tokens []*token
+	indexed := map[string]bool{}
 	for _, name := range names {
+		indexed[name] = true
 		t, err := b.tokens.get(ctx, storage, name)
 		if err != nil {
 			return nil, err
@@ -238,6 +241,15 @@ func (b *backend) tokensOf(ctx context.Context, storage logical.Storage, account
 		if t != nil && t.Account == accountName {
 			tokens = append(tokens, t)
 		}
+	}
+	for _, t := range b.tokens.all() {
+		if t.Account != accountName || indexed[t.name] {
+			continue
+		}
+		if err := storage.Put(ctx, &logical.StorageEntry{Key: accountTokenKey(t)}); err != nil {
+			return nil, storageError("adding a token to its account's index", err)
+		}
+		tokens = append(tokens, t)
 	}
 	return tokens, nil
 }

@@ -134,6 +134,13 @@ func (s *store[T]) invalidate(name string) {
 	}
 }
 
+// all returns the entries in memory.
+func (s *store[T]) all() []*T {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Collect(maps.Values(s.entries))
+}
+
 // clear drops everything from the cache.
 func (s *store[T]) clear() {
 	s.mu.RLock()

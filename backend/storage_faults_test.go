@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -336,6 +337,56 @@ func TestALostIndexEntryKeepsNothingFromWorking(t *testing.T) {
 			s.wants(t, logical.DeleteOperation, "config/acme", nil, "ok")
 		})
 	}
+}
+
+func TestALostIndexEntryIsPutBack(t *testing.T) {
+	t.Parallel()
+	for name, request := range map[string]struct {
+		operation logical.Operation
+		data      map[string]any
+		says      string
+	}{
+		"the account is to be deleted":    {logical.DeleteOperation, nil, "is used by 1 token(s)"},
+		"its address is to be changed":    {logical.UpdateOperation, map[string]any{"base_url": "https://api.example.com"}, "cannot change while token"},
+		"something else is to be changed": {logical.UpdateOperation, map[string]any{"request_timeout": 20}, "ok"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSick(t)
+			s.damage(t, "account-token/acme/acme-rw", nil)
+			s.read(t, "creds/acme-rw") // as the background does after a start
+			s.wants(t, request.operation, "config/acme", request.data, request.says)
+			names, err := s.storage.List(t.Context(), "account-token/acme/")
+			if err != nil || !slices.Equal(names, []string{"acme-rw"}) {
+				t.Errorf("the index has %q, error %v", names, err)
+			}
+		})
+	}
+}
+
+func TestATokenThatCouldNotBeReadAtTheStartIsPlannedLater(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.withImpact(t, map[string]any{"rotation_period": "1h"})
+	planned := func(what string, want int) {
+		t.Helper()
+		if jobs, _ := f.scheduler.Size(); jobs != want {
+			t.Errorf("%s %d jobs are planned, want %d", what, jobs, want)
+		}
+	}
+	f.scheduler.Forget("acme-rw") // as after a start
+	f.tokens.invalidate("acme-rw")
+	f.storage.FailGet(true)
+	f.planToken("acme-rw")
+	planned("while the token cannot be read", 1)
+	retry := rotation.Job{Token: "acme-rw", Kind: rotation.Rotate}
+	f.scheduler.Forget("acme-rw") // as when the job is due
+	f.doWork(t.Context(), retry)
+	planned("after the next look at it", 1)
+	f.storage.FailGet(false)
+	f.scheduler.Forget("acme-rw")
+	f.doWork(t.Context(), retry)
+	planned("once it can be read", 2) // the rotation and the verification
 }
 
 func TestStorageThatFailsGivesErrorsAndTakesNothingAway(t *testing.T) {
