@@ -274,7 +274,7 @@ func (s *soak) rest(t *testing.T) sample {
 			}
 			least.goroutines, least.files = min(least.goroutines, now.goroutines), min(least.files, now.files)
 		}
-		return len(collected) >= 4
+		return len(collected) >= 6
 	})
 	least.heap = slices.Min(collected[2:]) // the first collection may have begun before
 	s.samples = append(s.samples, least)
@@ -353,6 +353,10 @@ func (s *soak) table() string {
 
 func mib(bytes int) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
 
+// heapNoise is what asking for the live heap may add to it: whatever is allocated during a collection counts as live, and on a
+// busy machine that takes a while. A hundred versions of history are far less.
+const heapNoise = 4 << 20
+
 // flat fails the test if more is left after the work than there was before.
 func (s *soak) flat(t *testing.T, before, after sample) {
 	t.Helper()
@@ -377,7 +381,7 @@ func (s *soak) flat(t *testing.T, before, after sample) {
 		{"access tokens in memory", len(s.tokens), after.entries[`cache="access_tokens"`], 0},
 		{"accounts with rate limits", len(s.tokens), after.entries[`cache="rate_limits"`], 0},
 		{"planned jobs", 2 * len(s.tokens), after.entries[`cache="planned_work"`], 0},
-		{"bytes of live heap", before.heap, after.heap, 2 << 20},
+		{"bytes of live heap", before.heap, after.heap, heapNoise},
 		{"bytes of resident memory", before.resident, after.resident, before.resident/2 + 16<<20},
 		{"storage entries of all mounts", before.allStored, after.allStored, 0},
 		{"leases", before.leases, after.leases, 0},
