@@ -272,7 +272,7 @@ func (s *soak) rest(t *testing.T) sample {
 			if now.heap != collected[len(collected)-1] {
 				collected = append(collected, now.heap)
 			}
-			least.goroutines, least.files = min(least.goroutines, now.goroutines), min(least.files, now.files)
+			least.goroutines, least.files, least.resident = min(least.goroutines, now.goroutines), min(least.files, now.files), now.resident
 		}
 		return len(collected) >= 6
 	})
