@@ -92,7 +92,7 @@ func (m *Mounts) Factory(ctx context.Context, config *logical.BackendConfig) (lo
 
 func (b *backend) setUp(ctx context.Context, config *logical.BackendConfig) error {
 	err := b.Setup(ctx, config)
-	b.scheduler = rotation.NewScheduler(b.Logger(), b.doWork)
+	b.scheduler = rotation.NewScheduler(b.doWork)
 	return err
 }
 

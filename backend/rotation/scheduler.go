@@ -6,13 +6,20 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
-	"github.com/hashicorp/vault/sdk/helper/fairshare"
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 )
 
-// workers bounds how many tokens are worked on at a time. Accounts share them fairly, and no account gets them all.
-const workers = 20
+// What bounds how many tokens are worked on at a time. A provider that hangs would keep the workers of everybody, so work
+// that takes long goes on without one; what is left to bound it is how many tokens its account may have under way.
+const (
+	// workers are shared by all accounts, first come, first served.
+	workers = 20
+	// perAccount is how many of them an account may have, or wait for: a bound of its turn before another account's.
+	perAccount = 5
+	// turn is how long work has a worker.
+	turn = 500 * time.Millisecond
+)
 
 // Per account, so that background work stays far below the providers' quotas (impact.com: 1,000 requests an hour,
 // shared with the customer's own) and still handles a burst: verifications, and everything else.
@@ -90,23 +97,28 @@ func (p *plan) Pop() any {
 // that waits for its rate limit holds up no rotation: planning another replaces it.
 type Scheduler struct {
 	// Work does the job and plans the next one. It gets the context of Run.
-	Work   func(context.Context, Job)
-	Logger hclog.Logger
+	Work func(context.Context, Job)
+
+	workers *semaphore.Weighted
 
 	mu       sync.Mutex
 	queue    plan
 	jobs     map[jobKey]*planned
-	limiters map[string]*limiter
+	accounts map[string]*allowance
 	wake     chan struct{}
 }
 
-type limiter struct{ verify, rotate *rate.Limiter }
+// allowance is what an account may do.
+type allowance struct {
+	verify, rotate *rate.Limiter
+	underWay       *semaphore.Weighted
+}
 
 // NewScheduler returns a scheduler that Run starts.
-func NewScheduler(logger hclog.Logger, work func(context.Context, Job)) *Scheduler {
+func NewScheduler(work func(context.Context, Job)) *Scheduler {
 	return &Scheduler{
-		Work: work, Logger: logger, jobs: map[jobKey]*planned{},
-		limiters: map[string]*limiter{}, wake: make(chan struct{}, 1),
+		Work: work, workers: semaphore.NewWeighted(workers), jobs: map[jobKey]*planned{},
+		accounts: map[string]*allowance{}, wake: make(chan struct{}, 1),
 	}
 }
 
@@ -146,11 +158,11 @@ func (s *Scheduler) forget(key jobKey) {
 	}
 }
 
-// ForgetAccount drops the rate limits of an account that is gone.
+// ForgetAccount drops the allowance of an account that is gone.
 func (s *Scheduler) ForgetAccount(account string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.limiters, account)
+	delete(s.accounts, account)
 }
 
 // Size counts the jobs that are planned, and the accounts that have rate limits.
@@ -163,11 +175,8 @@ func (s *Scheduler) Size() (jobs, accounts int) {
 // idle is how long Run sleeps where nothing is planned; planning wakes it.
 const idle = time.Hour
 
-// Run hands out jobs until the context ends.
+// Run has jobs done until the context ends. It does not wait for those under way.
 func (s *Scheduler) Run(ctx context.Context) {
-	jobs := fairshare.NewJobManager("adtokens", workers, s.Logger, nil)
-	jobs.Start()
-	defer jobs.Stop()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -178,16 +187,36 @@ func (s *Scheduler) Run(ctx context.Context) {
 		case <-s.wake:
 		}
 		due, next := s.due()
-		// Without the lock: this may wait for a free worker, and workers need the lock to plan.
 		for _, j := range due {
-			jobs.AddJob(&task{run: func() { s.Work(ctx, j) }}, j.Account)
+			go s.do(ctx, j)
 		}
 		timer.Reset(time.Until(next))
 	}
 }
 
+// dueJob is a job that has passed its account's rate limit, which bounds how many of them wait.
+type dueJob struct {
+	Job
+	underWay *semaphore.Weighted
+}
+
+// do does a job when it is its account's turn and there is a worker.
+func (s *Scheduler) do(ctx context.Context, j dueJob) {
+	if j.underWay.Acquire(ctx, 1) != nil {
+		return // the context has ended
+	}
+	defer j.underWay.Release(1)
+	if s.workers.Acquire(ctx, 1) != nil {
+		return
+	}
+	free := sync.OnceFunc(func() { s.workers.Release(1) })
+	defer free()
+	defer time.AfterFunc(turn, free).Stop()
+	s.Work(ctx, j.Job)
+}
+
 // due takes what may be done now out of the plan, and says when the next job is due.
-func (s *Scheduler) due() (due []Job, next time.Time) {
+func (s *Scheduler) due() (due []dueJob, next time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(s.queue) > 0 {
@@ -196,7 +225,7 @@ func (s *Scheduler) due() (due []Job, next time.Time) {
 			return due, j.At
 		}
 		if !j.paid {
-			delay := s.limiter(j.Job).Reserve().Delay()
+			delay := s.allowance(j.Account).of(j.Kind).Reserve().Delay()
 			if j.paid = true; delay > 0 {
 				j.At = time.Now().Add(delay)
 				heap.Fix(&s.queue, j.place)
@@ -204,26 +233,27 @@ func (s *Scheduler) due() (due []Job, next time.Time) {
 			}
 		}
 		s.forget(j.key())
-		due = append(due, j.Job)
+		due = append(due, dueJob{j.Job, s.allowance(j.Account).underWay})
 	}
 	return due, time.Now().Add(idle)
 }
 
-func (s *Scheduler) limiter(j Job) *rate.Limiter {
-	l := s.limiters[j.Account]
-	if l == nil {
-		l = &limiter{verify: rate.NewLimiter(verificationRate, verificationBurst), rotate: rate.NewLimiter(rotationsPerSec, rotationBurst)}
-		s.limiters[j.Account] = l
+func (s *Scheduler) allowance(account string) *allowance {
+	a := s.accounts[account]
+	if a == nil {
+		a = &allowance{
+			verify:   rate.NewLimiter(verificationRate, verificationBurst),
+			rotate:   rate.NewLimiter(rotationsPerSec, rotationBurst),
+			underWay: semaphore.NewWeighted(perAccount),
+		}
+		s.accounts[account] = a
 	}
-	if j.Kind == Verify {
-		return l.verify
-	}
-	return l.rotate
+	return a
 }
 
-// task adapts a function to the sdk's job manager. Failures are the function's own business.
-type task struct{ run func() }
-
-func (t *task) Execute() error { t.run(); return nil }
-
-func (t *task) OnFailure(error) {}
+func (a *allowance) of(kind Kind) *rate.Limiter {
+	if kind == Verify {
+		return a.verify
+	}
+	return a.rotate
+}
