@@ -214,32 +214,59 @@ func (r *readBench) run(tb testing.TB, s subject, connections int, duration time
 	return sample
 }
 
-// readUntil reads a path on a connection of its own, again and again. net/http's client would take more of the machine
-// than what is measured.
-func readUntil(server *vaulttest.Server, path string, end time.Time) ([]time.Duration, error) {
+// connection is one to Vault, of its root. net/http's client would take more of the machine than what is measured.
+type connection struct {
+	net.Conn
+	answers *bufio.Reader
+	header  string
+}
+
+func connect(server *vaulttest.Server) (*connection, error) {
 	address := strings.TrimPrefix(server.Address, "http://")
-	connection, err := net.Dial("tcp", address)
+	c, err := net.Dial("tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	defer connection.Close()
-	request := fmt.Appendf(nil, "GET /v1/%s HTTP/1.1\r\nHost: %s\r\nX-Vault-Token: %s\r\nX-Vault-Request: true\r\n\r\n", path, address, server.Token)
-	answers := bufio.NewReader(connection)
+	header := fmt.Sprintf("Host: %s\r\nX-Vault-Token: %s\r\nX-Vault-Request: true\r\n\r\n", address, server.Token)
+	return &connection{Conn: c, answers: bufio.NewReader(c), header: header}, nil
+}
+
+// request is what get sends for a path.
+func (c *connection) request(path string) []byte {
+	return []byte("GET /v1/" + path + " HTTP/1.1\r\n" + c.header)
+}
+
+// get sends a request and copies the answer's body, which is an error unless its status is 200.
+func (c *connection) get(request []byte, to io.Writer) error {
+	if _, err := c.Write(request); err != nil {
+		return err
+	}
+	response, err := http.ReadResponse(c.answers, nil)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, response.Body)
+	if err := errors.Join(err, response.Body.Close()); err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("HTTP %s", response.Status)
+	}
+	return nil
+}
+
+// readUntil reads a path on a connection of its own, again and again.
+func readUntil(server *vaulttest.Server, path string, end time.Time) ([]time.Duration, error) {
+	c, err := connect(server)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	request := c.request(path)
 	var latencies []time.Duration
 	for now := time.Now(); now.Before(end); {
-		if _, err := connection.Write(request); err != nil {
+		if err := c.get(request, io.Discard); err != nil {
 			return nil, err
-		}
-		response, err := http.ReadResponse(answers, nil)
-		if err != nil {
-			return nil, err
-		}
-		_, err = io.Copy(io.Discard, response.Body)
-		if err := errors.Join(err, response.Body.Close()); err != nil {
-			return nil, err
-		}
-		if response.StatusCode != http.StatusOK {
-			return nil, fmt.Errorf("HTTP %s", response.Status)
 		}
 		done := time.Now()
 		latencies, now = append(latencies, done.Sub(now)), done

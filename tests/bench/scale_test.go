@@ -77,40 +77,54 @@ func BenchmarkScale(b *testing.B) {
 // fillTokens writes tokens with a credential each that no provider is asked about.
 func fillTokens(b *testing.B, m *vaulttest.Mount, tokens int) {
 	b.Helper()
-	const writers = 16
-	write := func(count int, one func(i int) (string, map[string]any)) {
-		var next atomic.Int64
-		var failed sync.Map
-		var wg sync.WaitGroup
-		for range writers {
-			wg.Go(func() {
-				for i := int(next.Add(1)) - 1; i < count; i = int(next.Add(1)) - 1 {
-					path, data := one(i)
-					if _, err := m.Write(b.Context(), path, data); err != nil {
-						failed.Store(path, err)
-						return
-					}
-				}
-			})
-		}
-		wg.Wait()
-		failed.Range(func(path, err any) bool {
-			vaulttest.Fatalf(b, "writing %s: %v", path, err)
-			return false
-		})
-	}
 	account := func(i int) string { return fmt.Sprintf("account-%04d", i) }
-	write((tokens+tokensPerAccount-1)/tokensPerAccount, func(i int) (string, map[string]any) {
+	writeAll(b, m, (tokens+tokensPerAccount-1)/tokensPerAccount, func(i int) (string, map[string]any) {
 		return "config/" + account(i), map[string]any{
 			"provider": "impact", "account_type": "agency", "base_url": "http://127.0.0.1:1", "contact_email": "ads-api@acme.example", "verify_connection": false,
 		}
 	})
-	write(tokens, func(i int) (string, map[string]any) {
+	writeAll(b, m, tokens, func(i int) (string, map[string]any) {
 		return "tokens/" + scaleToken(i), map[string]any{
 			"account": account(i / tokensPerAccount), "type": "legacy_read_write", "verify": false, "rotation_period": "2160h", "verify_period": 0,
 			"account_sid": fmt.Sprintf("IRscale%027d", i), "auth_token": fmt.Sprintf("bench-auth-token-%015d", i),
 		}
 	})
+}
+
+// writeAll makes that many writes, several at a time.
+func writeAll(b *testing.B, m *vaulttest.Mount, count int, one func(i int) (path string, data map[string]any)) {
+	b.Helper()
+	doAll(b, count, func(i int) error {
+		path, data := one(i)
+		_, err := m.Write(b.Context(), path, data)
+		return err
+	})
+}
+
+// doAll does something for every number below count, several at a time.
+func doAll(b *testing.B, count int, one func(i int) error) {
+	b.Helper()
+	const workers = 16
+	var (
+		next   atomic.Int64
+		wg     sync.WaitGroup
+		failed = make(chan error, workers)
+	)
+	for range workers {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < count; i = int(next.Add(1)) - 1 {
+				if err := one(i); err != nil {
+					failed <- fmt.Errorf("number %d: %w", i, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	close(failed)
+	if err := <-failed; err != nil {
+		vaulttest.Fatalf(b, "%v", err)
+	}
 }
 
 func scaleToken(i int) string { return fmt.Sprintf("token-%06d", i) }
