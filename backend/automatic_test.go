@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
 
@@ -140,5 +141,49 @@ func TestARotationByHandGoesOnWhenStorageDoes(t *testing.T) {
 	}
 	if got := f.read(t, "tokens/acme-rw"); got["rotation_state"] != "idle" {
 		t.Errorf("the state is %v, want idle", got["rotation_state"])
+	}
+}
+
+// Each write of a rotation that goes well is there because a crash without it would lose something:
+//
+//  1. the intent, before anybody is asked: a hook would be asked for a second reset, and a lost key would not be looked for
+//  2. the new value, straight after the answer: it may be the only one that works, and verification may take hours
+//  3. the publication with what is to be retired. It cannot be one with the value: only proven values are published
+//  4. keys: the end of the old one, which would else stay in storage and be shown as alive
+func TestARotationTakesNoMoreWritesThanItMust(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.withGoogle(t)
+	f.withImpact(t, map[string]any{"rotation_period": "1h"})
+	_, hook := f.startHook(t, func() {})
+	f.write(t, "config/acme", hook)
+	file, err := f.provider.CreateServiceAccount(t.Context(), "app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.write(t, "tokens/app", map[string]any{
+		"account": "google", "type": "service_account_key", "service_account_key": string(file), "rotation_period": "1h", "rotation_grace_period": "1m",
+	})
+	routine := func(name string, want int64) {
+		t.Helper()
+		before := f.storage.puts.Load()
+		if err := f.rotateRoutinely(t.Context(), name); err != nil {
+			t.Fatalf("rotating %s: %v", name, err)
+		}
+		if got := f.storage.puts.Load() - before; got != want {
+			t.Errorf("%s: %d writes, want %d", name, got, want)
+		}
+	}
+	routine("acme-rw", 0)
+	routine("app", 0)
+	f.clock.advance(time.Hour)
+	routine("acme-rw", 3)
+	routine("app", 3)
+	f.clock.advance(time.Minute)
+	routine("app", 1)
+	for _, name := range []string{"acme-rw", "app"} {
+		if got := f.read(t, "tokens/"+name); got["version"] != 2 || got["rotation_state"] != "idle" {
+			t.Errorf("%s has version %v in state %v, want 2 in idle", name, got["version"], got["rotation_state"])
+		}
 	}
 }
