@@ -6,16 +6,15 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 )
 
 // What bounds how many tokens are worked on at a time. A provider that hangs would keep the workers of everybody, so work
 // that takes long goes on without one; what is left to bound it is how many tokens its account may have under way.
 const (
-	// workers are shared by all accounts, first come, first served.
+	// workers are shared by all accounts, which get them in turn.
 	workers = 20
-	// perAccount is how many of them an account may have, or wait for: a bound of its turn before another account's.
+	// perAccount is how many tokens of an account are worked on at a time, with a worker or without.
 	perAccount = 5
 	// turn is how long work has a worker.
 	turn = 500 * time.Millisecond
@@ -99,27 +98,28 @@ type Scheduler struct {
 	// Work does the job and plans the next one. It gets the context of Run.
 	Work func(context.Context, Job)
 
-	workers *semaphore.Weighted
-
 	mu       sync.Mutex
 	queue    plan
 	jobs     map[jobKey]*planned
-	accounts map[string]*allowance
+	accounts map[string]*account
 	wake     chan struct{}
+	// line are the accounts that have a job for the next free worker, in turn.
+	line []*account
+	free int
 }
 
-// allowance is what an account may do.
-type allowance struct {
+// account is what a provider account may do, and what it has to do now.
+type account struct {
 	verify, rotate *rate.Limiter
-	underWay       *semaphore.Weighted
+	// due are jobs that have passed the rate limit.
+	due      []Job
+	underWay int
+	inLine   bool
 }
 
 // NewScheduler returns a scheduler that Run starts.
 func NewScheduler(work func(context.Context, Job)) *Scheduler {
-	return &Scheduler{
-		Work: work, workers: semaphore.NewWeighted(workers), jobs: map[jobKey]*planned{},
-		accounts: map[string]*allowance{}, wake: make(chan struct{}, 1),
-	}
+	return &Scheduler{Work: work, jobs: map[jobKey]*planned{}, accounts: map[string]*account{}, wake: make(chan struct{}, 1), free: workers}
 }
 
 // Plan replaces the token's job of that kind. One that is planned for that time already keeps its place in the rate limit.
@@ -158,11 +158,11 @@ func (s *Scheduler) forget(key jobKey) {
 	}
 }
 
-// ForgetAccount drops the allowance of an account that is gone.
-func (s *Scheduler) ForgetAccount(account string) {
+// ForgetAccount drops the rate limits of an account that is gone.
+func (s *Scheduler) ForgetAccount(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.accounts, account)
+	delete(s.accounts, name)
 }
 
 // Size counts the jobs that are planned, and the accounts that have rate limits.
@@ -186,46 +186,29 @@ func (s *Scheduler) Run(ctx context.Context) {
 		case <-timer.C:
 		case <-s.wake:
 		}
-		due, next := s.due()
-		for _, j := range due {
-			go s.do(ctx, j)
-		}
-		timer.Reset(time.Until(next))
+		timer.Reset(time.Until(s.begin(ctx)))
 	}
 }
 
-// dueJob is a job that has passed its account's rate limit, which bounds how many of them wait.
-type dueJob struct {
-	Job
-	underWay *semaphore.Weighted
-}
-
-// do does a job when it is its account's turn and there is a worker.
-func (s *Scheduler) do(ctx context.Context, j dueJob) {
-	if j.underWay.Acquire(ctx, 1) != nil {
-		return // the context has ended
-	}
-	defer j.underWay.Release(1)
-	if s.workers.Acquire(ctx, 1) != nil {
-		return
-	}
-	free := sync.OnceFunc(func() { s.workers.Release(1) })
-	defer free()
-	defer time.AfterFunc(turn, free).Stop()
-	s.Work(ctx, j.Job)
-}
-
-// due takes what may be done now out of the plan, and says when the next job is due.
-func (s *Scheduler) due() (due []dueJob, next time.Time) {
+// begin has the jobs begin whose time has come, and says when the next one is due.
+func (s *Scheduler) begin(ctx context.Context) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	next := s.collect()
+	s.assign(ctx)
+	return next
+}
+
+// collect takes what may be done now out of the plan, and says when the next job is due.
+func (s *Scheduler) collect() time.Time {
 	for len(s.queue) > 0 {
 		j := s.queue[0]
 		if time.Until(j.At) > 0 {
-			return due, j.At
+			return j.At
 		}
+		a := s.account(j.Account)
 		if !j.paid {
-			delay := s.allowance(j.Account).of(j.Kind).Reserve().Delay()
+			delay := a.limiter(j.Kind).Reserve().Delay()
 			if j.paid = true; delay > 0 {
 				j.At = time.Now().Add(delay)
 				heap.Fix(&s.queue, j.place)
@@ -233,25 +216,63 @@ func (s *Scheduler) due() (due []dueJob, next time.Time) {
 			}
 		}
 		s.forget(j.key())
-		due = append(due, dueJob{j.Job, s.allowance(j.Account).underWay})
+		a.due = append(a.due, j.Job)
+		s.lineUp(a)
 	}
-	return due, time.Now().Add(idle)
+	return time.Now().Add(idle)
 }
 
-func (s *Scheduler) allowance(account string) *allowance {
-	a := s.accounts[account]
+// lineUp gives the account its turn if it has a job that may begin.
+func (s *Scheduler) lineUp(a *account) {
+	if !a.inLine && len(a.due) > 0 && a.underWay < perAccount {
+		a.inLine = true
+		s.line = append(s.line, a)
+	}
+}
+
+// assign has the next jobs begin while there are free workers.
+func (s *Scheduler) assign(ctx context.Context) {
+	for s.free > 0 && len(s.line) > 0 && ctx.Err() == nil {
+		a := s.line[0]
+		s.line, a.inLine = s.line[1:], false
+		j := a.due[0]
+		a.due = a.due[1:]
+		a.underWay++
+		s.free--
+		s.lineUp(a)
+		go s.do(ctx, a, j)
+	}
+}
+
+// do does a job, whose worker is free for another one at the end of the job or of its turn.
+func (s *Scheduler) do(ctx context.Context, a *account, j Job) {
+	release := sync.OnceFunc(func() { s.free++ })
+	turnOver := time.AfterFunc(turn, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		release()
+		s.assign(ctx)
+	})
+	defer turnOver.Stop()
+	s.Work(ctx, j)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	release()
+	a.underWay--
+	s.lineUp(a)
+	s.assign(ctx)
+}
+
+func (s *Scheduler) account(name string) *account {
+	a := s.accounts[name]
 	if a == nil {
-		a = &allowance{
-			verify:   rate.NewLimiter(verificationRate, verificationBurst),
-			rotate:   rate.NewLimiter(rotationsPerSec, rotationBurst),
-			underWay: semaphore.NewWeighted(perAccount),
-		}
-		s.accounts[account] = a
+		a = &account{verify: rate.NewLimiter(verificationRate, verificationBurst), rotate: rate.NewLimiter(rotationsPerSec, rotationBurst)}
+		s.accounts[name] = a
 	}
 	return a
 }
 
-func (a *allowance) of(kind Kind) *rate.Limiter {
+func (a *account) limiter(kind Kind) *rate.Limiter {
 	if kind == Verify {
 		return a.verify
 	}
