@@ -215,9 +215,7 @@ func beforeMinute() time.Time {
 // round measures an idle time and the storm after it.
 func (s *storm) round(b *testing.B) {
 	b.Helper()
-	if time.Until(beforeMinute()) < idleSpan {
-		s.awaitCalm(b, awaitMinute())
-	}
+	s.awaitIdle(b)
 	versions := s.versions(b)
 	s.idle = append(s.idle, s.readFor(b, idleSpan, versions))
 	time.Sleep(time.Until(beforeMinute()))
@@ -248,12 +246,16 @@ func (s *storm) round(b *testing.B) {
 	}
 }
 
-// awaitCalm waits for the end of a storm that nobody looks at.
-func (s *storm) awaitCalm(b *testing.B, minute time.Time) {
+// awaitIdle waits until there is time for an idle span before the next storm.
+func (s *storm) awaitIdle(b *testing.B) {
 	b.Helper()
-	if s.calm(minute).IsZero() {
+	if time.Until(beforeMinute()) > idleSpan+2*quiet {
+		return
+	}
+	if s.calm(awaitMinute()).IsZero() {
 		b.Fatalf("the storm is not over after %s", maxStorm)
 	}
+	time.Sleep(quiet) // for the last writes
 }
 
 // calm waits for the last request of each rotation that has begun at that minute, and returns when the last one had its
@@ -409,8 +411,7 @@ func (s *storm) readPaced(ctx context.Context, right func(name string, version i
 // hooks and the IAM API. One more account, whose provider does answer, has tokens that come due at the same time.
 func (s *storm) hang(b *testing.B) {
 	b.Helper()
-	s.awaitCalm(b, awaitMinute())
-	time.Sleep(quiet)
+	s.awaitIdle(b)
 	versions := s.versions(b)
 	for i := range healthyTokens {
 		if err := s.importScoped(b.Context(), fmt.Sprint("healthy-", i), healthyAccount); err != nil {
