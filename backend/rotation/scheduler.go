@@ -12,12 +12,12 @@ import (
 // What bounds how many tokens are worked on at a time. A provider that hangs would keep the workers of everybody, so work
 // that takes long goes on without one; what is left to bound it is how many tokens its account may have under way.
 const (
-	// workers are shared by all accounts, which get them in turn.
-	workers = 20
+	// workers are shared by all accounts, which get them in turn. More would have reads wait while many tokens rotate.
+	workers = 10
 	// perAccount is how many tokens of an account are worked on at a time, with a worker or without.
 	perAccount = 5
 	// turn is how long work has a worker.
-	turn = 500 * time.Millisecond
+	turn = 250 * time.Millisecond
 )
 
 // Per account, so that background work stays far below the providers' quotas (impact.com: 1,000 requests an hour,
@@ -103,18 +103,20 @@ type Scheduler struct {
 	jobs     map[jobKey]*planned
 	accounts map[string]*account
 	wake     chan struct{}
-	// line are the accounts that have a job for the next free worker, in turn.
-	line []*account
-	free int
+	// line are the accounts that have a job for the next free worker, in turn. Those whose work outlasts its turn are in
+	// another line, which gets what the first one leaves.
+	line, slowLine []*account
+	free           int
 }
 
 // account is what a provider account may do, and what it has to do now.
 type account struct {
 	verify, rotate *rate.Limiter
 	// due are jobs that have passed the rate limit.
-	due      []Job
-	underWay int
-	inLine   bool
+	due []Job
+	// underWay are all jobs that have begun, and slow are those beyond their turn.
+	underWay, slow int
+	inLine         bool
 }
 
 // NewScheduler returns a scheduler that Run starts.
@@ -224,17 +226,29 @@ func (s *Scheduler) collect() time.Time {
 
 // lineUp gives the account its turn if it has a job that may begin.
 func (s *Scheduler) lineUp(a *account) {
-	if !a.inLine && len(a.due) > 0 && a.underWay < perAccount {
-		a.inLine = true
+	if a.inLine || len(a.due) == 0 || a.underWay >= perAccount {
+		return
+	}
+	a.inLine = true
+	if a.slow > 0 {
+		s.slowLine = append(s.slowLine, a)
+	} else {
 		s.line = append(s.line, a)
 	}
 }
 
 // assign has the next jobs begin while there are free workers.
 func (s *Scheduler) assign(ctx context.Context) {
-	for s.free > 0 && len(s.line) > 0 && ctx.Err() == nil {
-		a := s.line[0]
-		s.line, a.inLine = s.line[1:], false
+	for s.free > 0 && ctx.Err() == nil {
+		line := &s.line
+		if len(*line) == 0 {
+			line = &s.slowLine
+		}
+		if len(*line) == 0 {
+			return
+		}
+		a := (*line)[0]
+		*line, a.inLine = (*line)[1:], false
 		j := a.due[0]
 		a.due = a.due[1:]
 		a.underWay++
@@ -246,18 +260,25 @@ func (s *Scheduler) assign(ctx context.Context) {
 
 // do does a job, whose worker is free for another one at the end of the job or of its turn.
 func (s *Scheduler) do(ctx context.Context, a *account, j Job) {
-	release := sync.OnceFunc(func() { s.free++ })
+	over, slow := false, 0
 	turnOver := time.AfterFunc(turn, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		release()
+		if over {
+			return
+		}
+		slow = 1
+		a.slow++
+		s.free++
 		s.assign(ctx)
 	})
 	defer turnOver.Stop()
 	s.Work(ctx, j)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	release()
+	over = true
+	s.free += 1 - slow
+	a.slow -= slow
 	a.underWay--
 	s.lineUp(a)
 	s.assign(ctx)

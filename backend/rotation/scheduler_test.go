@@ -407,9 +407,13 @@ func TestHungAccountsDelayNoOther(t *testing.T) {
 					pass(time.Millisecond)
 				}
 				planned := time.Since(d.began)
-				healthy := []string{"healthy one", "healthy two", "healthy three"}
+				healthy := []string{"first", "second", "third", "fourth", "fifth", "other"}
 				for _, name := range healthy {
-					s.Plan(Job{Token: name, Account: name, At: time.Now()})
+					account := "healthy"
+					if name == "other" {
+						account = "healthy too"
+					}
+					s.Plan(Job{Token: name, Account: account, At: time.Now()})
 				}
 				pass(time.Hour)
 				for _, name := range healthy {
