@@ -249,6 +249,10 @@ func (s *Scheduler) assign(ctx context.Context) {
 		}
 		a := (*line)[0]
 		*line, a.inLine = (*line)[1:], false
+		if a.slow > 0 && line == &s.line {
+			s.lineUp(a) // it was not slow when it lined up
+			continue
+		}
 		j := a.due[0]
 		a.due = a.due[1:]
 		a.underWay++
