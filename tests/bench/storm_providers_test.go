@@ -200,8 +200,10 @@ func traffics(arrivals []arrival) []*traffic {
 		times[a.service][a.account] = append(times[a.service][a.account], a.at)
 	}
 	rows := []*traffic{
-		{Service: serviceHook, Limit: hookPerMinute, Per: "minute"}, {Service: serviceImpact, Limit: impactPerHour, Per: "hour"},
-		{Service: serviceIAM}, {Service: serviceAds, Limit: adsPerDay, Per: "day"},
+		{Service: serviceHook, Limit: hookPerMinute, Per: "minute"},
+		{Service: serviceImpact, Limit: impactPerHour, Per: "hour"},
+		{Service: serviceIAM},
+		{Service: serviceAds, Limit: adsPerDay, Per: "day"},
 	}
 	for _, row := range rows {
 		for _, account := range slices.Sorted(maps.Keys(times[row.Service])) {

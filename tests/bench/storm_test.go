@@ -228,7 +228,7 @@ func (s *storm) round(b *testing.B) {
 		defer stop()
 		calm = s.calm(minute)
 	}()
-	sample := s.read(ctx, b, func(name string, version int) bool { return version == versions[name] || version == versions[name]+1 })
+	sample := s.read(b, ctx.Done(), func(name string, version int) bool { return version == versions[name] || version == versions[name]+1 })
 	if calm.IsZero() {
 		b.Fatalf("the storm is not over after %s; %d requests have reached the providers", maxStorm, len(s.providers.since(minute)))
 	}
@@ -320,12 +320,12 @@ func (s *storm) readFor(b *testing.B, span time.Duration, versions map[string]in
 	b.Helper()
 	ctx, stop := context.WithTimeout(b.Context(), span)
 	defer stop()
-	return s.read(ctx, b, func(name string, version int) bool { return version == versions[name] })
+	return s.read(b, ctx.Done(), func(name string, version int) bool { return version == versions[name] })
 }
 
-// read reads tokens at random until the context ends, at a fixed rate: what a late answer holds up counts as late too. Right
+// read reads tokens at random until the end, at a fixed rate: what a late answer holds up counts as late too. Right
 // says whether a version may be what an app is given.
-func (s *storm) read(ctx context.Context, b *testing.B, right func(name string, version int) bool) stormSample {
+func (s *storm) read(b *testing.B, end <-chan struct{}, right func(name string, version int) bool) stormSample {
 	b.Helper()
 	var (
 		mu     sync.Mutex
@@ -336,7 +336,7 @@ func (s *storm) read(ctx context.Context, b *testing.B, right func(name string, 
 	before := s.usage(b)
 	for range stormReaders {
 		wg.Go(func() {
-			latencies, err := s.readPaced(ctx, right)
+			latencies, err := s.readPaced(end, right)
 			mu.Lock()
 			defer mu.Unlock()
 			sample.latencies, errs = append(sample.latencies, latencies...), errors.Join(errs, err)
@@ -374,7 +374,7 @@ func (s *storm) usage(b *testing.B) usage {
 }
 
 // readPaced is one reader.
-func (s *storm) readPaced(ctx context.Context, right func(name string, version int) bool) ([]float64, error) {
+func (s *storm) readPaced(end <-chan struct{}, right func(name string, version int) bool) ([]float64, error) {
 	c, err := connect(s.mount.Server)
 	if err != nil {
 		return nil, err
@@ -387,7 +387,7 @@ func (s *storm) readPaced(ctx context.Context, right func(name string, version i
 	)
 	for due := time.Now().Add(rand.N(interval)); ; due = due.Add(interval) {
 		select {
-		case <-ctx.Done():
+		case <-end:
 			return latencies, nil
 		case <-time.After(time.Until(due)):
 		}
