@@ -12,7 +12,7 @@ import (
 // What bounds how many tokens are worked on at a time. A provider that hangs would keep the workers of everybody, so work
 // that takes long goes on without one; what is left to bound it is how many tokens its account may have under way.
 const (
-	// workers are shared by all accounts, which get them in turn. More would have reads wait while many tokens rotate.
+	// workers are shared by all accounts, which get them in turn.
 	workers = 10
 	// perAccount is how many tokens of an account are worked on at a time, with a worker or without.
 	perAccount = 5
