@@ -171,7 +171,7 @@ func (s *Scheduler) ForgetAccount(name string) {
 func (s *Scheduler) Size() (jobs, accounts int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.jobs), len(s.limiters)
+	return len(s.jobs), len(s.accounts)
 }
 
 // idle is how long Run sleeps where nothing is planned; planning wakes it.
