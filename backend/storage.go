@@ -85,17 +85,23 @@ func (e *damagedError) Error() string { return e.key + " in storage cannot be us
 
 func (e *damagedError) Unwrap() error { return e.why }
 
-// put stores the entry. After an error it is unknown whether storage has it, so the next read looks.
+// put stores the entry, and has it at hand for the next read. After an error it is unknown whether storage has it, so the
+// next read looks.
 func (s *store[T]) put(ctx context.Context, storage logical.Storage, name string, entry any) error {
 	stored, err := json.Marshal(entry)
 	if err != nil {
 		return fmt.Errorf("encoding %s%s: %w", s.prefix, name, err)
 	}
-	err = storage.Put(ctx, &logical.StorageEntry{Key: s.prefix + name, Value: stored})
-	s.invalidate(name)
-	if err != nil {
+	if err := storage.Put(ctx, &logical.StorageEntry{Key: s.prefix + name, Value: stored}); err != nil {
+		s.invalidate(name)
 		return storageError(fmt.Sprintf("writing %s%s to storage", s.prefix, name), err)
 	}
+	// The writer goes on with its own copy. What cannot be decoded is an error for those who read it.
+	fresh, err := s.decode(name, stored)
+	if err != nil {
+		fresh = nil
+	}
+	s.replace(name, fresh)
 	return nil
 }
 
@@ -123,14 +129,19 @@ func (s *store[T]) cached() int {
 	return len(s.entries)
 }
 
-func (s *store[T]) invalidate(name string) {
+func (s *store[T]) invalidate(name string) { s.replace(name, nil) }
+
+// replace changes what is cached; nil is nothing.
+func (s *store[T]) replace(name string, fresh *T) {
 	s.mu.Lock()
-	entry := s.entries[name]
+	old := s.entries[name]
 	s.generation++
-	delete(s.entries, name)
+	if delete(s.entries, name); fresh != nil {
+		s.entries[name] = fresh
+	}
 	s.mu.Unlock()
-	if entry != nil && s.release != nil {
-		s.release(entry)
+	if old != nil && s.release != nil {
+		s.release(old)
 	}
 }
 
