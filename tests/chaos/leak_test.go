@@ -392,10 +392,8 @@ func TestAPanicTellsNoSecret(t *testing.T) {
 	} {
 		must(t, os.Mkdir(filepath.Join(points, name), 0o700))
 		must(t, os.WriteFile(filepath.Join(points, name, "panic"), []byte("value tried"), 0o600))
-		_, err := s.do("write", "tokens/"+name+"/rotate", story.credential)
-		if err == nil {
-			t.Errorf("the rotation of %s did not end with a panic", name)
-		}
+		// That is an error, unless Vault has noticed the plugin's end in time to send the request to the next one.
+		_, _ = s.do("write", "tokens/"+name+"/rotate", story.credential)
 		panics++
 		vaulttest.Await(t, "the panic in the work on "+name+" to be in Vault's log", func() bool {
 			log := get(os.ReadFile(filepath.Join(dir, "vault.log")))(t)
@@ -406,10 +404,11 @@ func TestAPanicTellsNoSecret(t *testing.T) {
 			return err == nil
 		})
 	}
-	s.succeeds("write", "tokens/rw/rotate", map[string]any{"auth_token": fresh})
-	vaulttest.Await(t, "the key's rotation to go on", func() bool {
-		return fmt.Sprint(get(s.Read(t.Context(), "tokens/key"))(t).Data["version"]) == "2"
-	})
+	version := func(name string) string { return fmt.Sprint(get(s.Read(t.Context(), "tokens/"+name))(t).Data["version"]) }
+	if version("rw") == "1" {
+		s.succeeds("write", "tokens/rw/rotate", map[string]any{"auth_token": fresh})
+	}
+	vaulttest.Await(t, "the key's rotation to go on", func() bool { return version("key") == "2" })
 	s.readAll("after the panics")
 	s.keptSecrets(dir)
 }
