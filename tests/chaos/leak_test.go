@@ -404,7 +404,9 @@ func TestAPanicTellsNoSecret(t *testing.T) {
 			return err == nil
 		})
 	}
-	version := func(name string) string { return fmt.Sprint(get(s.Read(t.Context(), "tokens/"+name))(t).Data["version"]) }
+	version := func(name string) string {
+		return fmt.Sprint(get(s.Read(t.Context(), "tokens/"+name))(t).Data["version"])
+	}
 	if version("rw") == "1" {
 		s.succeeds("write", "tokens/rw/rotate", map[string]any{"auth_token": fresh})
 	}

@@ -241,6 +241,12 @@ func judgeAudit(f *finder, line string) string {
 	}
 	var audited struct{ Request, Response entry }
 	if err := json.Unmarshal([]byte(line), &audited); err != nil {
+		// A server that is killed while it writes leaves a part of a line, and the next one goes on behind it.
+		for i := 1; i < len(line); i++ {
+			if line[i] == '{' && json.Valid([]byte(line[i:])) {
+				return judgeAudit(f, line[i:])
+			}
+		}
 		return "a line is no JSON"
 	}
 	if audited.Request.MountType != PluginName {

@@ -121,6 +121,13 @@ func TestAnAuditLogMustHoldNothingButHMACsAndExemptedKeys(t *testing.T) {
 
 func TestOtherEnginesAreNotJudgedByTheirAuditLog(t *testing.T) {
 	t.Parallel()
+	const torn = `{"request":{"mount_ty`
+	if finding := judgeAudit(exampleFinder(t), torn+`{"request":{"path":"sys/mounts"}}`); finding != "" {
+		t.Errorf("what a killed server left before an entry: %s", finding)
+	}
+	if finding := judgeAudit(exampleFinder(t), torn); finding == "" {
+		t.Error("a line that is no JSON is right")
+	}
 	if finding := judgeAudit(exampleFinder(t), `{"request":{"mount_type":"system","data":{"type":"file"}}}`); finding != "" {
 		t.Errorf("it answers %q", finding)
 	}
