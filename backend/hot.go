@@ -27,15 +27,24 @@ func hotRead(req *logical.Request) (read func(*backend, context.Context, logical
 	if req.Operation != logical.ReadOperation || len(req.Data) > 0 {
 		return nil, ""
 	}
-	if rest, ok := strings.CutPrefix(req.Path, credsPrefix); ok {
-		read, name = (*backend).readCreds, rest
-	} else if rest, ok := strings.CutPrefix(req.Path, accessTokenPrefix); ok {
-		read, name = (*backend).readAccessToken, rest
-	}
-	if !validName.MatchString(name) {
+	name, isCreds, ok := hotName(req.Path)
+	switch {
+	case !ok || !validName.MatchString(name):
 		return nil, ""
+	case isCreds:
+		return (*backend).readCreds, name
+	default:
+		return (*backend).readAccessToken, name
 	}
-	return read, name
+}
+
+// hotName finds the token of a path below creds/ or access-token/.
+func hotName(path string) (name string, isCreds, ok bool) {
+	if name, ok = strings.CutPrefix(path, credsPrefix); ok {
+		return name, true, true
+	}
+	name, ok = strings.CutPrefix(path, accessTokenPrefix)
+	return name, false, ok
 }
 
 // warmAnswer is what a read of a token gave, as JSON. It is good for as long as the token and the account are the ones that
@@ -142,12 +151,9 @@ func (m *Mounts) Intercept(ctx context.Context, req any, _ *grpc.UnaryServerInfo
 
 // warmRead is the answer that the same read gave before, with the ttl of now.
 func (b *backend) warmRead(path string) (data string, warm bool) {
-	name, isCreds := strings.CutPrefix(path, credsPrefix)
-	if !isCreds {
-		var isAccessToken bool
-		if name, isAccessToken = strings.CutPrefix(path, accessTokenPrefix); !isAccessToken {
-			return "", false
-		}
+	name, isCreds, ok := hotName(path)
+	if !ok {
+		return "", false
 	}
 	t := b.tokens.peek(name)
 	if t == nil {

@@ -19,17 +19,23 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
 )
 
-// hot are the functions that run at each read, or for each of many tokens.
-func hot(tb testing.TB) map[string]func() error {
+// withKey configures Google Ads and imports a service account key as key.
+func (f *fixture) withKey(tb testing.TB) {
 	tb.Helper()
-	f := newFixture(tb)
-	f.withImpact(tb, nil)
 	f.withGoogle(tb)
 	key, err := f.provider.ServiceAccountKey(tb.Context(), simulator.DefaultName)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	f.write(tb, "tokens/key", map[string]any{"account": "google", "type": "service_account_key", "service_account_key": string(key)})
+}
+
+// hot are the functions that run at each read, or for each of many tokens.
+func hot(tb testing.TB) map[string]func() error {
+	tb.Helper()
+	f := newFixture(tb)
+	f.withImpact(tb, nil)
+	f.withKey(tb)
 	read := func(path string) func() error {
 		req := &logical.Request{Operation: logical.ReadOperation, Path: path, Storage: f.storage}
 		return func() error {
@@ -192,12 +198,7 @@ func newWarmWorld(t *testing.T) *warmWorld {
 	t.Helper()
 	w := &warmWorld{fixture: newFixture(t), mounts: &Mounts{}}
 	w.withImpact(t, nil)
-	w.withGoogle(t)
-	key, err := w.provider.ServiceAccountKey(t.Context(), simulator.DefaultName)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.write(t, "tokens/key", map[string]any{"account": "google", "type": "service_account_key", "service_account_key": string(key)})
+	w.withKey(t)
 	w.ctx = onMount(t, w.mounts, w.fixture)
 	return w
 }

@@ -215,7 +215,7 @@ func (s *soak) orderKey(ctx context.Context, name string) (account, token map[st
 }
 
 // passThrough is the life of a token, and of its account. It is deleted while it is being used. Nobody hangs up who may get a
-// lease: Vault keeps the entry of a lease whose reader hangs up while it is written, until it is unsealed the next time.
+// lease: Vault keeps the entry of a lease whose reader hangs up while it is written.
 func (s *soak) passThrough(ctx context.Context, name string, account, token map[string]any) error {
 	_, accountErr := s.Write(ctx, "config/"+name, account)
 	_, tokenErr := s.Write(ctx, "tokens/"+name, token)
