@@ -50,6 +50,9 @@ var shares = []share{
 
 const otherWork = "else"
 
+// profiledProgram is the build of the plugin that can be profiled.
+const profiledProgram = "profiled"
+
 // profiled is what one process did for the reads of one subject.
 type profiled struct {
 	Process string `json:"process"`
@@ -66,7 +69,7 @@ type profiled struct {
 func BenchmarkProfile(b *testing.B) {
 	file := filepath.Join(b.TempDir(), "plugin.pprof")
 	server := vaulttest.StartQuietRaft(b)
-	server.Replace(b, vaulttest.BuildPlugin(b, "profiled", "-tags", "profile"), "ADTOKENS_PROFILE="+file)
+	server.Replace(b, vaulttest.BuildPlugin(b, profiledProgram, "-tags", "profile"), "ADTOKENS_PROFILE="+file)
 	bench := &readBench{server: server}
 	subjects := readSubjects(b, server)
 	duration := time.Duration(fromEnvironment("ADTOKENS_BENCH_SECONDS", 10)) * time.Second
@@ -91,13 +94,12 @@ func (r *readBench) profile(b *testing.B, s subject, file string, duration time.
 		if s.plugin == "" {
 			return
 		}
-		for _, pid := range r.server.PluginProcesses(b) {
-			if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err != nil || filepath.Base(exe) != "profiled" {
-				continue
-			}
-			if err := syscall.Kill(pid, syscall.SIGUSR1); err != nil {
-				b.Fatal(err)
-			}
+		pid := pluginProcess(b, r.server, profiledProgram)
+		if pid == 0 {
+			b.Fatal("the plugin does not run")
+		}
+		if err := syscall.Kill(pid, syscall.SIGUSR1); err != nil {
+			b.Fatal(err)
 		}
 	}
 	type answer struct {

@@ -177,15 +177,21 @@ type readBench struct {
 	before  load
 }
 
+// pluginProcess is the id of the process that runs the program; 0 where there is none.
+func pluginProcess(tb testing.TB, server *vaulttest.Server, program string) (id int) {
+	tb.Helper()
+	for _, pid := range server.PluginProcesses(tb) {
+		if path, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil && filepath.Base(path) == program {
+			id = pid
+		}
+	}
+	return id
+}
+
 // run reads one path as fast as the connections allow.
 func (r *readBench) run(tb testing.TB, s subject, connections int, duration time.Duration) readSample {
 	tb.Helper()
-	pluginPID := 0
-	for _, pid := range r.server.PluginProcesses(tb) {
-		if path, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil && filepath.Base(path) == s.plugin {
-			pluginPID = pid
-		}
-	}
+	pluginPID := pluginProcess(tb, r.server, s.plugin)
 	all, vault, plugin, self := machineLoad(), processorTime(r.server.PID()), processorTime(pluginPID), processorTime(os.Getpid())
 	sample := readSample{}
 	var (
