@@ -23,7 +23,7 @@ const (
 	streamWorkers = 64
 	// idleHeap is in bytes. The engine holds little in memory, so the garbage collector would run for every few megabytes
 	// that requests leave behind; as if there were this much, it runs a tenth as often. Nobody writes to it, so the system
-	// never gives it any memory.
+	// never gives it any memory. Where an operator has set GOGC, that is what counts, and there is no such heap.
 	idleHeap = 128 << 20
 	// garbagePercent is of the idle and the other heap together: some 64 MiB until there are many tokens.
 	garbagePercent = 50
@@ -32,7 +32,7 @@ const (
 // serve does what the sdk's ServeMultiplex does, with settings that suit small and frequent reads; docs/performance.md has
 // what each of them is worth. It returns when Vault has closed the connection.
 func serve(logger hclog.Logger, tlsProvider func() (*tls.Config, error)) error {
-	if os.Getenv(pluginutil.PluginMlockEnabled) != "true" { // which gives all memory that there is an address for
+	if os.Getenv("GOGC") == "" && os.Getenv(pluginutil.PluginMlockEnabled) != "true" { // mlock gives all memory that there is an address for
 		idle := make([]byte, idleHeap)
 		defer runtime.KeepAlive(idle)
 		debug.SetGCPercent(garbagePercent)

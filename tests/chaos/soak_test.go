@@ -75,7 +75,9 @@ type soak struct {
 
 func newSoak(t *testing.T) *soak {
 	t.Helper()
-	s := &soak{trial: &trial{sim: vaulttest.StartSimulator(t)}, Mount: vaulttest.StartOpenRaft(t).Mount(t)}
+	server := vaulttest.StartOpenRaft(t)
+	server.SetPluginEnvironment(t, "GOGC=100") // the plugin's own setting lets so much garbage gather that a collection is long in coming
+	s := &soak{trial: &trial{sim: vaulttest.StartSimulator(t)}, Mount: server.Mount(t)}
 	s.mounts, s.calls = []*vaulttest.Mount{s.Mount}, newCallLog(t, s.sim)
 	s.importTokens(t)
 	s.hangUp(t)

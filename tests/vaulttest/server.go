@@ -360,6 +360,16 @@ func (s *Server) Replace(t testing.TB, built Plugin, environment ...string) {
 	}
 }
 
+// SetPluginEnvironment has mounts that are made from now on run the plugin with an environment as NAME=value.
+func (s *Server) SetPluginEnvironment(t testing.TB, environment ...string) {
+	t.Helper()
+	built, err := plugin()
+	if err != nil {
+		Fatalf(t, "%v", err)
+	}
+	s.Replace(t, built, environment...)
+}
+
 // PID is the id of the server's process.
 func (s *Server) PID() int { return s.process.cmd.Process.Pid }
 
