@@ -1,0 +1,68 @@
+//go:build unix
+
+package chaos
+
+import (
+	"crypto/tls"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
+)
+
+// renewedIAM is Google's IAM API behind a certificate that is replaced in the middle of a rotation by one that nobody
+// should trust.
+type renewedIAM struct {
+	iam http.Handler
+	// last is the method of the last request that is answered before.
+	last string
+	once sync.Once
+	// replaced says that the bad one is shown.
+	replaced atomic.Bool
+	url      string
+	// cas are the PEMs to trust.
+	cas string
+}
+
+func newRenewedIAM(t *testing.T, googleURL, last string, bad simulator.Certificate) *renewedIAM {
+	t.Helper()
+	google, err := url.Parse(googleURL)
+	succeeded(t, err)
+	iam := httputil.NewSingleHostReverseProxy(google)
+	iam.ErrorLog = log.New(io.Discard, "", 0) // whoever asks may hang up
+	good, goodCA, err := simulator.NewCertificate(simulator.CertificateGood)
+	succeeded(t, err)
+	second, secondCA, err := simulator.NewCertificate(bad)
+	succeeded(t, err)
+	r := &renewedIAM{iam: iam, last: last, cas: string(goodCA) + string(secondCA)}
+	server := httptest.NewUnstartedServer(r)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // failed handshakes are wanted
+	server.TLS = &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		shown := good
+		if r.replaced.Load() {
+			shown = second
+		}
+		return &tls.Config{Certificates: []tls.Certificate{shown}, MinVersion: tls.VersionTLS12}, nil
+	}}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	r.url = server.URL
+	return r
+}
+
+func (r *renewedIAM) ServeHTTP(w http.ResponseWriter, request *http.Request) {
+	if request.Method == r.last {
+		r.once.Do(func() {
+			r.replaced.Store(true)
+			w.Header().Set("Connection", "close") // the next request is on a new one
+		})
+	}
+	r.iam.ServeHTTP(w, request)
+}
