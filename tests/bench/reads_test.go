@@ -62,7 +62,7 @@ func (s readSample) perRequest(d time.Duration) float64 {
 
 // BenchmarkReads reads credentials from a real Vault (raft storage, file audit device, root token), and in turn what there
 // is to compare with: a plugin that does nothing, KV v2 inside Vault, and KV v2 as a plugin. Each round visits every
-// subject at every number of connections; ratios are taken within a round.
+// subject at every number of connections, each time beginning with another one; ratios are taken within a round.
 //
 //	go test -run='^$' -bench='^BenchmarkReads$' -benchtime=5x -timeout=30m ./tests/bench
 //
@@ -77,9 +77,10 @@ func BenchmarkReads(b *testing.B) {
 		bench.run(b, s, 16, time.Second) // warms caches and connections up
 	}
 	bench.before = machineLoad()
-	for b.Loop() {
+	for round := 0; b.Loop(); round++ {
 		for _, connections := range connectionCounts {
-			for _, s := range subjects {
+			for i := range subjects {
+				s := subjects[(i+round)%len(subjects)]
 				bench.samples[s.name][connections] = append(bench.samples[s.name][connections], bench.run(b, s, connections, duration))
 			}
 		}
@@ -91,6 +92,7 @@ func BenchmarkReads(b *testing.B) {
 	for _, r := range rows {
 		if r.Subject == creds {
 			b.ReportMetric(r.Ratio, fmt.Sprintf("×noop-%d", r.Connections))
+			b.ReportMetric(r.KVBuiltIn, fmt.Sprintf("×kv-%d", r.Connections))
 		}
 	}
 }
@@ -289,6 +291,9 @@ type readRow struct {
 	Ratio   float64 `json:"times_noop"`
 	Lowest  float64 `json:"times_noop_lowest"`
 	Highest float64 `json:"times_noop_highest"`
+	// KVBuiltIn and KVExternal are Rate relative to theirs, in the same way.
+	KVBuiltIn  float64 `json:"times_kv_built_in"`
+	KVExternal float64 `json:"times_kv_external"`
 	// In microseconds.
 	P50       float64 `json:"p50_us"`
 	P99       float64 `json:"p99_us"`
@@ -313,13 +318,18 @@ func (r *readBench) rows() []readRow {
 				return values
 			}
 			rates := of(readSample.rate)
-			ratios := make([]float64, len(rates))
-			for i, rate := range rates {
-				ratios[i] = rate / r.samples[noop][connections][i].rate()
+			relativeTo := func(subject string) []float64 {
+				ratios := make([]float64, len(rates))
+				for i, rate := range rates {
+					ratios[i] = rate / r.samples[subject][connections][i].rate()
+				}
+				return ratios
 			}
+			ratios := relativeTo(noop)
 			rows = append(rows, readRow{
 				Subject: s.name, Connections: connections, Rates: rates, Rate: median(rates),
 				Ratio: median(ratios), Lowest: slices.Min(ratios), Highest: slices.Max(ratios),
+				KVBuiltIn: median(relativeTo(kvBuiltIn)), KVExternal: median(relativeTo(kvExternal)),
 				P50:       median(of(func(s readSample) float64 { return float64(quantile(s.latencies, .5).Microseconds()) })),
 				P99:       median(of(func(s readSample) float64 { return float64(quantile(s.latencies, .99).Microseconds()) })),
 				VaultCPU:  median(of(func(s readSample) float64 { return s.perRequest(s.vaultTime) })),
@@ -335,11 +345,11 @@ func (r *readBench) print(tb testing.TB, rows []readRow, duration time.Duration)
 	tb.Helper()
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Printf("\nReads: medians of %d rounds of %s, on %s\n\n", len(rows[0].Rates), duration, thisMachine())
-	fmt.Fprintln(out, "connections\treads\treq/s\t× no-op\tlowest to highest\tp50 µs\tp99 µs\tCPU Vault µs\tCPU plugin µs\t")
+	fmt.Fprintln(out, "connections\treads\treq/s\t× no-op\tlowest to highest\t× KV built in\t× KV external\tp50 µs\tp99 µs\tCPU Vault µs\tCPU plugin µs\t")
 	var spread, others float64
 	for _, row := range rows {
-		fmt.Fprintf(out, "%d\t%s\t%.0f\t%.2f\t%.2f to %.2f\t%.0f\t%.0f\t%.0f\t%.0f\t\n", row.Connections, row.Subject, row.Rate,
-			row.Ratio, row.Lowest, row.Highest, row.P50, row.P99, row.VaultCPU, row.PluginCPU)
+		fmt.Fprintf(out, "%d\t%s\t%.0f\t%.2f\t%.2f to %.2f\t%.2f\t%.2f\t%.0f\t%.0f\t%.0f\t%.0f\t\n", row.Connections, row.Subject, row.Rate,
+			row.Ratio, row.Lowest, row.Highest, row.KVBuiltIn, row.KVExternal, row.P50, row.P99, row.VaultCPU, row.PluginCPU)
 		if row.Subject == noop {
 			spread = max(spread, (slices.Max(row.Rates)-slices.Min(row.Rates))/row.Rate)
 		}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,6 +38,9 @@ type scaleRow struct {
 	// Loading and After are the slowest answers while the background loads the tokens, and after it, by request.
 	Loading map[string]float64 `json:"while_loading_ms"`
 	After   map[string]float64 `json:"after_loading_ms"`
+	// LoadingReads and QuietReads are the 99th percentiles of reads of one token at the same times.
+	LoadingReads float64 `json:"read_p99_while_loading_ms"`
+	QuietReads   float64 `json:"read_p99_after_loading_ms"`
 	// BytesPerToken is how much larger the plugin's resident memory is than the small mount's, for each further token.
 	BytesPerToken float64 `json:"resident_bytes_per_token"`
 	resident      int
@@ -141,13 +145,21 @@ func (r *scaleRow) measure(b *testing.B, m *vaulttest.Mount) {
 	start = time.Now()
 	r.FirstRead = max(r.FirstRead, r.firstRead(b, m, start))
 	r.askAll(b, m, r.Loading)
-	for cached(b, m) < r.Tokens {
+	var loading []time.Duration
+	for cached(b, m) < r.Tokens { // asking that often would slow the loading down
 		if time.Since(start) > 5*time.Minute {
 			b.Fatalf("%d of %d tokens are in memory after 5 minutes", cached(b, m), r.Tokens)
 		}
-		time.Sleep(100 * time.Millisecond)
+		loading = append(loading, r.reads(b, m, min(time.Second, time.Since(start)))...) // a small mount is soon done
 	}
 	r.Loaded = max(r.Loaded, milliseconds(time.Since(start)))
+	if len(loading) > 0 { // else it was over at once
+		slices.Sort(loading)
+		r.LoadingReads = max(r.LoadingReads, milliseconds(quantile(loading, .99)))
+	}
+	quiet := r.reads(b, m, 3*time.Second)
+	slices.Sort(quiet)
+	r.QuietReads = max(r.QuietReads, milliseconds(quantile(quiet, .99)))
 	for range 3 {
 		r.askAll(b, m, r.After)
 	}
@@ -170,6 +182,20 @@ func (r *scaleRow) firstRead(b *testing.B, m *vaulttest.Mount, start time.Time) 
 	}
 	vaulttest.Fatalf(b, "there is no read within a minute: %v", err)
 	return 0
+}
+
+// reads reads the last token for a while, at a pace that leaves the machine time for other work, and returns how long each
+// took.
+func (r *scaleRow) reads(b *testing.B, m *vaulttest.Mount, lasting time.Duration) (took []time.Duration) {
+	b.Helper()
+	for end := time.Now().Add(lasting); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		start := time.Now()
+		if _, err := m.Read(b.Context(), "creds/"+scaleToken(r.Tokens-1)); err != nil {
+			vaulttest.Fatalf(b, "%v", err)
+		}
+		took = append(took, time.Since(start))
+	}
+	return took
 }
 
 // askAll makes each request and keeps the slowest answers.
@@ -247,9 +273,9 @@ func printScale(b *testing.B, rows []*scaleRow) {
 	b.Helper()
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Printf("\nScale: the slowest of %d rounds, in ms, on %s\n\n", b.N, thisMachine())
-	fmt.Fprintln(out, "tokens\tunseal to read\tkill to read\tkill to all in memory\t"+strings.Join(overviews, "\t")+"\tB/token\t")
+	fmt.Fprintln(out, "tokens\tunseal to read\tkill to read\tkill to all in memory\tp99 of reads\t"+strings.Join(overviews, "\t")+"\tB/token\t")
 	for _, r := range rows {
-		fmt.Fprintf(out, "%d\t%.0f\t%.0f\t%.0f\t", r.Tokens, r.UnsealRead, r.FirstRead, r.Loaded)
+		fmt.Fprintf(out, "%d\t%.0f\t%.0f\t%.0f\t%.1f, %.1f\t", r.Tokens, r.UnsealRead, r.FirstRead, r.Loaded, r.LoadingReads, r.QuietReads)
 		for _, name := range overviews {
 			fmt.Fprintf(out, "%.0f, %.0f\t", r.Loading[name], r.After[name])
 		}
