@@ -47,10 +47,6 @@ const answerDelay = 200 * time.Millisecond
 
 func newCallLog(t *testing.T, console *vaulttest.Simulator) *callLog {
 	t.Helper()
-	google, err := url.Parse(console.GoogleURL)
-	if err != nil {
-		t.Fatal(err)
-	}
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
 	secret := "whsec_" + vaulttest.Secret(t, "reset hook's secret", base64.StdEncoding.EncodeToString(key))
@@ -58,13 +54,23 @@ func newCallLog(t *testing.T, console *vaulttest.Simulator) *callLog {
 	if err != nil {
 		t.Fatal(err)
 	}
-	iam := httputil.NewSingleHostReverseProxy(google)
-	iam.ErrorLog = log.New(io.Discard, "", 0) // whoever asks may hang up
-	l := &callLog{hook: hook, iam: iam, secret: secret}
+	l := &callLog{hook: hook, iam: proxyTo(t, console.GoogleURL), secret: secret}
 	server := httptest.NewServer(l)
 	t.Cleanup(server.Close)
 	l.url = server.URL
 	return l
+}
+
+// proxyTo passes requests on to the base URL.
+func proxyTo(t *testing.T, baseURL string) http.Handler {
+	t.Helper()
+	target, err := url.Parse(baseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	proxy.ErrorLog = log.New(io.Discard, "", 0) // whoever asks may hang up
+	return proxy
 }
 
 func (l *callLog) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -8,8 +8,6 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -33,15 +31,11 @@ type renewedIAM struct {
 
 func newRenewedIAM(t *testing.T, googleURL, last string, bad simulator.Certificate) *renewedIAM {
 	t.Helper()
-	google, err := url.Parse(googleURL)
-	succeeded(t, err)
-	iam := httputil.NewSingleHostReverseProxy(google)
-	iam.ErrorLog = log.New(io.Discard, "", 0) // whoever asks may hang up
 	good, goodCA, err := simulator.NewCertificate(simulator.CertificateGood)
 	succeeded(t, err)
 	second, secondCA, err := simulator.NewCertificate(bad)
 	succeeded(t, err)
-	r := &renewedIAM{iam: iam, last: last, cas: string(goodCA) + string(secondCA)}
+	r := &renewedIAM{iam: proxyTo(t, googleURL), last: last, cas: string(goodCA) + string(secondCA)}
 	server := httptest.NewUnstartedServer(r)
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // failed handshakes are wanted
 	server.TLS = &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
