@@ -252,7 +252,7 @@ func (r *trial) use(t *testing.T) (stop func()) {
 	}
 	for _, token := range r.tokens {
 		if token.byHand != nil {
-			users.Go(func() { token.byHand.work(ctx, r, token.name) })
+			users.Go(func() { token.byHand.work(ctx, t, r, token.name) })
 		}
 	}
 	stop = sync.OnceFunc(func() { cancel(); users.Wait() })
@@ -647,19 +647,15 @@ type operator struct {
 	version int
 }
 
-func (o *operator) work(ctx context.Context, r *trial, name string) {
-	for {
-		token, err := o.console.ResetScopedToken(ctx, simulator.ScopedTokenName{Account: "agency", Name: name})
+func (o *operator) work(ctx context.Context, t *testing.T, r *trial, name string) {
+	toTheEnd := context.WithoutCancel(ctx) // what was reset has to be handed in, whoever wants to go home
+	for ; ctx.Err() == nil; pause(ctx, time.Second) {
+		token, err := o.console.ResetScopedToken(toTheEnd, simulator.ScopedTokenName{Account: "agency", Name: name})
 		if err != nil {
-			return // stopped before a reset
-		}
-		// What was reset has to be handed in, whoever wants to go home.
-		o.handIn(context.WithoutCancel(ctx), r, name, token.AuthToken)
-		select {
-		case <-ctx.Done():
+			t.Error(err)
 			return
-		case <-time.After(time.Second):
 		}
+		o.handIn(toTheEnd, r, name, token.AuthToken)
 	}
 }
 
