@@ -85,8 +85,12 @@ func (b *backend) handIn(ctx context.Context, req *logical.Request, d *framework
 	if err != nil {
 		return nil, err
 	}
+	// Before cas: a request that is sent again because its answer was lost, by Vault or by a person, is told what became of it.
 	if t.Current != nil && maps.Equal(credential, t.Current.Credential) {
 		return nil, badInput("this is the current credential already (version %d); nothing was changed", t.Number())
+	}
+	if err := checkAndSet(d, t); err != nil {
+		return nil, err
 	}
 	candidate := rotation.Candidate{
 		Credential: credential, Source: in.source, Reason: why, EntityID: req.EntityID, DisplayName: req.DisplayName,

@@ -130,9 +130,6 @@ func (b *backend) pathRotateWrite(ctx context.Context, req *logical.Request, d *
 	if t == nil {
 		return nil, unknownToken(name)
 	}
-	if err := checkAndSet(d, t); err != nil {
-		return nil, err
-	}
 	if p := t.Pending; p != nil && !p.Failing() {
 		return nil, underWay(t)
 	}

@@ -299,7 +299,11 @@ func TestCasRefusesARotationOfAnotherVersion(t *testing.T) {
 		refused(t, err, http.StatusBadRequest, fmt.Sprintf("cas is %d", cas), "current version is 1", "nothing was changed")
 	}
 	w.unchanged(t, before)
-	has(t, w.write(t, "tokens/rw/rotate", fields{"auth_token": reset.AuthToken, "cas": 1}).Data, fields{"version": 2})
+	request := fields{"auth_token": reset.AuthToken, "cas": 1}
+	has(t, w.write(t, "tokens/rw/rotate", request).Data, fields{"version": 2})
+	// The same again, as after an answer that was lost.
+	_, err := w.Write(t.Context(), "tokens/rw/rotate", request)
+	refused(t, err, http.StatusBadRequest, "current credential already (version 2)")
 }
 
 func TestVerifyFalsePublishesUnverifiedAndSaysSo(t *testing.T) {

@@ -84,6 +84,9 @@ func newSoak(t *testing.T) *soak {
 	s.write(t, "tokens/hook-ro", map[string]any{"lease_ttl": "2s"})
 	mounts := get(s.Server.Client.Sys().ListMountsWithContext(t.Context()))(t)
 	s.uuid, s.plugin, s.began = mounts[s.Path+"/"].UUID, s.onePlugin(t), time.Now()
+	if heap := s.process(t).heap; heap > 64<<20 {
+		t.Errorf("the live heap is %s although GOGC is set: the plugin keeps its reserve", mib(heap))
+	}
 	return s
 }
 
