@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -293,9 +294,14 @@ func (s *Server) newClient(token string) (*api.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a client: %w", err)
 	}
+	config.HttpClient.Transport = lastingConnections{config.HttpClient.Transport} // the client's own, too
 	client.SetToken(token)
 	return client, nil
 }
+
+// lastingConnections are not closed when a request fails. Vault's client does that, and a request that has just been given such
+// a connection fails as well, although Vault has nothing to do with it.
+type lastingConnections struct{ http.RoundTripper }
 
 func (s *Server) initialise(ctx context.Context) error {
 	keys, err := s.Client.Sys().InitWithContext(ctx, &api.InitRequest{SecretShares: 1, SecretThreshold: 1})
