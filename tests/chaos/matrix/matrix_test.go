@@ -293,7 +293,7 @@ func (s *subject) goOn(ctx context.Context, r row, e event) error {
 
 // each does something with each of the items, several at a time.
 func each[T any](items []T, do func(int, T)) {
-	const together = 8
+	const together = 4
 	slots := make(chan struct{}, together)
 	var group sync.WaitGroup
 	for i, item := range items {
