@@ -33,15 +33,15 @@ func newRenewedIAM(t *testing.T, googleURL, last string, bad simulator.Certifica
 	t.Helper()
 	good, goodCA, err := simulator.NewCertificate(simulator.CertificateGood)
 	succeeded(t, err)
-	second, secondCA, err := simulator.NewCertificate(bad)
+	untrusted, otherCA, err := simulator.NewCertificate(bad)
 	succeeded(t, err)
-	r := &renewedIAM{iam: proxyTo(t, googleURL), last: last, cas: string(goodCA) + string(secondCA)}
+	r := &renewedIAM{iam: proxyTo(t, googleURL), last: last, cas: string(goodCA) + string(otherCA)}
 	server := httptest.NewUnstartedServer(r)
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // failed handshakes are wanted
 	server.TLS = &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		shown := good
 		if r.replaced.Load() {
-			shown = second
+			shown = untrusted
 		}
 		return &tls.Config{Certificates: []tls.Certificate{shown}, MinVersion: tls.VersionTLS12}, nil
 	}}

@@ -294,7 +294,7 @@ func (s *Server) newClient(token string) (*api.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a client: %w", err)
 	}
-	config.HttpClient.Transport = lastingConnections{config.HttpClient.Transport} // the client's own, too
+	config.HttpClient.Transport = lastingConnections{config.HttpClient.Transport} // it is the client's, which wants its type only while it is made
 	client.SetToken(token)
 	return client, nil
 }
