@@ -47,6 +47,8 @@ type account struct {
 	call     provider.Account
 	// hookClient is for the reset hook, nil where there is none.
 	hookClient *http.Client
+	// doubtful is what trying the account's own identity left open, for the answer to the write that had it tried.
+	doubtful string
 }
 
 // hangUp closes the connections that wait for further requests. Requests under way go on.
@@ -222,25 +224,40 @@ func (e *accountEntry) connectionChanged(next *accountEntry, fields []provider.F
 	})
 }
 
-// tokensOf lists the tokens that use the account, for a request that changes it. All tokens are in memory soon after a
-// start; an index entry that one of them lacks, because storage has lost it, is put back.
+// tokensOf reads the tokens that use the account, for a request that changes it. It is an error if whether there is one of
+// them is not known.
 func (b *backend) tokensOf(ctx context.Context, storage logical.Storage, accountName string) ([]*token, error) {
+	names, err := b.tokenNamesOf(ctx, storage, accountName)
+	if err != nil {
+		return nil, err
+	}
+	var tokens []*token
+	for _, name := range names {
+		t, err := b.tokens.get(ctx, storage, name)
+		switch {
+		case err != nil:
+			return nil, err
+		case t == nil && !b.tokens.doubtful(name).IsZero():
+			return nil, logical.CodedError(http.StatusConflict, fmt.Sprintf("whether token %q exists is not known yet, because storage failed while it was "+
+				"written; nothing was changed. The engine finds out by itself: try again in a few minutes", name))
+		// The index entry of a token whose creation did not finish, or that was created anew elsewhere, is a leftover.
+		case t != nil && t.Account == accountName:
+			tokens = append(tokens, t)
+		}
+	}
+	return tokens, nil
+}
+
+// tokenNamesOf lists the tokens that may use the account. All tokens are in memory soon after a start; an index entry that
+// one of them lacks, because storage has lost it, is put back.
+func (b *backend) tokenNamesOf(ctx context.Context, storage logical.Storage, accountName string) ([]string, error) {
 	names, err := storage.List(ctx, accountTokenPrefix+accountName+"/")
 	if err != nil {
 		return nil, fmt.Errorf("listing the tokens of account %q: %w", accountName, err)
 	}
-	var tokens []*token
 	indexed := map[string]bool{}
 	for _, name := range names {
 		indexed[name] = true
-		t, err := b.tokens.get(ctx, storage, name)
-		if err != nil {
-			return nil, err
-		}
-		// The index entry of a token whose creation did not finish, or that was created anew elsewhere, is a leftover.
-		if t != nil && t.Account == accountName {
-			tokens = append(tokens, t)
-		}
 	}
 	for _, t := range b.tokens.all() {
 		if t.Account != accountName || indexed[t.name] {
@@ -249,7 +266,7 @@ func (b *backend) tokensOf(ctx context.Context, storage logical.Storage, account
 		if err := storage.Put(ctx, &logical.StorageEntry{Key: accountTokenKey(t)}); err != nil {
 			return nil, storageError("adding a token to its account's index", err)
 		}
-		tokens = append(tokens, t)
+		names = append(names, t.name)
 	}
-	return tokens, nil
+	return names, nil
 }

@@ -92,7 +92,7 @@ func (m *Mounts) Factory(ctx context.Context, config *logical.BackendConfig) (lo
 
 func (b *backend) setUp(ctx context.Context, config *logical.BackendConfig) error {
 	err := b.Setup(ctx, config)
-	b.scheduler = rotation.NewScheduler(b.doWork)
+	b.scheduler = b.newScheduler()
 	return err
 }
 
@@ -105,9 +105,9 @@ func newBackend(now func() time.Time) *backend {
 			b.tokenTypes[kind.Name] = &platformType{kind, p}
 		}
 	}
-	b.accounts = newStore(configPrefix, b.decodeAccount)
+	b.accounts = newStore(configPrefix, b.now, b.decodeAccount)
 	b.accounts.release = (*account).hangUp
-	b.tokens = newStore(tokenPrefix, b.decodeToken)
+	b.tokens = newStore(tokenPrefix, b.now, b.decodeToken)
 	b.Backend = &framework.Backend{
 		Help:           strings.TrimSpace(backendHelp),
 		BackendType:    logical.TypeLogical,

@@ -90,6 +90,7 @@ func newFixture(t testing.TB, configure ...func(*logical.BackendConfig)) *fixtur
 	if err := f.setUp(t.Context(), config); err != nil {
 		t.Fatalf("setting the engine up: %v", err)
 	}
+	f.scheduler.Now = time.Now // so that what is to be tried again soon is, although the engine's clock stands still
 	t.Cleanup(func() { f.Cleanup(t.Context()) })
 	return f
 }

@@ -24,7 +24,7 @@ import (
 // node answers these reads, and they take no fields; yet the framework would ask Vault's process at each request whether
 // to forward it, and that costs as much as all the rest of the work.
 func hotRead(req *logical.Request) (read func(*backend, context.Context, logical.Storage, string) (*logical.Response, error), name string) {
-	if req.Operation != logical.ReadOperation || len(req.Data) > 0 {
+	if req.Operation != logical.ReadOperation || len(req.Data) > 0 || req.RequiresSnapshotID != "" {
 		return nil, ""
 	}
 	name, isCreds, ok := hotName(req.Path)
@@ -136,6 +136,9 @@ func (m *Mounts) Intercept(ctx context.Context, req any, _ *grpc.UnaryServerInfo
 		return handler(ctx, req)
 	}
 	if data := args.Request.GetData(); data != "" && data != "null" && data != "{}" {
+		return handler(ctx, req)
+	}
+	if args.Request.GetRequiresSnapshotID() != "" { // it asks for what was stored once
 		return handler(ctx, req)
 	}
 	b := m.get(ctx)

@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"sync"
 
 	"golang.org/x/sync/semaphore"
@@ -32,8 +33,43 @@ func (k *keyedLocks) rlock(ctx context.Context, name string) (func(), error) {
 	return k.acquire(ctx, name, 1)
 }
 
+// tryLock locks the name exclusively, if nobody has it. The returned function unlocks; it is nil where somebody has it.
+func (k *keyedLocks) tryLock(name string) func() {
+	l := k.join(name)
+	if !l.TryAcquire(exclusive) {
+		k.leave(name, l)
+		return nil
+	}
+	return k.unlocking(name, l, exclusive)
+}
+
 func (k *keyedLocks) acquire(ctx context.Context, name string, weight int64) (func(), error) {
+	l := k.join(name)
+	if err := l.Acquire(ctx, weight); err != nil {
+		k.leave(name, l)
+		return nil, &busyError{name, err}
+	}
+	return k.unlocking(name, l, weight), nil
+}
+
+// busyError says that a lock did not become free in time. Its holder, which may wait for a provider, goes on.
+type busyError struct {
+	name string
+	why  error
+}
+
+func (e *busyError) Error() string {
+	return fmt.Sprintf("other work on %q did not end in time (%s), so this was not done; try again in a moment", e.name, e.why)
+}
+
+func (e *busyError) Unwrap() error { return e.why }
+
+// Code is the HTTP status, which says that trying again may help.
+func (e *busyError) Code() int { return http.StatusServiceUnavailable }
+
+func (k *keyedLocks) join(name string) *keyedLock {
 	k.mu.Lock()
+	defer k.mu.Unlock()
 	l := k.locks[name]
 	if l == nil {
 		if k.locks == nil {
@@ -43,17 +79,14 @@ func (k *keyedLocks) acquire(ctx context.Context, name string, weight int64) (fu
 		k.locks[name] = l
 	}
 	l.users++
-	k.mu.Unlock()
+	return l
+}
 
-	err := l.Acquire(ctx, weight)
-	if err != nil {
-		k.leave(name, l)
-		return nil, fmt.Errorf("waiting for other work on %q: %w", name, err)
-	}
+func (k *keyedLocks) unlocking(name string, l *keyedLock, weight int64) func() {
 	return func() {
 		l.Release(weight)
 		k.leave(name, l)
-	}, nil
+	}
 }
 
 func (k *keyedLocks) leave(name string, l *keyedLock) {

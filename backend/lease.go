@@ -12,8 +12,8 @@ import (
 // leaseType names the leases of creds/ in Vault's records.
 const leaseType = "ad_platform_token"
 
-// credentialLease is what a read carries with lease_ttl: it lives as long as the version that was read is the current
-// one. The credential is shared, so revoking a lease does nothing to it.
+// credentialLease is what a read carries with lease_ttl: it lives as long as the value that was read is the current one. The
+// credential is shared, so revoking a lease does nothing to it.
 func (b *backend) credentialLease() *framework.Secret {
 	return &framework.Secret{
 		Type:   leaseType,
@@ -30,7 +30,7 @@ func (b *backend) leased(response *logical.Response, t *token) *logical.Response
 	if t.LeaseTTL == 0 {
 		return response
 	}
-	with := b.Secret(leaseType).Response(response.Data, map[string]any{"name": t.name, "version": t.Number()})
+	with := b.Secret(leaseType).Response(response.Data, map[string]any{"name": t.name, "version": t.Number(), "fingerprint": t.fingerprint()})
 	with.Secret.TTL = time.Duration(t.LeaseTTL) * time.Second
 	with.Warnings = response.Warnings
 	return with
@@ -47,9 +47,9 @@ func (b *backend) renewLease(ctx context.Context, req *logical.Request, _ *frame
 	if t == nil {
 		return nil, fmt.Errorf("token %q does not exist any more", name)
 	}
-	// The lease is stored as JSON, so its version may come back as any kind of number.
-	if version := fmt.Sprint(req.Secret.InternalData["version"]); version != fmt.Sprint(t.Number()) {
-		return nil, fmt.Errorf("version %s of token %q is not the current one any more; read creds/%s again", version, name, name)
+	if !leasedValueIsCurrent(req.Secret, t) {
+		return nil, fmt.Errorf("version %v of token %q, which this lease is for, is not the current one any more; read creds/%s again",
+			req.Secret.InternalData["version"], name, name)
 	}
 	if t.LeaseTTL == 0 {
 		return nil, fmt.Errorf("token %q carries no leases any more; read creds/%s again", name, name)
@@ -57,4 +57,18 @@ func (b *backend) renewLease(ctx context.Context, req *logical.Request, _ *frame
 	response := &logical.Response{Secret: req.Secret}
 	response.Secret.TTL = time.Duration(t.LeaseTTL) * time.Second
 	return response, nil
+}
+
+// leasedValueIsCurrent says whether the token still has the value that was read with the lease. A version number alone does not say
+// that: a token that is deleted and made anew begins with 1 again. Leases of earlier plugin versions have no fingerprint; theirs is
+// another value if it was published after the lease was issued.
+func leasedValueIsCurrent(lease *logical.Secret, t *token) bool {
+	// The lease is stored as JSON, so its version may come back as any kind of number.
+	if t.Current == nil || fmt.Sprint(lease.InternalData["version"]) != fmt.Sprint(t.Number()) {
+		return false
+	}
+	if fingerprint, ok := lease.InternalData["fingerprint"].(string); ok {
+		return fingerprint == t.fingerprint()
+	}
+	return lease.IssueTime.IsZero() || !t.Current.PublishedAt.After(lease.IssueTime)
 }

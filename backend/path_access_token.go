@@ -2,7 +2,9 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -25,6 +27,8 @@ read again after ttl seconds.`
 const (
 	expiryMarginShare = 10
 	maxExpiryMargin   = 5 * time.Minute
+	// assumedLife is that of an access token of which the provider does not say how long it lives, or says what cannot be.
+	assumedLife = 5 * time.Minute
 )
 
 func (b *backend) pathAccessToken() *framework.Path {
@@ -59,17 +63,20 @@ type accessTokens struct {
 
 type sharedAccessToken struct {
 	provider.AccessToken
-	// fingerprint is of the credential that it was minted from: another one makes it worthless.
-	fingerprint string
+	// credential is what it was minted from: another one makes it worthless.
+	credential mintedFrom
 	// until is when it is not handed out any more.
 	until time.Time
 }
 
-func (s *accessTokens) get(name, fingerprint string, now time.Time) (sharedAccessToken, bool) {
+// mintedFrom identifies the credential of an access token. The account is a part of it: a token can be made anew in another one.
+type mintedFrom struct{ account, fingerprint string }
+
+func (s *accessTokens) get(name string, from mintedFrom, now time.Time) (sharedAccessToken, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	shared, ok := s.byName[name]
-	return shared, ok && shared.fingerprint == fingerprint && now.Before(shared.until)
+	return shared, ok && shared.credential == from && now.Before(shared.until)
 }
 
 func (s *accessTokens) put(name string, shared sharedAccessToken) {
@@ -98,18 +105,27 @@ func (b *backend) pathAccessTokenRead(ctx context.Context, req *logical.Request,
 }
 
 func (b *backend) readAccessToken(ctx context.Context, storage logical.Storage, name string) (*logical.Response, error) {
-	t, a, err := b.tokenWithAccount(ctx, storage, name)
-	if err != nil {
-		return nil, err
+	var (
+		t      *token
+		a      *account
+		shared sharedAccessToken
+		err    error
+	)
+	for range maxVerifyTries {
+		if t, a, err = b.tokenWithAccount(ctx, storage, name); err != nil {
+			return nil, err
+		}
+		minter, ok := a.platform.(provider.AccessTokenMinter)
+		if !ok {
+			return nil, badInput("a %s has no access tokens; read creds/%s", t.Type, t.name)
+		}
+		if t.Current == nil {
+			return nil, noCredential(t)
+		}
+		if shared, err = b.accessToken(ctx, storage, minter, a, t); !errors.Is(err, errRotatedMeanwhile) {
+			break
+		}
 	}
-	minter, ok := a.platform.(provider.AccessTokenMinter)
-	if !ok {
-		return nil, badInput("a %s has no access tokens; read creds/%s", t.Type, t.name)
-	}
-	if t.Current == nil {
-		return nil, noCredential(t)
-	}
-	shared, err := b.accessToken(ctx, storage, minter, a, t)
 	if err != nil {
 		return nil, err
 	}
@@ -126,29 +142,22 @@ func (b *backend) readAccessToken(ctx context.Context, storage logical.Storage, 
 	return t.remember(&t.accessTokenAnswer, a, shared.until, withHealthWarning(&logical.Response{Data: data}, t)), nil
 }
 
+// errRotatedMeanwhile says that the token is not the one that the caller knows.
+var errRotatedMeanwhile = logical.CodedError(http.StatusConflict, "the token was changed each time while an access token was to be minted; read again")
+
 // accessToken returns the shared access token, or mints one: a single provider call, however many readers wait for it,
 // which goes on when the first of them hangs up.
 func (b *backend) accessToken(ctx context.Context, storage logical.Storage, minter provider.AccessTokenMinter, a *account, t *token) (sharedAccessToken, error) {
-	fingerprint := t.fingerprint()
-	if shared, ok := b.access.get(t.name, fingerprint, b.now()); ok {
+	from := mintedFrom{t.Account, t.fingerprint()}
+	if shared, ok := b.access.get(t.name, from, b.now()); ok {
 		return shared, nil
 	}
-	minted := b.access.minting.DoChan(t.name+"/"+fingerprint, func() (any, error) {
-		if shared, ok := b.access.get(t.name, fingerprint, b.now()); ok {
-			return shared, nil
+	minted := b.access.minting.DoChan(t.name+"/"+from.account+"/"+from.fingerprint, func() (result any, err error) {
+		// singleflight lets a panic end the process.
+		if b.contain("minting an access token", t.name, func() { result, err = b.mint(storage, minter, a, t, from) }) {
+			err = errors.New("no access token could be minted, because of a bug of this plugin; Vault's log has more")
 		}
-		token, err := minter.AccessToken(b.work, a.call, t.call(t.Current.Credential))
-		if err != nil {
-			return nil, fmt.Errorf("no access token could be minted: %w", err)
-		}
-		now := b.now()
-		margin := min(token.ExpiresAt.Sub(now)/expiryMarginShare, maxExpiryMargin)
-		shared := sharedAccessToken{AccessToken: token, fingerprint: fingerprint, until: token.ExpiresAt.Add(-margin)}
-		b.access.put(t.name, shared)
-		if still, err := b.tokens.get(b.work, storage, t.name); err == nil && still == nil { // deleted meanwhile
-			b.access.delete(t.name)
-		}
-		return shared, nil
+		return result, err
 	})
 	select {
 	case <-ctx.Done():
@@ -159,4 +168,39 @@ func (b *backend) accessToken(ctx context.Context, storage logical.Storage, mint
 		}
 		return result.Val.(sharedAccessToken), nil
 	}
+}
+
+// mint gets an access token from the provider, and keeps it for others.
+func (b *backend) mint(storage logical.Storage, minter provider.AccessTokenMinter, a *account, t *token, from mintedFrom) (sharedAccessToken, error) {
+	if shared, ok := b.access.get(t.name, from, b.now()); ok {
+		return shared, nil
+	}
+	// The account was read after the token. If that is still the same, the account's address was not changed in between to one
+	// that the credential was not given for: see checkEndpoints.
+	still, err := b.tokens.get(b.work, storage, t.name)
+	if err != nil {
+		return sharedAccessToken{}, err
+	}
+	if still == nil || !still.sameVersion(t) {
+		return sharedAccessToken{}, errRotatedMeanwhile
+	}
+	token, err := minter.AccessToken(b.work, a.call, t.call(t.Current.Credential))
+	if err != nil {
+		return sharedAccessToken{}, fmt.Errorf("no access token could be minted: %w", err)
+	}
+	shared := share(token, from, b.now())
+	b.access.put(t.name, shared)
+	if still, err := b.tokens.get(b.work, storage, t.name); err == nil && still == nil { // deleted meanwhile
+		b.access.delete(t.name)
+	}
+	return shared, nil
+}
+
+// share says for how long an access token is handed out.
+func share(token provider.AccessToken, from mintedFrom, now time.Time) sharedAccessToken {
+	if token.ExpiresAt.Sub(now) < time.Second {
+		token.ExpiresAt = now.Add(assumedLife)
+	}
+	margin := min(token.ExpiresAt.Sub(now)/expiryMarginShare, maxExpiryMargin)
+	return sharedAccessToken{AccessToken: token, credential: from, until: token.ExpiresAt.Add(-margin)}
 }

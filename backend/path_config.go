@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
 const (
@@ -25,9 +26,10 @@ an account.
 A reset hook (reset_hook_url) is a company's own automation that performs resets: with one, the account's tokens rotate
 without a person, by "vault write -f tokens/<name>/rotate" or by their schedule.
 
-Secrets are write-only. Where requests go (base_url, token_url, revoke_url, iam_url, ca_cert) can change only together
-with every secret that the account has, in the same write, and not while tokens of the account hold credentials:
-otherwise whoever may write here could have Vault send those to a host of their own.
+Secrets are write-only. What decides where requests go (base_url, token_url, revoke_url, iam_url, ca_cert, account_type) can
+change only together with every secret that the account has, in the same write, and not while tokens of the account hold
+credentials: otherwise whoever may write here could have Vault send those to a host of their own, or have every app send its
+requests to another place at once.
 
 With verify_connection the OAuth identity of a google_ads account is tried before it is stored. impact.com accounts
 have no identity of their own: each token carries its Account SID and Auth Token.
@@ -161,48 +163,74 @@ func (b *backend) pathConfigWrite(ctx context.Context, req *logical.Request, d *
 	if len(name) > maxNameLength {
 		return nil, badInput("the account's name must have at most %d characters", maxNameLength)
 	}
+	var tried *account
+	for range maxAccountTries {
+		response := &logical.Response{}
+		next, done, err := b.writeAccount(ctx, req.Storage, d, name, tried, response)
+		if next != nil {
+			defer next.hangUp()
+		}
+		if err != nil {
+			return nil, err
+		}
+		if done {
+			b.sendEvent(ctx, eventConfigWrite, configPrefix+name, "account", name)
+			return response, nil
+		}
+		// No lock is held while the provider is asked.
+		if tried, err = next, verifyConnection(ctx, next); err != nil {
+			return nil, err
+		}
+	}
+	return nil, logical.CodedError(http.StatusConflict, fmt.Sprintf(
+		"nothing was changed, because others changed account %q each time while its credentials were tried; read it, and try again", name))
+}
+
+// maxAccountTries is how often a write of an account begins again because another write came between.
+const maxAccountTries = 4
+
+// writeAccount makes the account of what is stored and the request's fields, and stores that. Where its credentials have to be tried
+// before, and are not those of tried, it is returned without being stored.
+func (b *backend) writeAccount(
+	ctx context.Context, storage logical.Storage, d *framework.FieldData, name string, tried *account, response *logical.Response,
+) (next *account, done bool, err error) {
 	unlock, err := b.accountLocks.lock(ctx, name)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer unlock()
-
-	stored, err := b.accounts.load(ctx, req.Storage, name)
+	stored, err := b.accounts.load(ctx, storage, name)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	next, err := b.nextAccount(d, stored)
-	if err != nil {
-		return nil, err
+	if next, err = b.nextAccount(d, stored); err != nil {
+		return nil, false, err
 	}
-	defer next.hangUp()
-	response := &logical.Response{}
 	if stored != nil {
-		if err := b.checkEndpoints(ctx, req.Storage, d, name, stored, next); err != nil {
-			return nil, err
+		if err := b.checkEndpoints(ctx, storage, d, name, stored, next); err != nil {
+			return next, false, err
 		}
 	}
 	fields := accountFields(next.platform)
-	if next.VerifyConnection && (stored == nil || stored.connectionChanged(&next.accountEntry, fields)) {
-		if err := verifyConnection(ctx, next, response); err != nil {
-			return nil, err
-		}
+	switch {
+	case !next.VerifyConnection || stored != nil && !stored.connectionChanged(&next.accountEntry, fields):
+	case tried == nil || tried.Provider != next.Provider || tried.connectionChanged(&next.accountEntry, fields):
+		return next, false, nil
+	case tried.doubtful != "":
+		response.AddWarning(tried.doubtful)
 	}
-	if err := b.accounts.put(ctx, req.Storage, name, next.accountEntry); err != nil {
-		return nil, err
+	if err := b.accounts.put(ctx, storage, name, next.accountEntry); err != nil {
+		return next, false, err
 	}
-	tokens, err := b.tokensOf(ctx, req.Storage, name)
-	if err != nil {
-		return nil, err
+	// Whether the tokens rotate by themselves may have changed. The account is stored, so from here on nothing is an error.
+	if err := b.lookAtTokensOf(ctx, storage, name); err != nil {
+		b.scheduler.Hasten(rotation.Job{Account: name, Kind: rotation.Look, At: b.now().Add(retryStorage)})
+		response.AddWarning(fmt.Sprintf("the account is changed, and the engine goes by it; the work of its tokens is planned anew once storage answers: %s", err))
 	}
-	for _, t := range tokens {
-		b.plan(next, t) // whether they rotate by themselves may have changed
-	}
-	b.sendEvent(ctx, eventConfigWrite, configPrefix+name, "account", name)
 	if next.Settings["contact_email"] == "" {
 		response.AddWarning(contactEmailMissing)
 	}
-	return response, nil
+	return next, true, nil
 }
 
 // nextAccount is what a write makes of the stored account (nil for a new one), checked.
@@ -243,7 +271,9 @@ func (b *backend) nextAccount(d *framework.FieldData, stored *account) (*account
 	return next, checkHook(next.Settings)
 }
 
-// checkEndpoints keeps secrets from following a changed address: see configHelpLong.
+// checkEndpoints keeps secrets from following a changed address: see configHelpLong. Google's login_customer_id and api_version are
+// no endpoints: they decide what is asked there, in a header or a part of the path of the same host, and the credential decides
+// whether it may. A wrong one is refused by Google as a mistake of the request, and takes nothing from the credential.
 func (b *backend) checkEndpoints(ctx context.Context, storage logical.Storage, d *framework.FieldData, name string, stored, next *account) error {
 	fields := accountFields(stored.platform)
 	changed := stored.changedEndpoints(&next.accountEntry, fields)
@@ -262,15 +292,15 @@ func (b *backend) checkEndpoints(ctx context.Context, storage logical.Storage, d
 	changed = slices.DeleteFunc(changed, func(field string) bool { return field == fieldHookURL || field == fieldHookCACert })
 	for _, t := range tokens {
 		if len(changed) > 0 && t.holdsCredential() {
-			return badInput("%s cannot change while token %q holds a credential, which would follow to the new address; "+
-				"delete the account's tokens first, or configure another account", strings.Join(changed, ", "), t.name)
+			return badInput("%s cannot change while token %q holds a credential: requests with that would go somewhere else from now on; "+
+				"delete the account's tokens first, or configure another account. Nothing was changed", strings.Join(changed, ", "), t.name)
 		}
 	}
 	return nil
 }
 
-// verifyConnection tries the account's own identity, where it has one.
-func verifyConnection(ctx context.Context, a *account, response *logical.Response) error {
+// verifyConnection tries the account's own identity, where it has one, and notes what it leaves open.
+func verifyConnection(ctx context.Context, a *account) error {
 	v, err := a.platform.VerifyAccount(ctx, a.call)
 	var silence *provider.Error
 	switch {
@@ -283,7 +313,7 @@ func verifyConnection(ctx context.Context, a *account, response *logical.Respons
 	case v.Outcome == provider.Rejected:
 		return badInput("nothing was changed, because the provider refuses the account's credentials: %s", explain(*v))
 	case v.Outcome == provider.Inconclusive, v.Caveat:
-		response.AddWarning(explain(*v))
+		a.doubtful = explain(*v)
 	}
 	return nil
 }

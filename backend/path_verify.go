@@ -3,6 +3,9 @@ package backend
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/http"
+	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -36,26 +39,95 @@ func (b *backend) pathVerify() *framework.Path {
 	}
 }
 
+// maxVerifyTries is how often a request tries the version that is current by then, while others rotate the token.
+const maxVerifyTries = 3
+
 func (b *backend) pathVerifyWrite(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	t, a, err := b.tokenWithAccount(ctx, req.Storage, d.Get("name").(string))
+	name := d.Get("name").(string)
+	for range maxVerifyTries {
+		t, a, err := b.storedPair(ctx, req.Storage, name)
+		switch {
+		case err != nil:
+			return nil, err
+		case t == nil:
+			return nil, unknownToken(name)
+		case t.Current == nil:
+			return nil, noCredential(t)
+		}
+		o, err := b.verifyCurrent(ctx, req.Storage, a, t)
+		switch {
+		case err != nil:
+			return nil, err
+		case !o.recorded: // it is not about the current version any more
+			continue
+		}
+		return &logical.Response{Data: map[string]any{
+			"outcome":       string(o.Outcome),
+			"detail":        o.Detail,
+			"provider_code": o.Code,
+			"request_id":    o.RequestID,
+			"checked_at":    timestamp(o.at),
+			"version":       t.Number(),
+		}}, nil
+	}
+	return nil, errKeepsChanging(name)
+}
+
+func errKeepsChanging(name string) error {
+	return logical.CodedError(http.StatusConflict, fmt.Sprintf(
+		"token %q was rotated each time while the provider was asked about it, so nothing is known of its current version; try again", name))
+}
+
+// storedPair returns a copy of the token as it is stored, nil where it does not exist, and its account as it was while the token
+// was that: a value is never sent where its account's address was changed to after the token was deleted or rotated.
+func (b *backend) storedPair(ctx context.Context, storage logical.Storage, name string) (*token, *account, error) {
+	for range maxVerifyTries {
+		t, err := b.tokens.load(ctx, storage, name)
+		if err != nil || t == nil {
+			return nil, nil, err
+		}
+		a, err := b.account(ctx, storage, t.Account)
+		if err != nil {
+			return nil, nil, err
+		}
+		now, err := b.tokens.get(ctx, storage, name)
+		if err != nil {
+			return nil, nil, err
+		}
+		if now != nil && now.sameVersion(t) {
+			return t, a, nil
+		}
+	}
+	return nil, nil, errKeepsChanging(name)
+}
+
+// sameVersion says whether both are the same version of the same token. One that was deleted and made anew is another token.
+func (t *token) sameVersion(other *token) bool {
+	if t.Account != other.Account || t.Type != other.Type || (t.Current == nil) != (other.Current == nil) {
+		return false
+	}
+	return t.Current == nil || t.Number() == other.Number() && t.fingerprint() == other.fingerprint() &&
+		t.Current.PublishedAt.Equal(other.Current.PublishedAt)
+}
+
+// observation is what the provider said about a version.
+type observation struct {
+	provider.Verification
+	// silent means that there was no useful answer, which says nothing about the credential.
+	silent bool
+	at     time.Time
+	// recorded means that the version is the current one, and that its record has the answer.
+	recorded bool
+}
+
+// verifyCurrent asks the provider about the token's credential, and stores the answer if that is still the current one.
+func (b *backend) verifyCurrent(ctx context.Context, storage logical.Storage, a *account, t *token) (*observation, error) {
+	v, silent, err := observe(ctx, a, t)
 	if err != nil {
 		return nil, err
 	}
-	if t.Current == nil {
-		return nil, noCredential(t)
-	}
-	v, at, err := b.verifyCurrent(ctx, req.Storage, a, t)
-	if err != nil {
-		return nil, err
-	}
-	return &logical.Response{Data: map[string]any{
-		"outcome":       string(v.Outcome),
-		"detail":        v.Detail,
-		"provider_code": v.Code,
-		"request_id":    v.RequestID,
-		"checked_at":    timestamp(at),
-		"version":       t.Number(),
-	}}, nil
+	o := &observation{Verification: v, silent: silent, at: b.now()}
+	return o, b.recordObservation(ctx, storage, t, o)
 }
 
 // observe asks the provider about the current credential. Silent means that there was no useful answer, which says
@@ -71,21 +143,35 @@ func observe(ctx context.Context, a *account, t *token) (v provider.Verification
 	}, true, nil
 }
 
-// recordObservation stores what the provider said, unless the token was rotated or deleted while it was asked.
-func (b *backend) recordObservation(ctx context.Context, storage logical.Storage, a *account, asked *token, observe func(*rotation.Record)) error {
+// recordObservation stores what the provider said, unless the token was rotated or deleted while it was asked. A credential that
+// is found rejected, and was not before, is an event.
+func (b *backend) recordObservation(ctx context.Context, storage logical.Storage, asked *token, o *observation) error {
 	t, unlock, err := b.lockToken(ctx, storage, asked.name)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if t == nil || t.Number() != asked.Number() || t.fingerprint() != asked.fingerprint() {
+	if t == nil || !t.sameVersion(asked) {
 		return nil
 	}
-	observe(&t.Record)
+	a, err := b.account(ctx, storage, t.Account)
+	if err != nil {
+		return err
+	}
+	before := t.Health
+	if o.silent {
+		t.ObserveSilence(o.Detail, o.at)
+	} else {
+		t.Observe(o.Verification, o.at)
+	}
 	if err := b.saveToken(ctx, storage, t); err != nil {
 		return err
 	}
+	o.recorded = true
 	b.plan(a, t)
+	if t.Health == rotation.HealthRejected && before != rotation.HealthRejected {
+		b.sendTokenEvent(ctx, eventVerifyFail, t, "fingerprint", t.fingerprint())
+	}
 	return nil
 }
 

@@ -5,74 +5,204 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
-// store keeps the entries of one storage prefix, with a cache in front. Entries are values that nobody changes:
-// what is cached was stored before, and a writer works on a copy of its own (load).
+// store keeps the entries of one storage prefix, with a cache in front. Entries are values that nobody changes: a writer works
+// on a copy of its own (load).
+//
+// The cache has what storage is known to have. Whoever reads storage puts what is there into the cache. A write that ended with
+// an error may have arrived, or still arrive: until that is known the cache goes on with what was true before, and doubtful says
+// when to look again. Reads of cached entries never ask storage, because Vault has them wait for a write of the same key.
 type store[T any] struct {
 	prefix string
+	now    func() time.Time
 	// decode makes an entry of what is stored.
 	decode func(name string, stored []byte) (*T, error)
 	// release, if set, is for an entry that leaves the cache.
 	release func(*T)
+	// doubted, if set, is told of a write that failed: somebody has to look whether it arrived, at the time that doubtful says.
+	doubted func(name string)
 
 	mu      sync.RWMutex
-	entries map[string]*T
-	// generation counts what made cached entries stale, so that a slow read does not cache what it read before that.
-	generation uint64
+	entries map[string]cacheEntry[T]
+	// reads are those of storage that are under way, by name.
+	reads map[string]*reads
+	// doubts are the writes whose outcome is not known, by name.
+	doubts map[string]*doubt
 }
 
-func newStore[T any](prefix string, decode func(name string, stored []byte) (*T, error)) *store[T] {
-	return &store[T]{prefix: prefix, decode: decode, entries: map[string]*T{}}
+// cacheEntry is an entry with the checksum of what is stored, which tells whether storage has another one.
+type cacheEntry[T any] struct {
+	entry *T
+	sum   uint64
 }
 
-// get returns the cached entry, which must not be changed; nil where there is none.
+// reads puts the reads of one entry in the order in which they began, so that the cache never goes back to what an older one
+// has seen.
+type reads struct {
+	underWay       int
+	begun, applied uint64
+}
+
+// doubt is about the last write that failed: whether it arrives is not known. Storage that has something else may still get it,
+// so the doubt ends when storage has what was wanted, or when it has lasted for doubtLasts.
+type doubt struct {
+	// wanted is the checksum of what the write was to store, 0 for a deletion.
+	wanted uint64
+	since  time.Time
+}
+
+const (
+	// firstDoubtWait is when to look for the first time what has become of a write. The wait doubles each time.
+	firstDoubtWait = 5 * time.Second
+	// doubtLasts is after how long a write is not expected to arrive any more.
+	doubtLasts = 15 * time.Minute
+)
+
+var checksumSeed = maphash.MakeSeed()
+
+func checksum(stored []byte) uint64 { return maphash.Bytes(checksumSeed, stored) }
+
+func newStore[T any](prefix string, now func() time.Time, decode func(name string, stored []byte) (*T, error)) *store[T] {
+	return &store[T]{
+		prefix: prefix, now: now, decode: decode, entries: map[string]cacheEntry[T]{}, reads: map[string]*reads{}, doubts: map[string]*doubt{},
+	}
+}
+
+// get returns the cached entry, which must not be changed; nil where there is none. It reads storage only for an entry that
+// is not cached.
 func (s *store[T]) get(ctx context.Context, storage logical.Storage, name string) (*T, error) {
 	s.mu.RLock()
-	entry, ok := s.entries[name]
-	generation := s.generation
+	known, ok := s.entries[name]
 	s.mu.RUnlock()
 	if ok {
-		return entry, nil
+		return known.entry, nil
 	}
-	entry, err := s.load(ctx, storage, name)
-	if err != nil || entry == nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.generation == generation {
-		s.entries[name] = entry
-	}
-	return entry, nil
+	return s.read(ctx, storage, name, false)
 }
 
 // peek returns the entry if it is cached; it must not be changed.
 func (s *store[T]) peek(name string) *T {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.entries[name]
+	return s.entries[name].entry
 }
 
-// load reads the entry from storage, for a caller that is going to change it.
+// load reads the entry from storage, for a caller that is going to change it, or that needs what is true now.
 func (s *store[T]) load(ctx context.Context, storage logical.Storage, name string) (*T, error) {
+	return s.read(ctx, storage, name, true)
+}
+
+// read reads the entry from storage and tells the cache. The caller gets the cached entry, or its own copy.
+func (s *store[T]) read(ctx context.Context, storage logical.Storage, name string, own bool) (*T, error) {
+	turn := s.beginRead(name)
 	stored, err := storage.Get(ctx, s.prefix+name)
 	if err != nil {
+		s.endRead(name)
 		return nil, fmt.Errorf("reading %s%s from storage: %w", s.prefix, name, err)
 	}
 	if stored == nil {
+		s.show(name, turn, cacheEntry[T]{})
 		return nil, nil
 	}
 	entry, err := s.decode(name, stored.Value)
 	if err != nil {
+		s.endRead(name)
 		return nil, &damagedError{key: s.prefix + name, why: err}
 	}
+	fresh := cacheEntry[T]{entry, checksum(stored.Value)}
+	if own {
+		fresh.entry = s.decodeAgain(name, stored.Value, fresh.sum)
+	}
+	s.show(name, turn, fresh)
 	return entry, nil
+}
+
+// decodeAgain makes an entry for the cache of what was decoded for somebody else a moment ago; nil where the cache has it.
+func (s *store[T]) decodeAgain(name string, stored []byte, sum uint64) *T {
+	s.mu.RLock()
+	known := s.entries[name].sum
+	s.mu.RUnlock()
+	if known == sum {
+		return nil
+	}
+	entry, err := s.decode(name, stored)
+	if err != nil {
+		return nil
+	}
+	return entry
+}
+
+// beginRead returns the read's turn.
+func (s *store[T]) beginRead(name string) (turn uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.reads[name]
+	if r == nil {
+		r = &reads{}
+		s.reads[name] = r
+	}
+	r.underWay++
+	r.begun++
+	return r.begun
+}
+
+// endRead ends a read of which the cache learns nothing.
+func (s *store[T]) endRead(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leaveRead(name)
+}
+
+func (s *store[T]) leaveRead(name string) (r *reads) {
+	r = s.reads[name]
+	if r.underWay--; r.underWay == 0 {
+		delete(s.reads, name)
+	}
+	return r
+}
+
+// show ends a read that found fresh, whose checksum is 0 where there is nothing. The cache takes it over, unless it knows
+// better: of a later read or write.
+func (s *store[T]) show(name string, turn uint64, fresh cacheEntry[T]) {
+	s.mu.Lock()
+	r := s.leaveRead(name)
+	var old *T
+	if turn > r.applied {
+		r.applied = turn
+		s.settle(name, fresh.sum)
+		old = s.exchange(name, fresh)
+	}
+	s.mu.Unlock()
+	s.drop(old)
+}
+
+// exchange changes what is cached, and returns what was. What has the same checksum stays, so that readers keep what they
+// have made of it.
+func (s *store[T]) exchange(name string, fresh cacheEntry[T]) (old *T) {
+	known, ok := s.entries[name]
+	switch {
+	case ok && fresh.sum != 0 && known.sum == fresh.sum:
+		return nil
+	case fresh.entry == nil:
+		delete(s.entries, name)
+	default:
+		s.entries[name] = fresh
+	}
+	return known.entry
+}
+
+func (s *store[T]) drop(old *T) {
+	if old != nil && s.release != nil {
+		s.release(old)
+	}
 }
 
 // damagedError says why an entry cannot be used. It stays like that until somebody restores, deletes or replaces it.
@@ -85,33 +215,70 @@ func (e *damagedError) Error() string { return e.key + " in storage cannot be us
 
 func (e *damagedError) Unwrap() error { return e.why }
 
-// put stores the entry, and has it at hand for the next read. After an error it is unknown whether storage has it, so the
-// next read looks.
+// put stores the entry, and has it at hand for the next read. After an error it is not known whether storage has it.
 func (s *store[T]) put(ctx context.Context, storage logical.Storage, name string, entry any) error {
 	stored, err := json.Marshal(entry)
 	if err != nil {
 		return fmt.Errorf("encoding %s%s: %w", s.prefix, name, err)
 	}
 	if err := storage.Put(ctx, &logical.StorageEntry{Key: s.prefix + name, Value: stored}); err != nil {
-		s.invalidate(name)
-		return storageError(fmt.Sprintf("writing %s%s to storage", s.prefix, name), err)
+		return s.doubtWrite(name, "writing %s%s to storage", err, checksum(stored))
 	}
 	// The writer goes on with its own copy. What cannot be decoded is an error for those who read it.
 	fresh, err := s.decode(name, stored)
 	if err != nil {
-		fresh = nil
+		s.replace(name, cacheEntry[T]{})
+		return nil
 	}
-	s.replace(name, fresh)
+	s.replace(name, cacheEntry[T]{fresh, checksum(stored)})
 	return nil
 }
 
+// delete deletes the entry. After an error it is not known whether storage has it.
 func (s *store[T]) delete(ctx context.Context, storage logical.Storage, name string) error {
-	err := storage.Delete(ctx, s.prefix+name)
-	s.invalidate(name)
-	if err != nil {
-		return storageError(fmt.Sprintf("deleting %s%s from storage", s.prefix, name), err)
+	if err := storage.Delete(ctx, s.prefix+name); err != nil {
+		return s.doubtWrite(name, "deleting %s%s from storage", err, 0)
 	}
+	s.replace(name, cacheEntry[T]{})
 	return nil
+}
+
+// errUncertain is in the chain of every error of a write that may have arrived all the same.
+var errUncertain = errors.New("it is not known whether storage has taken the change. The engine looks again by itself, " +
+	"and what storage has then is what counts: read it in a minute, before you try again")
+
+// doubtWrite notes that a write failed, and returns its error. Where storage takes no writes at all there is no doubt.
+func (s *store[T]) doubtWrite(name, doing string, err error, wanted uint64) error {
+	err = storageError(fmt.Sprintf(doing, s.prefix, name)+" failed", err)
+	if errors.Is(err, logical.ErrReadOnly) {
+		return err
+	}
+	s.mu.Lock()
+	s.doubts[name] = &doubt{wanted: wanted, since: s.now()}
+	s.mu.Unlock()
+	if s.doubted != nil {
+		s.doubted(name)
+	}
+	return fmt.Errorf("%w; %w", err, errUncertain)
+}
+
+// settle ends the doubt about an entry where storage has what the write wanted, or nothing more is to be expected.
+func (s *store[T]) settle(name string, sum uint64) {
+	if d := s.doubts[name]; d != nil && (sum == d.wanted || s.now().Sub(d.since) >= doubtLasts) {
+		delete(s.doubts, name)
+	}
+}
+
+// doubtful returns when to look whether a write has arrived; the zero time where there is no doubt.
+func (s *store[T]) doubtful(name string) time.Time {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	d := s.doubts[name]
+	if d == nil {
+		return time.Time{}
+	}
+	now := s.now()
+	return now.Add(max(now.Sub(d.since), firstDoubtWait))
 }
 
 func (s *store[T]) list(ctx context.Context, storage logical.Storage) ([]string, error) {
@@ -129,27 +296,29 @@ func (s *store[T]) cached() int {
 	return len(s.entries)
 }
 
-func (s *store[T]) invalidate(name string) { s.replace(name, nil) }
+// invalidate drops a cached entry that another node has changed.
+func (s *store[T]) invalidate(name string) { s.replace(name, cacheEntry[T]{}) }
 
-// replace changes what is cached; nil is nothing.
-func (s *store[T]) replace(name string, fresh *T) {
+// replace changes what is cached, and has reads that began before it change nothing. No entry is nothing.
+func (s *store[T]) replace(name string, fresh cacheEntry[T]) {
 	s.mu.Lock()
-	old := s.entries[name]
-	s.generation++
-	if delete(s.entries, name); fresh != nil {
-		s.entries[name] = fresh
+	if r := s.reads[name]; r != nil {
+		r.applied = r.begun
 	}
+	old := s.exchange(name, fresh)
 	s.mu.Unlock()
-	if old != nil && s.release != nil {
-		s.release(old)
-	}
+	s.drop(old)
 }
 
 // all returns the entries in memory.
 func (s *store[T]) all() []*T {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return slices.Collect(maps.Values(s.entries))
+	all := make([]*T, 0, len(s.entries))
+	for _, known := range s.entries {
+		all = append(all, known.entry)
+	}
+	return all
 }
 
 // clear drops everything from the cache.

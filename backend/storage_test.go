@@ -31,7 +31,7 @@ type number struct {
 func TestASlowReadDoesNotCacheWhatAWriteReplaced(t *testing.T) {
 	t.Parallel()
 	storage := &slowStorage{reading: make(chan struct{}), goOn: make(chan struct{}, 2)}
-	s := newStore("n/", func(_ string, stored []byte) (*number, error) {
+	s := newStore("n/", time.Now, func(_ string, stored []byte) (*number, error) {
 		n := &number{}
 		return n, decodeJSON(stored, 1, n)
 	})

@@ -3,12 +3,14 @@ package backend
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/fnv"
+	"runtime"
+	"runtime/debug"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
@@ -17,25 +19,74 @@ const (
 	retryStorage = 5 * time.Second
 	// retryDamaged is when to look again at a token that cannot be used until somebody has put its entries right.
 	retryDamaged = 5 * time.Minute
-	// retryStandby is when a node that may not write looks whether it may by now.
-	retryStandby = 30 * time.Second
+	// retryBusy is when to look again at a token that somebody is working on.
+	retryBusy = time.Second
 	// reasonScheduled is the reason of a rotation that the policy asked for.
 	reasonScheduled = "scheduled"
 )
+
+// newScheduler makes the scheduler of the mount's background work, which startWork starts, and has writes with an unknown outcome
+// looked after.
+func (b *backend) newScheduler() *rotation.Scheduler {
+	s := rotation.NewScheduler(b.doWork)
+	s.Now, s.MayWork = b.now, b.WriteSafeReplicationState
+	s.Panicked = func(j rotation.Job, value any) { b.reportPanic("background work", j.Token, value) }
+	b.tokens.doubted = func(name string) {
+		s.Hasten(rotation.Job{Token: name, Kind: rotation.Look, At: b.tokens.doubtful(name)})
+	}
+	b.accounts.doubted = func(name string) {
+		s.Hasten(rotation.Job{Account: name, Kind: rotation.Look, At: b.accounts.doubtful(name)})
+	}
+	return s
+}
 
 // startWork begins the background work of a mount: rotations, retirements and verifications that are due. It is called
 // by whatever reaches the mount first, because a plugin process that was killed comes back without being initialized.
 func (b *backend) startWork(storage logical.Storage) {
 	b.workOnce.Do(func() {
 		b.storage = storage
-		go b.scheduler.Run(b.work)
+		go func() {
+			for b.contain("the scheduler of the background work", "", func() { b.scheduler.Run(b.work) }) {
+				b.pause(retryStorage)
+			}
+		}()
 		go b.planAll()
 	})
 }
 
+// contain calls do and keeps a panic from going on, which would end the plugin's process and with it all mounts that it serves.
+func (b *backend) contain(doing, name string, do func()) (panicked bool) {
+	defer func() {
+		if value := recover(); value != nil {
+			b.reportPanic(doing, name, value)
+			panicked = true
+		}
+	}()
+	do()
+	return false
+}
+
+// reportPanic logs a panic with its stack, on the goroutine that panicked. What the runtime panics with tells no values; anything
+// else might, and only its type is told.
+func (b *backend) reportPanic(doing, name string, value any) {
+	what := fmt.Sprintf("%T", value)
+	if err, ok := value.(runtime.Error); ok {
+		what = err.Error()
+	}
+	b.Logger().Error(doing+" panicked, which is a bug of this plugin; please report it", "token", name, "panic", what, "stack", string(debug.Stack()))
+}
+
+// pause waits, or until the mount is closed.
+func (b *backend) pause(d time.Duration) {
+	select {
+	case <-b.work.Done():
+	case <-time.After(d):
+	}
+}
+
 // planAll plans the work of all tokens, one after the other, which also brings them into memory. Reads need nothing of it.
 func (b *backend) planAll() {
-	for {
+	for b.work.Err() == nil {
 		names, err := b.tokens.list(b.work, b.storage)
 		b.logError("planning the background work", "", err)
 		b.loading.Lock()
@@ -43,30 +94,26 @@ func (b *backend) planAll() {
 			if b.work.Err() != nil {
 				break
 			}
-			b.planToken(name)
+			b.contain("planning the background work", name, func() { b.planToken(name) })
 		}
 		b.loading.Unlock()
 		if err == nil {
 			return
 		}
-		select {
-		case <-b.work.Done():
-			return
-		case <-time.After(retryStorage):
-		}
+		b.pause(retryStorage)
 	}
 }
 
-// planToken plans the work of a token; where that cannot be read, to look again.
+// planToken plans the work of a token that nobody has planned yet. Whoever works on the token meanwhile knows more about it, and
+// plans last, or has planned for an earlier time. Where the token cannot be read, it is looked at later.
 func (b *backend) planToken(name string) {
 	t, a, err := b.tokenWithAccount(b.work, b.storage, name)
-	if err == nil {
-		b.plan(a, t)
+	if err != nil {
+		b.logError("planning the background work", name, err)
+		b.scheduler.Hasten(rotation.Job{Token: name, Kind: rotation.Look, At: b.now().Add(retryAfter(err))})
 		return
 	}
-	b.logError("planning the background work", name, err)
-	// The account may be unknown. All such tokens share the rate limit of the account without a name.
-	b.retryWork(rotation.Job{Token: name, Kind: rotation.Rotate}, err)
+	b.scheduler.Hasten(b.jobs(a, t)...)
 }
 
 // retryAfter is how long to wait before the work of a token is tried again.
@@ -135,11 +182,22 @@ func (b *backend) changed(name string) {
 	}
 }
 
-// plan has the scheduler call doWork when the token needs it next.
+// plan has the scheduler call doWork when the token needs it next. The caller holds the token's lock, and knows the token as it is
+// stored: what is planned takes the place of everything that was.
 func (b *backend) plan(a *account, t *token) {
+	for _, j := range b.jobs(a, t) {
+		b.scheduler.Plan(j)
+	}
+	b.scheduler.Hasten(rotation.Job{Token: t.name, Kind: rotation.Look, At: b.tokens.doubtful(t.name)})
+}
+
+// jobs are what the token needs next, with a zero time for what it does not need.
+func (b *backend) jobs(a *account, t *token) []rotation.Job {
 	rotate, verify := t.nextWork(b.now(), source(a, t))
-	b.scheduler.Plan(rotation.Job{Token: t.name, Account: t.Account, Kind: rotation.Rotate, At: rotate})
-	b.scheduler.Plan(rotation.Job{Token: t.name, Account: t.Account, Kind: rotation.Verify, At: verify})
+	return []rotation.Job{
+		{Token: t.name, Account: t.Account, Kind: rotation.Rotate, At: rotate},
+		{Token: t.name, Account: t.Account, Kind: rotation.Verify, At: verify},
+	}
 }
 
 // nextWork is when the token needs a step of a rotation, and a verification; the zero time where it needs none.
@@ -198,26 +256,25 @@ func (t *token) nextVerification() time.Time {
 	return since.Add(period - period/1000*time.Duration(hash.Sum32()%100))
 }
 
-// doWork does what is due for a token. The scheduler calls it.
+// doWork does what is due for a token, or looks at an account. The scheduler calls it.
 func (b *backend) doWork(ctx context.Context, j rotation.Job) {
-	if !b.WriteSafeReplicationState() {
-		j.At = time.Now().Add(retryStandby)
-		b.scheduler.Plan(j)
-		return
-	}
-	t, err := b.tokens.get(ctx, b.storage, j.Token)
-	if err == nil && t == nil {
-		b.forgetAccountIfGone(ctx, j.Account)
-		return
-	}
-	if err == nil && j.Kind == rotation.Verify {
-		err = b.verifyRoutinely(ctx, t)
-	} else if err == nil {
+	var err error
+	switch {
+	case j.Kind == rotation.Look && j.Token == "":
+		err = b.lookAtAccount(ctx, j.Account)
+	case j.Kind == rotation.Look:
+		err = b.lookAtToken(ctx, j.Token)
+	case j.Kind == rotation.Verify:
+		err = b.verifyRoutinely(ctx, j.Token)
+	default:
 		err = b.rotateRoutinely(ctx, j.Token)
 	}
 	if err != nil && ctx.Err() == nil {
 		b.logError("background work", j.Token, err)
 		b.retryWork(j, err)
+	}
+	if j.Account != "" && b.tokens.peek(j.Token) == nil {
+		b.forgetAccountIfGone(ctx, j.Account)
 	}
 }
 
@@ -230,8 +287,73 @@ func (b *backend) forgetAccountIfGone(ctx context.Context, name string) {
 
 // retryWork plans a job again after it has failed. What is due next is in storage, not in the token that was not stored.
 func (b *backend) retryWork(j rotation.Job, cause error) {
-	j.At = time.Now().Add(retryAfter(cause))
+	j.At = b.now().Add(retryAfter(cause))
 	b.scheduler.Plan(j)
+}
+
+// lookAtToken reads what storage has of the token, which the cache then has too, and plans its work from that.
+func (b *backend) lookAtToken(ctx context.Context, name string) error {
+	unlock := b.tokenLocks.tryLock(name)
+	if unlock == nil {
+		b.scheduler.Hasten(rotation.Job{Token: name, Kind: rotation.Look, At: b.now().Add(retryBusy)})
+		return nil
+	}
+	defer unlock()
+	ctx, cancel := context.WithTimeout(ctx, storageTimeout)
+	defer cancel()
+	before := b.tokens.peek(name)
+	t, err := b.tokens.load(ctx, b.storage, name)
+	if err != nil {
+		return err
+	}
+	if b.tokens.peek(name) != before {
+		b.changed(name) // a write has arrived that had failed
+	}
+	if t == nil {
+		b.dropToken(name)
+		return nil
+	}
+	a, err := b.account(ctx, b.storage, t.Account)
+	if err != nil {
+		return err
+	}
+	b.plan(a, t)
+	return nil
+}
+
+// dropToken forgets what the engine has in memory and plans for a token that is not stored. The caller holds the token's lock.
+func (b *backend) dropToken(name string) {
+	b.scheduler.Forget(name)
+	b.access.delete(name)
+	b.changed(name)
+	// The write that failed may have been the first one of the token.
+	b.scheduler.Hasten(rotation.Job{Token: name, Kind: rotation.Look, At: b.tokens.doubtful(name)})
+}
+
+// lookAtAccount reads what storage has of the account, which the cache then has too. What its tokens do by themselves may depend
+// on that.
+func (b *backend) lookAtAccount(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, storageTimeout)
+	defer cancel()
+	before := b.accounts.peek(name)
+	if _, err := b.accounts.load(ctx, b.storage, name); err != nil {
+		return err
+	}
+	again := b.accounts.doubtful(name)
+	b.scheduler.Hasten(rotation.Job{Account: name, Kind: rotation.Look, At: again})
+	if again.IsZero() || b.accounts.peek(name) != before {
+		return b.lookAtTokensOf(ctx, b.storage, name)
+	}
+	return nil
+}
+
+// lookAtTokensOf has the work of all tokens of the account planned anew, each from what is stored, under its lock.
+func (b *backend) lookAtTokensOf(ctx context.Context, storage logical.Storage, account string) error {
+	names, err := b.tokenNamesOf(ctx, storage, account)
+	for _, name := range names {
+		b.scheduler.Hasten(rotation.Job{Token: name, Kind: rotation.Look, At: b.now()})
+	}
+	return err
 }
 
 // rotateRoutinely takes the token's due steps, and starts a rotation that the policy asks for.
@@ -242,6 +364,7 @@ func (b *backend) rotateRoutinely(ctx context.Context, name string) error {
 	}
 	defer unlock()
 	if t == nil {
+		b.dropToken(name)
 		return nil
 	}
 	a, err := b.account(ctx, b.storage, t.Account)
@@ -273,37 +396,20 @@ func (b *backend) rotateRoutinely(ctx context.Context, name string) error {
 	return nil
 }
 
-// verifyRoutinely notices that somebody reset the token without telling Vault.
-func (b *backend) verifyRoutinely(ctx context.Context, t *token) error {
-	a, err := b.account(ctx, b.storage, t.Account)
-	if err != nil || t.Current == nil {
+// verifyRoutinely notices that somebody reset the token without telling Vault. Where the token is rotated meanwhile, its next
+// verification is planned with that.
+func (b *backend) verifyRoutinely(ctx context.Context, name string) error {
+	t, a, err := b.storedPair(ctx, b.storage, name)
+	switch {
+	case err != nil:
 		return err
+	case t == nil:
+		return b.lookAtToken(ctx, name)
+	case t.Current == nil:
+		return nil
 	}
-	_, _, err = b.verifyCurrent(ctx, b.storage, a, t)
+	_, err = b.verifyCurrent(ctx, b.storage, a, t)
 	return err
-}
-
-// verifyCurrent asks the provider about the current credential, stores the answer and returns it with its time. A
-// credential that turns out to be rejected is an event.
-func (b *backend) verifyCurrent(ctx context.Context, storage logical.Storage, a *account, t *token) (v provider.Verification, at time.Time, err error) {
-	v, silent, err := observe(ctx, a, t)
-	at = b.now()
-	if err != nil {
-		return v, at, err
-	}
-	if err := b.recordObservation(ctx, storage, a, t, func(r *rotation.Record) {
-		if silent {
-			r.ObserveSilence(v.Detail, at)
-		} else {
-			r.Observe(v, at)
-		}
-	}); err != nil {
-		return v, at, err
-	}
-	if v.Outcome == provider.Rejected && t.Health != rotation.HealthRejected {
-		b.sendTokenEvent(ctx, eventVerifyFail, t, "fingerprint", t.fingerprint())
-	}
-	return v, at, nil
 }
 
 func (b *backend) logError(doing, name string, err error) {

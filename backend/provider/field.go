@@ -20,7 +20,8 @@ type Field struct {
 	Description string
 	// Secret values are write-only in accounts, and are never repeated in an error.
 	Secret bool
-	// Endpoint values, and the CA that is trusted for them, decide where secrets are sent.
+	// Endpoint values decide where requests go: addresses, the CA that is trusted for them, and whatever else is a part of an
+	// address that apps or the engine use.
 	Endpoint bool
 	// Default holds where the operator gives nothing.
 	Default string

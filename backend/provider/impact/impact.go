@@ -48,7 +48,7 @@ func (platform) Name() string { return "impact" }
 
 func (platform) AccountFields() []provider.Field {
 	return []provider.Field{
-		{Name: fieldAccountType, Check: provider.OneOf("agency", "brand", "partner"), Description: "Kind of account: agency, brand or partner."},
+		{Name: fieldAccountType, Endpoint: true, Check: provider.OneOf("agency", "brand", "partner"), Description: "Kind of account: agency, brand or partner."},
 		{
 			Name: fieldAPIVersion, Check: provider.Match(`[1-9][0-9]{0,3}`, "a whole number such as 3"),
 			Description: "API version to ask for (IR-Version), a whole number. Default: the token's own version.",

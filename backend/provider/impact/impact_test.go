@@ -114,10 +114,10 @@ func TestTokenTypes(t *testing.T) {
 	}
 }
 
-func TestOnlyTheAddressIsAnEndpoint(t *testing.T) {
+func TestWhatIsPartOfTheAddressIsAnEndpoint(t *testing.T) {
 	t.Parallel()
 	for _, f := range impact.New().AccountFields() {
-		if f.Endpoint != (f.Name == "base_url") || f.Secret || f.Description == "" || f.Check == nil {
+		if f.Endpoint != (f.Name == "base_url" || f.Name == "account_type") || f.Secret || f.Description == "" || f.Check == nil {
 			t.Errorf("the account field %s is marked wrong, or lacks a description or a check: %+v", f.Name, f)
 		}
 	}
