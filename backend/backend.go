@@ -146,6 +146,9 @@ func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (*log
 	if req.Storage != nil {
 		b.startWork(req.Storage)
 	}
+	if req.RequiresSnapshotID != "" {
+		return respond(nil, errNoSnapshots)
+	}
 	if read, name := hotRead(req); read != nil {
 		return respond(read(b, ctx, req.Storage, name))
 	}

@@ -3,17 +3,21 @@ package backend
 import (
 	"context"
 	"encoding/json"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/helper/pluginutil"
 	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/hashicorp/vault/sdk/plugin/pb"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 )
 
 // Reads of creds/ and access-token/ are what apps send all the time, so they take two short cuts. One that is warm, which
@@ -24,7 +28,7 @@ import (
 // node answers these reads, and they take no fields; yet the framework would ask Vault's process at each request whether
 // to forward it, and that costs as much as all the rest of the work.
 func hotRead(req *logical.Request) (read func(*backend, context.Context, logical.Storage, string) (*logical.Response, error), name string) {
-	if req.Operation != logical.ReadOperation || len(req.Data) > 0 || req.RequiresSnapshotID != "" {
+	if req.Operation != logical.ReadOperation || len(req.Data) > 0 {
 		return nil, ""
 	}
 	name, isCreds, ok := hotName(req.Path)
@@ -37,6 +41,11 @@ func hotRead(req *logical.Request) (read func(*backend, context.Context, logical
 		return (*backend).readAccessToken, name
 	}
 }
+
+// errNoSnapshots refuses to read from a loaded snapshot of Vault's storage. What this engine answers comes from its cache of the
+// storage of today, so it must not look like an answer from the snapshot. Vault does not send such requests to a plugin that does
+// not declare paths for them.
+var errNoSnapshots = badInput("this engine does not read from snapshots; restore the snapshot to another Vault, and read there")
 
 // hotName finds the token of a path below creds/ or access-token/.
 func hotName(path string) (name string, isCreds, ok bool) {
@@ -85,6 +94,9 @@ func (t *token) ttlUntil(end, now time.Time) int {
 
 // Mounts are those that the plugin's process serves. The zero value is ready for use.
 type Mounts struct {
+	// ReservedHeap is how many bytes of the heap the process has set aside and does not use. The metrics leave them out.
+	ReservedHeap int
+
 	mu sync.RWMutex
 	// byID has the names by which Vault tells mounts apart on the connection that they share.
 	byID map[string]*backend
@@ -92,6 +104,7 @@ type Mounts struct {
 
 // add knows the mount until it is closed. One without an ID has the process to itself, and is served without short cuts.
 func (m *Mounts) add(ctx context.Context, b *backend) {
+	b.metrics.reservedHeap = m.ReservedHeap
 	id := multiplexID(ctx)
 	if id == "" {
 		return
@@ -130,7 +143,14 @@ func multiplexID(ctx context.Context) string {
 
 // Intercept answers warm reads, before the sdk makes a logical.Request of them and JSON of the answer: half of a read's
 // work on the plugin's side. It is a grpc.UnaryServerInterceptor, and everything else is the handler's.
-func (m *Mounts) Intercept(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+//
+// It is also where a panic of any call from Vault ends, which would end the process and with it all mounts.
+func (m *Mounts) Intercept(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (reply any, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			reply, err = nil, m.panicked(ctx, value)
+		}
+	}()
 	args, ok := req.(*pb.HandleRequestArgs)
 	if !ok || args.Request.GetOperation() != string(logical.ReadOperation) {
 		return handler(ctx, req)
@@ -138,7 +158,7 @@ func (m *Mounts) Intercept(ctx context.Context, req any, _ *grpc.UnaryServerInfo
 	if data := args.Request.GetData(); data != "" && data != "null" && data != "{}" {
 		return handler(ctx, req)
 	}
-	if args.Request.GetRequiresSnapshotID() != "" { // it asks for what was stored once
+	if args.Request.GetRequiresSnapshotID() != "" { // see errNoSnapshots
 		return handler(ctx, req)
 	}
 	b := m.get(ctx)
@@ -150,6 +170,16 @@ func (m *Mounts) Intercept(ctx context.Context, req any, _ *grpc.UnaryServerInfo
 		return handler(ctx, req)
 	}
 	return &pb.HandleRequestReply{Response: &pb.Response{Data: data}}, nil
+}
+
+// panicked logs what a call from Vault panicked with, and returns what Vault is told.
+func (m *Mounts) panicked(ctx context.Context, value any) error {
+	if b := m.get(ctx); b != nil {
+		b.reportPanic("a call from Vault", "", value)
+	} else {
+		hclog.Default().Error("a call from Vault panicked, which is a bug of this plugin", "panic", panicText(value), "stack", string(debug.Stack()))
+	}
+	return status.Error(codes.Internal, "a bug of this plugin ended the call; Vault's log has its stack. It is not known how far the call has come")
 }
 
 // warmRead is the answer that the same read gave before, with the ttl of now.

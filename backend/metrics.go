@@ -26,9 +26,11 @@ const (
 	triggerSchedule = "schedule"
 )
 
+const familyLiveHeap = "adtokens_go_gc_heap_live_bytes"
+
 // processFamilies are what is told of the plugin's process, out of all that the collectors know.
 var processFamilies = []string{
-	"adtokens_go_gc_heap_live_bytes",
+	familyLiveHeap,
 	"adtokens_go_goroutines",
 	"adtokens_process_cpu_seconds_total",
 	"adtokens_process_open_fds",
@@ -58,6 +60,8 @@ type metrics struct {
 	registry  *prometheus.Registry
 	rotations *prometheus.CounterVec
 	calls     *prometheus.HistogramVec
+	// reservedHeap is in bytes: see Mounts.
+	reservedHeap int
 }
 
 func newMetrics() *metrics {
@@ -220,6 +224,7 @@ func (m *metrics) text(s *snapshot) ([]byte, error) {
 	}
 	var text bytes.Buffer
 	for _, family := range families {
+		m.leaveOutReserve(family)
 		if _, err := expfmt.MetricFamilyToOpenMetrics(&text, family); err != nil {
 			return nil, fmt.Errorf("writing metrics: %w", err)
 		}
@@ -228,4 +233,17 @@ func (m *metrics) text(s *snapshot) ([]byte, error) {
 		return nil, fmt.Errorf("writing metrics: %w", err)
 	}
 	return text.Bytes(), nil
+}
+
+// leaveOutReserve takes what the process has set aside out of the live heap: it is no memory that anything lives in. Before the first
+// collection nothing is known to be live.
+func (m *metrics) leaveOutReserve(family *dto.MetricFamily) {
+	if family.GetName() != familyLiveHeap {
+		return
+	}
+	for _, metric := range family.GetMetric() {
+		if g := metric.GetGauge(); g != nil {
+			g.Value = new(max(0, g.GetValue()-float64(m.reservedHeap)))
+		}
+	}
 }

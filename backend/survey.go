@@ -87,8 +87,10 @@ func (b *backend) loadTokens(names []string) {
 		if b.work.Err() != nil {
 			return
 		}
-		_, err := b.tokens.get(b.work, b.storage, name)
-		b.logError("reading all tokens", name, err)
+		b.contain("reading all tokens", name, func() {
+			_, err := b.tokens.get(b.work, b.storage, name)
+			b.logError("reading all tokens", name, err)
+		})
 	}
 }
 

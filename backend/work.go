@@ -66,14 +66,18 @@ func (b *backend) contain(doing, name string, do func()) (panicked bool) {
 	return false
 }
 
-// reportPanic logs a panic with its stack, on the goroutine that panicked. What the runtime panics with tells no values; anything
-// else might, and only its type is told.
+// reportPanic logs a panic with its stack, on the goroutine that panicked.
 func (b *backend) reportPanic(doing, name string, value any) {
-	what := fmt.Sprintf("%T", value)
+	b.Logger().Error(doing+" panicked, which is a bug of this plugin; please report it", "token", name, "panic", panicText(value), "stack", string(debug.Stack()))
+}
+
+// panicText describes a recovered value. What the runtime panics with tells no values of the engine's; anything else might, and only
+// its type is told.
+func panicText(value any) string {
 	if err, ok := value.(runtime.Error); ok {
-		what = err.Error()
+		return err.Error()
 	}
-	b.Logger().Error(doing+" panicked, which is a bug of this plugin; please report it", "token", name, "panic", what, "stack", string(debug.Stack()))
+	return fmt.Sprintf("a value of type %T", value)
 }
 
 // pause waits, or until the mount is closed.

@@ -23,7 +23,8 @@ const (
 	streamWorkers = 64
 	// idleHeap is in bytes. The engine holds little in memory, so the garbage collector would run for every few megabytes
 	// that requests leave behind; as if there were this much, it runs a tenth as often. Nobody writes to it, so the system
-	// never gives it any memory. Where an operator has set GOGC, that is what counts, and there is no such heap.
+	// never gives it any memory. Where an operator has set GOGC, that is what counts, and there is no such heap. Nor is there
+	// one under a memory limit (GOMEMLIMIT), which would count it as memory in use, and have the collector run all the more.
 	idleHeap = 128 << 20
 	// garbagePercent is of the idle and the other heap together: some 64 MiB until there are many tokens.
 	garbagePercent = 50
@@ -32,15 +33,16 @@ const (
 // serve does what the sdk's ServeMultiplex does, with settings that suit small and frequent reads; docs/performance.md has
 // what each of them is worth. It returns when Vault has closed the connection.
 func serve(logger hclog.Logger, tlsProvider func() (*tls.Config, error)) error {
-	if os.Getenv("GOGC") == "" && os.Getenv(pluginutil.PluginMlockEnabled) != "true" { // mlock gives all memory that there is an address for
-		idle := make([]byte, idleHeap)
+	reserved := reserve(os.Getenv, debug.SetMemoryLimit(-1))
+	if reserved > 0 {
+		idle := make([]byte, reserved)
 		defer runtime.KeepAlive(idle)
 		debug.SetGCPercent(garbagePercent)
 	}
 	if err := pluginutil.OptionallyEnableMlock(); err != nil {
 		return fmt.Errorf("locking memory: %w", err)
 	}
-	mounts := &backend.Mounts{}
+	mounts := &backend.Mounts{ReservedHeap: reserved}
 	sets := map[int]goplugin.PluginSet{}
 	for protocol := 3; protocol <= 5; protocol++ { // those that the sdk serves; 5 lets mounts share the process
 		sets[protocol] = goplugin.PluginSet{plugin.BackendPluginName: &plugin.GRPCBackendPlugin{
@@ -56,4 +58,16 @@ func serve(logger hclog.Logger, tlsProvider func() (*tls.Config, error)) error {
 		},
 	})
 	return nil
+}
+
+// reserve is how much heap is set aside, in bytes.
+func reserve(getenv func(string) string, memoryLimit int64) int {
+	switch {
+	case getenv("GOGC") != "", memoryLimit != math.MaxInt64:
+		return 0
+	case getenv(pluginutil.PluginMlockEnabled) == "true": // mlock gives all memory that there is an address for
+		return 0
+	default:
+		return idleHeap
+	}
 }
