@@ -35,10 +35,15 @@ type countingStorage struct {
 	beforePut atomic.Pointer[func()]
 	// refusals is how many of the next writes fail.
 	refusals atomic.Int64
+	// late has writes fail and arrive later.
+	late lateWrites
 }
 
 func (s *countingStorage) Get(ctx context.Context, key string) (*logical.StorageEntry, error) {
 	s.gets.Add(1)
+	if err := s.late.waitFor(ctx, key); err != nil {
+		return nil, err
+	}
 	return s.InmemStorage.Get(ctx, key)
 }
 
@@ -49,6 +54,9 @@ func (s *countingStorage) Put(ctx context.Context, entry *logical.StorageEntry) 
 	if s.refusals.Load() > 0 {
 		s.refusals.Add(-1)
 		return errors.New("storage is full")
+	}
+	if s.late.takes(entry.Key, func() error { return s.InmemStorage.Put(context.Background(), entry) }) {
+		return errLate
 	}
 	s.puts.Add(1)
 	if wait := s.beforePut.Load(); wait != nil {

@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -26,6 +27,11 @@ func (s *slowStorage) Get(ctx context.Context, key string) (*logical.StorageEntr
 type number struct {
 	Schema int `json:"schema"`
 	Value  int `json:"value"`
+}
+
+// stored is the entry as the store stores it.
+func stored(key string, n number) *logical.StorageEntry {
+	return &logical.StorageEntry{Key: key, Value: fmt.Appendf(nil, `{"schema":%d,"value":%d}`, n.Schema, n.Value)}
 }
 
 func TestASlowReadDoesNotCacheWhatAWriteReplaced(t *testing.T) {
