@@ -358,3 +358,24 @@ func TestARejectedCredentialIsNotWarm(t *testing.T) {
 	w.write(t, "tokens/acme-rw/verify", nil)
 	w.wantCold(t, "the credential is rejected", readArgs("creds/acme-rw"))
 }
+
+// What a loaded snapshot of storage had is not what the cache has.
+func TestHot_AReadOfASnapshotIsNotAnsweredFromTheCache(t *testing.T) {
+	t.Parallel()
+	w := newWarmWorld(t)
+	for _, path := range []string{"creds/acme-rw", "access-token/key", "tokens/acme-rw", "status"} {
+		w.read(t, path)
+		args := readArgs(path)
+		args.Request.RequiresSnapshotID = "a-snapshot"
+		passed := false
+		if _, err := w.mounts.Intercept(w.ctx, args, nil, func(context.Context, any) (any, error) { passed = true; return nil, nil }); err != nil || !passed {
+			t.Errorf("%s: the interceptor has answered; error %v", path, err)
+		}
+		response, err := w.HandleRequest(t.Context(), &logical.Request{
+			Operation: logical.ReadOperation, Path: path, Storage: w.storage, RequiresSnapshotID: "a-snapshot",
+		})
+		if err != nil || !response.IsError() {
+			t.Errorf("%s: got %v, error %v; want it refused", path, response, err)
+		}
+	}
+}
