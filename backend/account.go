@@ -224,6 +224,11 @@ func (e *accountEntry) connectionChanged(next *accountEntry, fields []provider.F
 	})
 }
 
+// connectsOtherwiseThan says whether the provider would see a difference to the other account, or there is none.
+func (a *account) connectsOtherwiseThan(other *account) bool {
+	return other == nil || a.Provider != other.Provider || other.connectionChanged(&a.accountEntry, accountFields(a.platform))
+}
+
 // tokensOf reads the tokens that use the account, for a request that changes it. It is an error if whether there is one of
 // them is not known.
 func (b *backend) tokensOf(ctx context.Context, storage logical.Storage, accountName string) ([]*token, error) {

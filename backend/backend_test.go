@@ -55,7 +55,7 @@ func (s *countingStorage) Put(ctx context.Context, entry *logical.StorageEntry) 
 		s.refusals.Add(-1)
 		return errors.New("storage is full")
 	}
-	if s.late.takes(entry.Key, func() error { return s.InmemStorage.Put(context.Background(), entry) }) {
+	if s.late.takes(entry.Key, func() error { return s.InmemStorage.Put(context.WithoutCancel(ctx), entry) }) {
 		return errLate
 	}
 	s.puts.Add(1)

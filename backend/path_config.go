@@ -211,16 +211,17 @@ func (b *backend) writeAccount(
 			return next, false, err
 		}
 	}
-	fields := accountFields(next.platform)
-	switch {
-	case !next.VerifyConnection || stored != nil && !stored.connectionChanged(&next.accountEntry, fields):
-	case tried == nil || tried.Provider != next.Provider || tried.connectionChanged(&next.accountEntry, fields):
-		return next, false, nil
-	case tried.doubtful != "":
-		response.AddWarning(tried.doubtful)
+	if next.VerifyConnection && next.connectsOtherwiseThan(stored) {
+		if next.connectsOtherwiseThan(tried) {
+			return next, false, nil
+		}
+		next.doubtful = tried.doubtful
 	}
 	if err := b.accounts.put(ctx, storage, name, next.accountEntry); err != nil {
 		return next, false, err
+	}
+	if next.doubtful != "" {
+		response.AddWarning(next.doubtful)
 	}
 	// Whether the tokens rotate by themselves may have changed. The account is stored, so from here on nothing is an error.
 	if err := b.lookAtTokensOf(ctx, storage, name); err != nil {

@@ -13,18 +13,17 @@ import (
 )
 
 // withMeddler imports acme-rw behind a gate. The first verification of it after that is held up while meddle is called.
-func (f *fixture) withMeddler(t *testing.T, meddle func()) (verifications *atomic.Int64) {
+func (f *fixture) withMeddler(t *testing.T, meddle func()) {
 	t.Helper()
 	g := newGate(t, f.server.ImpactURL)
 	f.server.ImpactURL = g.url
 	f.withImpact(t, nil)
-	verifications = &atomic.Int64{}
+	var verifications atomic.Int64
 	g.before.Store(new(func(*http.Request) {
 		if verifications.Add(1) == 1 {
 			meddle()
 		}
 	}))
-	return verifications
 }
 
 func TestVerify_AnAnswerAboutAReplacedVersionIsDropped(t *testing.T) {

@@ -27,6 +27,8 @@ type store[T any] struct {
 	decode func(name string, stored []byte) (*T, error)
 	// release, if set, is for an entry that leaves the cache.
 	release func(*T)
+	// touched, if set, is told of every name whose entry may be another one than before.
+	touched func(name string)
 	// doubted, if set, is told of a write that failed: somebody has to look whether it arrived, at the time that doubtful says.
 	doubted func(name string)
 
@@ -175,13 +177,16 @@ func (s *store[T]) show(name string, turn uint64, fresh cacheEntry[T]) {
 	s.mu.Lock()
 	r := s.leaveRead(name)
 	var old *T
-	if turn > r.applied {
+	applied := turn > r.applied
+	if applied {
 		r.applied = turn
 		s.settle(name, fresh.sum)
 		old = s.exchange(name, fresh)
 	}
 	s.mu.Unlock()
-	s.drop(old)
+	if applied {
+		s.left(name, old)
+	}
 }
 
 // exchange changes what is cached, and returns what was. What has the same checksum stays, so that readers keep what they
@@ -199,7 +204,11 @@ func (s *store[T]) exchange(name string, fresh cacheEntry[T]) (old *T) {
 	return known.entry
 }
 
-func (s *store[T]) drop(old *T) {
+// left tells others that the cache has changed, and which entry has left it, if any.
+func (s *store[T]) left(name string, old *T) {
+	if s.touched != nil {
+		s.touched(name)
+	}
 	if old != nil && s.release != nil {
 		s.release(old)
 	}
@@ -225,12 +234,11 @@ func (s *store[T]) put(ctx context.Context, storage logical.Storage, name string
 		return s.doubtWrite(name, "writing %s%s to storage", err, checksum(stored))
 	}
 	// The writer goes on with its own copy. What cannot be decoded is an error for those who read it.
-	fresh, err := s.decode(name, stored)
-	if err != nil {
-		s.replace(name, cacheEntry[T]{})
-		return nil
+	fresh := cacheEntry[T]{sum: checksum(stored)}
+	if fresh.entry, err = s.decode(name, stored); err != nil {
+		fresh = cacheEntry[T]{}
 	}
-	s.replace(name, cacheEntry[T]{fresh, checksum(stored)})
+	s.replace(name, fresh)
 	return nil
 }
 
@@ -307,7 +315,7 @@ func (s *store[T]) replace(name string, fresh cacheEntry[T]) {
 	}
 	old := s.exchange(name, fresh)
 	s.mu.Unlock()
-	s.drop(old)
+	s.left(name, old)
 }
 
 // all returns the entries in memory.

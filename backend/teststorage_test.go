@@ -97,7 +97,7 @@ func (l *lateWrites) waitFor(ctx context.Context, key string) error {
 }
 
 func (s *countingStorage) Delete(ctx context.Context, key string) error {
-	if s.late.takes(key, func() error { return s.InmemStorage.Delete(context.Background(), key) }) {
+	if s.late.takes(key, func() error { return s.InmemStorage.Delete(context.WithoutCancel(ctx), key) }) {
 		return errLate
 	}
 	return s.InmemStorage.Delete(ctx, key)
