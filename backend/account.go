@@ -243,8 +243,8 @@ func (b *backend) tokensOf(ctx context.Context, storage logical.Storage, account
 		case err != nil:
 			return nil, err
 		case t == nil && !b.tokens.doubtful(name).IsZero():
-			return nil, logical.CodedError(http.StatusConflict, fmt.Sprintf("whether token %q exists is not known yet, because storage failed while it was "+
-				"written; nothing was changed. The engine finds out by itself: try again in a few minutes", name))
+			return nil, logical.CodedError(http.StatusConflict, fmt.Sprintf("whether token %q exists is not known yet, because storage failed "+
+				"while it was written; nothing was changed. The engine finds out by itself: try again in a few minutes", name))
 		// The index entry of a token whose creation did not finish, or that was created anew elsewhere, is a leftover.
 		case t != nil && t.Account == accountName:
 			tokens = append(tokens, t)

@@ -177,9 +177,11 @@ func (m *Mounts) panicked(ctx context.Context, value any) error {
 	if b := m.get(ctx); b != nil {
 		b.reportPanic("a call from Vault", "", value)
 	} else {
-		hclog.Default().Error("a call from Vault panicked, which is a bug of this plugin", "panic", panicText(value), "stack", string(debug.Stack()))
+		hclog.Default().Error("a call from Vault panicked, which is a bug of this plugin",
+			"panic", panicText(value), "stack", string(debug.Stack()))
 	}
-	return status.Error(codes.Internal, "a bug of this plugin ended the call; Vault's log has its stack. It is not known how far the call has come")
+	return status.Error(codes.Internal, "a bug of this plugin ended the call; Vault's log has its stack. "+
+		"It is not known how far the call has come")
 }
 
 // warmRead is the answer that the same read gave before, with the ttl of now.

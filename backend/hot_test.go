@@ -368,7 +368,8 @@ func TestHot_AReadOfASnapshotIsNotAnsweredFromTheCache(t *testing.T) {
 		args := readArgs(path)
 		args.Request.RequiresSnapshotID = "a-snapshot"
 		passed := false
-		if _, err := w.mounts.Intercept(w.ctx, args, nil, func(context.Context, any) (any, error) { passed = true; return nil, nil }); err != nil || !passed {
+		pass := func(context.Context, any) (any, error) { passed = true; return nil, nil }
+		if _, err := w.mounts.Intercept(w.ctx, args, nil, pass); err != nil || !passed {
 			t.Errorf("%s: the interceptor has answered; error %v", path, err)
 		}
 		response, err := w.HandleRequest(t.Context(), &logical.Request{

@@ -143,7 +143,8 @@ func (b *backend) readAccessToken(ctx context.Context, storage logical.Storage, 
 }
 
 // errRotatedMeanwhile says that the token is not the one that the caller knows.
-var errRotatedMeanwhile = logical.CodedError(http.StatusConflict, "the token was changed each time while an access token was to be minted; read again")
+var errRotatedMeanwhile = logical.CodedError(http.StatusConflict,
+	"the token was changed each time while an access token was to be minted; read again")
 
 // accessToken returns the shared access token, or mints one: a single provider call, however many readers wait for it,
 // which goes on when the first of them hangs up.
@@ -171,7 +172,9 @@ func (b *backend) accessToken(ctx context.Context, storage logical.Storage, mint
 }
 
 // mint gets an access token from the provider, and keeps it for others.
-func (b *backend) mint(storage logical.Storage, minter provider.AccessTokenMinter, a *account, t *token, from mintedFrom) (sharedAccessToken, error) {
+func (b *backend) mint(
+	storage logical.Storage, minter provider.AccessTokenMinter, a *account, t *token, from mintedFrom,
+) (sharedAccessToken, error) {
 	if shared, ok := b.access.get(t.name, from, b.now()); ok {
 		return shared, nil
 	}

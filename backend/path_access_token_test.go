@@ -55,7 +55,9 @@ func (f *fixture) withGrants(t *testing.T, body string) (grants *atomic.Int64) {
 		t.Fatal(err)
 	}
 	f.write(t, "config/app", map[string]any{"provider": "google_ads", "base_url": google.URL, "token_url": google.URL})
-	f.write(t, "tokens/key", map[string]any{"account": "app", "type": "service_account_key", "service_account_key": string(key), "verify": false})
+	f.write(t, "tokens/key", map[string]any{
+		"account": "app", "type": "service_account_key", "service_account_key": string(key), "verify": false,
+	})
 	return grants
 }
 

@@ -226,7 +226,8 @@ func (b *backend) writeAccount(
 	// Whether the tokens rotate by themselves may have changed. The account is stored, so from here on nothing is an error.
 	if err := b.lookAtTokensOf(ctx, storage, name); err != nil {
 		b.scheduler.Hasten(rotation.Job{Account: name, Kind: rotation.Look, At: b.now().Add(retryStorage)})
-		response.AddWarning(fmt.Sprintf("the account is changed, and the engine goes by it; the work of its tokens is planned anew once storage answers: %s", err))
+		response.AddWarning(fmt.Sprintf("the account is changed, and the engine goes by it; the work of its tokens is planned anew "+
+			"once storage answers: %s", err))
 	}
 	if next.Settings["contact_email"] == "" {
 		response.AddWarning(contactEmailMissing)

@@ -299,7 +299,7 @@ func TestStore_ReadsAreTakenOverInTheirOrder(t *testing.T) {
 		}()
 		<-storage.reading
 	}
-	load()                                                                                     // sees 1, and is slow
+	load()                                                                        // sees 1, and is slow
 	if err := storage.Put(t.Context(), stored("n/a", number{1, 2})); err != nil { // a write that had failed
 		t.Fatal(err)
 	}

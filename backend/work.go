@@ -68,7 +68,8 @@ func (b *backend) contain(doing, name string, do func()) (panicked bool) {
 
 // reportPanic logs a panic with its stack, on the goroutine that panicked.
 func (b *backend) reportPanic(doing, name string, value any) {
-	b.Logger().Error(doing+" panicked, which is a bug of this plugin; please report it", "token", name, "panic", panicText(value), "stack", string(debug.Stack()))
+	b.Logger().Error(doing+" panicked, which is a bug of this plugin; please report it",
+		"token", name, "panic", panicText(value), "stack", string(debug.Stack()))
 }
 
 // panicText describes a recovered value. What the runtime panics with tells no values of the engine's; anything else might, and only
