@@ -333,12 +333,19 @@ func TestStore_ALoadLeavesTheCachedEntryAsItIs(t *testing.T) {
 	f.withImpact(t, nil)
 	f.read(t, "creds/acme-rw")
 	before := f.tokens.peek("acme-rw")
-	loaded, unlock, err := f.lockToken(t.Context(), f.storage, "acme-rw")
-	if err != nil {
-		t.Fatal(err)
+	load := func() *token {
+		loaded, unlock, err := f.lockToken(t.Context(), f.storage, "acme-rw")
+		if err != nil {
+			t.Fatal(err)
+		}
+		unlock()
+		return loaded
 	}
-	unlock()
-	if loaded == before || f.tokens.peek("acme-rw") != before {
+	if load() == before || f.tokens.peek("acme-rw") != before {
 		t.Error("the writer shares its copy with readers, or has taken the cached entry away")
+	}
+	f.tokens.invalidate("acme-rw")
+	if loaded := load(); f.tokens.peek("acme-rw") == nil || f.tokens.peek("acme-rw") == loaded {
+		t.Error("the cache has nothing, or the writer's copy")
 	}
 }

@@ -202,10 +202,11 @@ func (s *Scheduler) plan(j Job) {
 	}
 	job := &planned{Job: j}
 	s.jobs[j.key()] = job
-	if _, ok := s.underWay[j.key()]; !ok {
-		heap.Push(&s.queue, job)
-		s.wakeRun()
+	if _, begun := s.underWay[j.key()]; begun {
+		return // done lets it come
 	}
+	heap.Push(&s.queue, job)
+	s.wakeRun()
 }
 
 // wakeRun has Run look at the plan.
@@ -325,17 +326,15 @@ func (s *Scheduler) collect() time.Duration {
 	return sleep
 }
 
-// queueUp has a due job wait for the rate limit, or for the end of its predecessor.
+// queueUp has a due job wait for the rate limit, if there is one.
 func (s *Scheduler) queueUp(j *planned) {
-	switch _, begun := s.underWay[j.key()]; {
-	case begun: // done plans it
-	case j.Kind == Look:
+	if j.Kind == Look {
 		s.pass(&s.looks, j)
-	default:
-		l := s.account(j.Account).lane(j.Kind)
-		heap.Push(&l.waiting, j)
-		s.limited[l] = struct{}{}
+		return
 	}
+	l := s.account(j.Account).lane(j.Kind)
+	heap.Push(&l.waiting, j)
+	s.limited[l] = struct{}{}
 }
 
 // admit has jobs go on that the rate limit allows now. It says how long the next one has to wait; zero for none. A rate is
