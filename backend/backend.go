@@ -10,7 +10,8 @@
 //
 // Locks: a request that changes a token holds that token's lock, and takes its account's lock (shared) around the
 // final write, so that the account is still the one that the credential was verified with. A request that changes an
-// account holds that account's lock and never takes a token's. Reads take neither.
+// account holds that account's lock and never takes a token's. Reads take neither. A rotation that makes or cleans up keys
+// of an owner at a provider holds the lock of that owner beside its token's, and takes no other lock meanwhile.
 package backend
 
 import (
@@ -60,6 +61,9 @@ type backend struct {
 	tokens       *store[token]
 	accountLocks keyedLocks
 	tokenLocks   keyedLocks
+	// ownerLocks are held by whoever makes or cleans up keys of an owner at a provider, while holding a token's lock.
+	ownerLocks  keyedLocks
+	holderIndex *holderIndex
 
 	saltMu sync.Mutex
 	salt   *salt.Salt
@@ -108,6 +112,9 @@ func newBackend(now func() time.Time) *backend {
 	b.accounts = newStore(configPrefix, b.decodeAccount)
 	b.accounts.release = (*account).hangUp
 	b.tokens = newStore(tokenPrefix, b.decodeToken)
+	b.holderIndex = newHolderIndex()
+	b.accounts.touched = func(name string) { b.holderIndex.touch(holding{account: true, name: name}) }
+	b.tokens.touched = func(name string) { b.holderIndex.touch(holding{name: name}) }
 	b.Backend = &framework.Backend{
 		Help:           strings.TrimSpace(backendHelp),
 		BackendType:    logical.TypeLogical,

@@ -198,6 +198,7 @@ func (b *backend) pathConfigWrite(ctx context.Context, req *logical.Request, d *
 	for _, t := range tokens {
 		b.plan(next, t) // whether they rotate by themselves may have changed
 	}
+	b.warnSharedIdentity(ctx, req.Storage, name, next, response)
 	b.sendEvent(ctx, eventConfigWrite, configPrefix+name, "account", name)
 	if next.Settings["contact_email"] == "" {
 		response.AddWarning(contactEmailMissing)

@@ -20,6 +20,8 @@ type store[T any] struct {
 	decode func(name string, stored []byte) (*T, error)
 	// release, if set, is for an entry that leaves the cache.
 	release func(*T)
+	// touched, if set, is told of every name whose entry may be another one than before.
+	touched func(name string)
 
 	mu      sync.RWMutex
 	entries map[string]*T
@@ -140,6 +142,9 @@ func (s *store[T]) replace(name string, fresh *T) {
 		s.entries[name] = fresh
 	}
 	s.mu.Unlock()
+	if s.touched != nil {
+		s.touched(name)
+	}
 	if old != nil && s.release != nil {
 		s.release(old)
 	}
