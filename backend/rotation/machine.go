@@ -568,11 +568,15 @@ func (m *Machine) retireOne(ctx context.Context, r *Record, old Retiring) error 
 		}
 		died, err = m.end(ctx, r, old)
 	}
+	how := RetiredByEngine
+	if err != nil && m.isDead(ctx, r, old, err) {
+		how, err = RetiredAlready, nil
+	}
 	if err != nil {
 		return m.notRetired(ctx, r, old, fmt.Errorf("%s could not be retired: %w", old.name(), err))
 	}
 	r.dropRetiring(old)
-	r.Retire(old.Version, RetiredByEngine, m.Now())
+	r.Retire(old.Version, how, m.Now())
 	r.healed(old.LastError)
 	if died {
 		r.LastError = fmt.Sprintf("version %d has stopped to work with the end of %s: %s; hand in a new value", r.Number(), old.name(), r.LastVerification.Detail)
@@ -600,6 +604,25 @@ func (m *Machine) end(ctx context.Context, r *Record, old Retiring) (died bool, 
 	alive := r.Health != HealthRejected
 	r.Observe(v, m.Now())
 	return alive && v.Outcome == provider.Rejected, nil
+}
+
+// deadCheck is after how many refused attempts it is looked whether the old value works at all: the first time when even a
+// fresh key is known everywhere, and then about once an hour.
+const deadCheck = 10
+
+// isDead says whether the provider refuses an old value although it refuses to end it, too: somebody else has ended it, or
+// an answer was lost. That the current value works shows that it is not for another reason.
+func (m *Machine) isDead(ctx context.Context, r *Record, old Retiring, cause error) bool {
+	_, refused := errors.AsType[*provider.Refused](cause)
+	if !refused || (old.Attempts+1)%deadCheck != 0 || m.Now().Before(old.At.Add(keyPropagation)) || r.Current == nil {
+		return false
+	}
+	was, err := m.Verify(ctx, old.Credential)
+	if err != nil || was.Outcome != provider.Rejected {
+		return false
+	}
+	is, err := m.Verify(ctx, r.Current.Credential)
+	return err == nil && is.Outcome == provider.Accepted
 }
 
 // holds says whether the record lives on the value.

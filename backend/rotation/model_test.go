@@ -105,6 +105,8 @@ type world struct {
 	// resets are the values that the hook has made, by idempotency key, and lastReset is the latest.
 	resets    map[string]string
 	lastReset string
+	// blames is set once the record has said that keys may have been left behind.
+	blames bool
 	// deletingToken is set while the token is deleted, which ends graces early.
 	deletingToken bool
 }
@@ -396,7 +398,9 @@ func (w *world) obtain(p *Pending) (provider.Values, error) {
 		if err := w.act(w.last, p.rights()); err != nil {
 			return nil, err
 		}
-		return credential(w.make("key")), nil
+		id := w.make("key")
+		w.owners[id] = p.Owner
+		return credential(id), nil
 	}
 	if w.resets[p.ID] == "" {
 		w.lastReset = w.make("value")
@@ -450,6 +454,9 @@ func (w *world) save(r *Record) {
 		}
 	default:
 		w.tb.Errorf("version %d follows version %d", after.Number(), before.Number())
+	}
+	for _, text := range []string{"unknown keys", "gave up looking", "nothing was deleted"} {
+		w.blames = w.blames || strings.Contains(after.LastError, text)
 	}
 	if strings.Contains(after.LastError, "secret of") {
 		w.tb.Errorf("the last error gives a secret away: %s", after.LastError)
@@ -613,7 +620,7 @@ func (w *world) checkHistory() {
 	for i, entry := range slices.Backward(r.History) {
 		id := strings.TrimPrefix(entry.Fingerprint, "fingerprint of ")
 		deleted, gone := w.deleted[id]
-		retired := entry.RetiredHow == RetiredByEngine
+		retired := entry.RetiredHow == RetiredByEngine || entry.RetiredHow == RetiredAlready
 		switch {
 		case entry.Version != i+1:
 			w.tb.Errorf("entry %d of the history is about version %d", i, entry.Version)
@@ -658,6 +665,6 @@ func (w *world) mustAdvance() {
 
 // describe tells what a failed test needs to know.
 func (w *world) describe() string {
-	return fmt.Sprintf("at %s after %v\nmade %v\ndeleted %v\nstored %s",
-		w.now.Sub(epoch), w.calls, slices.Sorted(maps.Keys(w.made)), slices.Sorted(maps.Keys(w.deleted)), w.stored)
+	return fmt.Sprintf("at %s after %.3000s\nmade %v\ndeleted %v\nstored %s",
+		w.now.Sub(epoch), strings.Join(w.calls, " "), slices.Sorted(maps.Keys(w.made)), slices.Sorted(maps.Keys(w.deleted)), w.stored)
 }

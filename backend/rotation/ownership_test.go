@@ -321,6 +321,36 @@ func TestRetire_NeedsTheRightToWrite(t *testing.T) {
 	}
 }
 
+// Somebody took the permission away, and deleted the key by hand.
+func TestRetire_EndsWithAValueThatIsDeadAlready(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		prepare func(*world)
+		stays   bool
+	}{
+		"deleted by hand":  {prepare: func(w *world) { w.deleted["first"] = w.now }},
+		"alive":            {prepare: func(*world) {}, stays: true},
+		"nothing works":    {prepare: func(w *world) { w.verdict = &rejected }, stays: true},
+		"nobody can tell":  {prepare: func(w *world) { w.broken["Verify"] = errSilence }, stays: true},
+		"silence, deleted": {prepare: func(w *world) { w.deleted["first"], w.broken["Retire"] = w.now, errSilence }, stays: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, iam)
+			w.mustStart("a")
+			looks := w.count("Verify")
+			w.broken["Retire"] = errRefused
+			tc.prepare(w)
+			for end := w.now.Add(grace + 3*time.Hour); w.now.Before(end) && w.step(); {
+			}
+			r := w.last
+			if (len(r.Retiring) > 0) != tc.stays || (r.History[0].RetiredHow == RetiredAlready) == tc.stays || w.count("Verify")-looks > 8 {
+				t.Errorf("retiring %+v, history %+v, tried %d times", r.Retiring, r.History[0], w.count("Verify")-looks)
+			}
+		})
+	}
+}
+
 func TestRetire_TriesTheCurrentValueAfterARevocation(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

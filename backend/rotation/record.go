@@ -72,6 +72,9 @@ type Record struct {
 // RetiredByEngine is why a version stopped to work that the engine deleted or revoked.
 const RetiredByEngine = "retired by the engine"
 
+// RetiredAlready is why a version stopped to work that somebody else had ended when the engine came to it.
+const RetiredAlready = "rejected by provider"
+
 // Version is one value of a credential.
 type Version struct {
 	Number      int             `json:"number"`
