@@ -267,7 +267,7 @@ type sought struct {
 
 // soughtValue is a value of the token's type.
 func (t *token) soughtValue(a *account, credential provider.Values) sought {
-	s := sought{platform: t.provider, identity: identityOf(t.kind, credential), self: holding{name: t.name}}
+	s := sought{platform: a.platform.Name(), identity: identityOf(t.kind, credential), self: holding{name: t.name}}
 	if rotator, isKey := keyRotator(a, t); isKey {
 		if key, err := rotator.Key(credential); err == nil {
 			s.traces = []string{key.ID}
@@ -363,7 +363,7 @@ func (b *backend) warnSharedIdentity(ctx context.Context, storage logical.Storag
 		if own == nil {
 			continue
 		}
-		b.warnHeld(ctx, storage, sought{platform: a.Provider, identity: identityOf(&kind, own), self: holding{account: true, name: name}}, response)
+		b.warnHeld(ctx, storage, sought{platform: a.platform.Name(), identity: identityOf(&kind, own), self: holding{account: true, name: name}}, response)
 	}
 }
 

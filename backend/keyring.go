@@ -131,7 +131,7 @@ func (k *keyRing) Key(credential provider.Values) (provider.Key, error) {
 // Holders is rotation.KeyRing's.
 func (k *keyRing) Holders(ctx context.Context, key provider.Key) ([]string, error) {
 	return k.backend.holders(ctx, k.storage, sought{
-		platform: k.token.provider, identity: key.Identity(), traces: []string{key.ID}, self: holding{name: k.token.name},
+		platform: k.account.platform.Name(), identity: key.Identity(), traces: []string{key.ID}, self: holding{name: k.token.name},
 	})
 }
 
