@@ -58,8 +58,8 @@ func (b *backend) machine(storage logical.Storage, a *account, t *token) *rotati
 		Retire: func(ctx context.Context, old rotation.Retiring) error { return revoke(ctx, a, t, old.Credential) },
 		Obtain: func(ctx context.Context, p *rotation.Pending) (provider.Values, error) { return askHook(ctx, a, t, p) },
 		Same:   t.sameValue, Unchanged: t.unchanged, TryAfterRetiring: true,
-		Holders: func(ctx context.Context, credential provider.Values) ([]string, error) {
-			return b.livesOn(ctx, storage, a, t, credential)
+		Hold: func(ctx context.Context, credential provider.Values) ([]string, func(), error) {
+			return b.hold(ctx, storage, a, t, credential)
 		},
 		Happened: func(ctx context.Context, r *rotation.Record, e rotation.Event) { b.rotationHappened(ctx, a, t, e) },
 	}

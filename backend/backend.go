@@ -11,7 +11,8 @@
 // Locks: a request that changes a token holds that token's lock, and takes its account's lock (shared) around the
 // final write, so that the account is still the one that the credential was verified with. A request that changes an
 // account holds that account's lock and never takes a token's. Reads take neither. A rotation that makes or cleans up keys
-// of an owner at a provider holds the lock of that owner beside its token's, and takes no other lock meanwhile.
+// of an owner at a provider holds the lock of that owner beside its token's; whoever ends a value or takes one in holds the
+// lock of that value. Neither takes another token's lock.
 package backend
 
 import (
@@ -62,7 +63,9 @@ type backend struct {
 	accountLocks keyedLocks
 	tokenLocks   keyedLocks
 	// ownerLocks are held by whoever makes or cleans up keys of an owner at a provider, while holding a token's lock.
-	ownerLocks  keyedLocks
+	ownerLocks keyedLocks
+	// valueLocks are held by whoever ends a value, or takes one in, while holding a token's lock.
+	valueLocks  keyedLocks
 	holderIndex *holderIndex
 
 	saltMu sync.Mutex

@@ -96,6 +96,11 @@ func (b *backend) handIn(ctx context.Context, req *logical.Request, d *framework
 			return nil, err
 		}
 	}
+	release, err := b.lockValue(ctx, in.account, t, credential)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	candidate := rotation.Candidate{
 		Credential: credential, Source: in.source, Reason: why, EntityID: req.EntityID, DisplayName: req.DisplayName, Same: t.sameValue,
 	}

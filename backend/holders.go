@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -344,7 +345,34 @@ func hasTrace(stored []byte, trace string) bool {
 	return err == nil && bytes.Contains(stored, bytes.Trim(quoted, `"`))
 }
 
-// livesOn is a rotation.Machine's Holders.
+// hold is a rotation.Machine's Hold.
+func (b *backend) hold(ctx context.Context, storage logical.Storage, a *account, t *token, credential provider.Values) ([]string, func(), error) {
+	release, err := b.lockValue(ctx, a, t, credential)
+	if err != nil {
+		return nil, nil, err
+	}
+	names, err := b.livesOn(ctx, storage, a, t, credential)
+	if err != nil {
+		release()
+		return nil, nil, err
+	}
+	return names, release, nil
+}
+
+// lockValue keeps a value from being ended by one token and taken in by another at the same time. Whoever takes it holds
+// the token's lock.
+func (b *backend) lockValue(ctx context.Context, a *account, t *token, credential provider.Values) (func(), error) {
+	ctx, cancel := context.WithTimeout(ctx, ownerTimeout)
+	defer cancel()
+	m := b.holderIndex.mark(a.platform.Name(), identityOf(t.kind, credential))
+	unlock, err := b.valueLocks.lock(ctx, hex.EncodeToString(m[:]))
+	if err != nil {
+		return nil, fmt.Errorf("the same value is being taken in, or ended, by another token for too long: %w", context.Cause(ctx))
+	}
+	return unlock, nil
+}
+
+// livesOn names those beside the token that live on a value.
 func (b *backend) livesOn(ctx context.Context, storage logical.Storage, a *account, t *token, credential provider.Values) ([]string, error) {
 	s := t.soughtValue(a, credential)
 	s.living = true

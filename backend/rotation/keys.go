@@ -22,7 +22,7 @@ type KeyRing interface {
 	Key(provider.Values) (provider.Key, error)
 	// Proves says whether a version is proven to be its owner's, by the settings of now.
 	Proves(Version) bool
-	// Holders names those beside the token that hold the key, as Machine.Holders does, but for any length of time.
+	// Holders names those beside the token that hold the key, for any length of time.
 	Holders(context.Context, provider.Key) ([]string, error)
 }
 
@@ -226,6 +226,10 @@ func (m *Machine) searchOnce(ctx context.Context, r *Record, s Search) error {
 		if found {
 			return m.saved(ctx, r, CleanedUp)
 		}
+		return m.Save(ctx, r)
+	}
+	if errors.Is(err, ErrHoldersUnknown) && !m.deleting {
+		left.NextAttempt = m.Now().UTC().Add(holdersRetry)
 		return m.Save(ctx, r)
 	}
 	left.Attempts++

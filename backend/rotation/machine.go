@@ -209,9 +209,10 @@ type Machine struct {
 	// Same says whether two values are one at the provider, so that the end of one is the end of the other, and Unchanged
 	// whether they are one credential for those who use it.
 	Same, Unchanged func(a, b provider.Values) bool
-	// Holders names those beside the token that live on a value now, or will for a while. An error means that this is not
-	// known, so that the value must not be ended.
-	Holders func(context.Context, provider.Values) ([]string, error)
+	// Hold keeps everybody else of the mount from taking a value in until release is called, and names those beside the
+	// token that live on it now, or will for a while. An error means that this is not known, so that the value must not be
+	// ended; release is nil then.
+	Hold func(context.Context, provider.Values) (holders []string, release func(), err error)
 	// TryAfterRetiring says that ending an old value may end the current one, so that this one is tried afterwards.
 	TryAfterRetiring bool
 	// Keys is nil unless new values are keys of a provider's API.
@@ -390,6 +391,10 @@ func (m *Machine) again(ctx context.Context, r *Record) error {
 // keysUnavailable waits, or gives up where the provider refuses for good.
 func (m *Machine) keysUnavailable(ctx context.Context, r *Record, cause error) error {
 	p := r.Pending
+	if errors.Is(cause, ErrHoldersUnknown) {
+		p.NextAttempt = m.Now().UTC().Add(holdersRetry)
+		return m.Save(ctx, r)
+	}
 	if _, refused := errors.AsType[*provider.Refused](cause); refused {
 		r.searchFor(p.lostKey(m.Now().UTC()))
 		return m.giveUp(ctx, r, cause)
@@ -557,8 +562,11 @@ func (m *Machine) retireOne(ctx context.Context, r *Record, old Retiring) error 
 		r.healed(old.LastError)
 		return m.Save(ctx, r)
 	}
-	holders, err := m.Holders(ctx, old.Credential)
-	if err == nil && len(holders) > 0 {
+	holders, release, err := m.Hold(ctx, old.Credential)
+	if err == nil {
+		defer release()
+	}
+	if len(holders) > 0 {
 		return m.leaveTo(ctx, r, old, holders)
 	}
 	var died bool
@@ -649,14 +657,17 @@ func (m *Machine) leaveTo(ctx context.Context, r *Record, old Retiring, holders 
 	return m.Save(ctx, r)
 }
 
-// ErrHoldersUnknown is for Machine.Holders: the mount is still finding out who holds what. Waiting for that is no failure.
+// ErrHoldersUnknown is for Machine.Hold and KeyRing.Holders: the mount is still finding out who holds what. Waiting for that is no failure.
 var ErrHoldersUnknown = errors.New("it is not known yet who else lives on the value, because the tokens of this mount are still being read")
+
+// holdersRetry is how long to wait where the holders of a value are not known yet.
+const holdersRetry = 5 * time.Second
 
 // notRetired has a retirement tried again later.
 func (m *Machine) notRetired(ctx context.Context, r *Record, old Retiring, cause error) error {
 	left := &r.Retiring[r.retiringIndex(old)]
 	if errors.Is(cause, ErrHoldersUnknown) && !m.deleting {
-		left.NextAttempt = m.Now().UTC().Add(5 * firstBackoff)
+		left.NextAttempt = m.Now().UTC().Add(holdersRetry)
 		return m.Save(ctx, r)
 	}
 	left.Attempts++

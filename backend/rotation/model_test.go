@@ -94,6 +94,8 @@ type world struct {
 	// shared are the values that others of the mount live on, and unknowable is why those are not known.
 	shared     map[string]string
 	unknowable error
+	// held counts the values that nobody takes in now.
+	held int
 	// locked are the owners whose keys nobody else makes or cleans up now.
 	locked map[string]bool
 	// account says that the account has rights of its own, for every owner.
@@ -211,7 +213,14 @@ func (w *world) machine(r *Record) *Machine {
 		},
 		Same:      func(a, b provider.Values) bool { return a["id"] == b["id"] },
 		Unchanged: func(a, b provider.Values) bool { return maps.Equal(a, b) },
-		Holders:   func(_ context.Context, value provider.Values) ([]string, error) { return w.holders(value["id"]) },
+		Hold: func(_ context.Context, value provider.Values) ([]string, func(), error) {
+			holders, err := w.holders(value["id"])
+			if err != nil {
+				return nil, nil, err
+			}
+			w.held++
+			return holders, func() { w.held-- }, nil
+		},
 		Happened: func(_ context.Context, r *Record, e Event) {
 			w.events = append(w.events, e)
 			if got := string(encode(w.tb, r)); got != string(w.stored) {
@@ -490,13 +499,19 @@ func (w *world) run(work func(*Machine, *Record) error) (err error) {
 	w.tb.Helper()
 	defer func() {
 		if died := recover(); died == (crash{}) {
+			w.held = 0
+			clear(w.locked)
 			err = errCrash
 		} else if died != nil {
 			panic(died)
 		}
 	}()
 	r := w.load()
-	if err = work(w.machine(r), r); err == nil && string(encode(w.tb, r)) != string(w.stored) {
+	err = work(w.machine(r), r)
+	if w.held != 0 || len(w.locked) > 0 {
+		w.tb.Errorf("%d values and the keys of %v are held for good", w.held, w.locked)
+	}
+	if err == nil && string(encode(w.tb, r)) != string(w.stored) {
 		w.tb.Error("a change of the record was not stored")
 	}
 	return err
