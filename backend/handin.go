@@ -91,12 +91,7 @@ func (b *backend) handIn(ctx context.Context, req *logical.Request, d *framework
 	if err := checkAndSet(d, t); err != nil {
 		return nil, err
 	}
-	if in.retirePrevious {
-		if err := b.checkRetirement(in.account, t, credential); err != nil {
-			return nil, err
-		}
-	}
-	release, err := b.lockValue(ctx, in.account, t, credential)
+	release, err := b.admit(ctx, in, credential)
 	if err != nil {
 		return nil, err
 	}

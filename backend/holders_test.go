@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -31,28 +32,28 @@ func keyFixture(t *testing.T) (f *fixture, file string) {
 	return f, string(made)
 }
 
-func (f *fixture) importKey(t *testing.T, name, file string) *logical.Response {
+func (f *fixture) importKey(t *testing.T, name, file string) {
 	t.Helper()
-	return f.write(t, "tokens/"+name, map[string]any{
+	f.write(t, "tokens/"+name, map[string]any{
 		"account": "google", "type": "service_account_key", "service_account_key": file, "rotation_grace_period": "1m",
 	})
 }
 
-// holdersOf asks for those that live on the current value of a token.
-func (f *fixture) holdersOf(t *testing.T, name string) ([]string, error) {
+// holdersOfApp asks for those that live on the current value of the token app.
+func (f *fixture) holdersOfApp(t *testing.T) ([]string, error) {
 	t.Helper()
-	named, a, err := f.tokenWithAccount(t.Context(), f.storage, name)
+	named, a, err := f.tokenWithAccount(t.Context(), f.storage, "app")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return f.livesOn(t.Context(), f.storage, a, named, named.Current.Credential)
 }
 
-func (f *fixture) wantHolders(t *testing.T, name string, want ...string) {
+func (f *fixture) wantHolders(t *testing.T, want ...string) {
 	t.Helper()
-	got, err := f.holdersOf(t, name)
+	got, err := f.holdersOfApp(t)
 	if err != nil || !slices.Equal(got, want) {
-		t.Errorf("%s is held by %q, error %v; want %q", name, got, err, want)
+		t.Errorf("the key of app is held by %q, error %v; want %q", got, err, want)
 	}
 }
 
@@ -73,9 +74,9 @@ func (f *fixture) change(t *testing.T, name string, change func(*rotation.Record
 func TestHolders_AreThoseInWhateverState(t *testing.T) {
 	t.Parallel()
 	f, file := keyFixture(t)
-	f.wantHolders(t, "app")
+	f.wantHolders(t)
 	f.importKey(t, "second", file)
-	f.wantHolders(t, "app", `token "second"`)
+	f.wantHolders(t, `token "second"`)
 	held := provider.Values{"service_account_key": file}
 	other, err := f.provider.CreateServiceAccount(t.Context(), "other")
 	if err != nil {
@@ -103,18 +104,18 @@ func TestHolders_AreThoseInWhateverState(t *testing.T) {
 				r.Pending.NextAttempt = f.now().Add(time.Hour)
 			}
 		})
-		if f.wantHolders(t, "app", tc.want...); t.Failed() {
+		if f.wantHolders(t, tc.want...); t.Failed() {
 			t.Fatalf("it is %s", name)
 		}
 	}
 	f.write(t, "config/google", map[string]any{"service_account_key": file})
-	f.wantHolders(t, "app", `account "google"`)
+	f.wantHolders(t, `account "google"`)
 	f.importKey(t, "third", file)
-	f.wantHolders(t, "app", `account "google"`, `token "third"`)
+	f.wantHolders(t, `account "google"`, `token "third"`)
 	if _, err := f.handle(t, logical.DeleteOperation, "tokens/third", nil); err != nil {
 		t.Fatal(err)
 	}
-	f.wantHolders(t, "app", `account "google"`)
+	f.wantHolders(t, `account "google"`)
 }
 
 // An engine that has just started has read nothing yet.
@@ -130,7 +131,7 @@ func TestHolders_AreReadFromStorage(t *testing.T) {
 	}
 	t.Cleanup(func() { restarted.Cleanup(t.Context()) })
 	f.storage.FailList(true)
-	if _, err := restarted.holdersOf(t, "app"); err == nil {
+	if _, err := restarted.holdersOfApp(t); err == nil {
 		t.Error("holders are known although nothing can be listed")
 	}
 	f.storage.FailList(false)
@@ -143,7 +144,7 @@ func TestHolders_AreReadFromStorage(t *testing.T) {
 		t.Error("holders are known although nothing can be read")
 	}
 	f.storage.FailGet(false)
-	restarted.wantHolders(t, "app", `token "second"`)
+	restarted.wantHolders(t, `token "second"`)
 }
 
 // What another node has written is read again.
@@ -151,21 +152,21 @@ func TestHolders_FollowInvalidations(t *testing.T) {
 	t.Parallel()
 	f, file := keyFixture(t)
 	f.importKey(t, "second", file)
-	f.wantHolders(t, "app", `token "second"`)
+	f.wantHolders(t, `token "second"`)
 	entry, err := f.storage.Get(t.Context(), tokenPrefix+"second")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.storage.InmemStorage.Delete(t.Context(), tokenPrefix+"second"); err != nil {
+	if err := f.storage.Delete(t.Context(), tokenPrefix+"second"); err != nil {
 		t.Fatal(err)
 	}
 	f.InvalidateKey(t.Context(), tokenPrefix+"second")
-	f.wantHolders(t, "app")
+	f.wantHolders(t)
 	if err := f.storage.InmemStorage.Put(t.Context(), &logical.StorageEntry{Key: tokenPrefix + "third", Value: entry.Value}); err != nil {
 		t.Fatal(err)
 	}
 	f.InvalidateKey(t.Context(), tokenPrefix+"third")
-	f.wantHolders(t, "app", `token "third"`)
+	f.wantHolders(t, `token "third"`)
 }
 
 // A damaged entry holds what its bytes show, and nothing else waits for it.
@@ -191,7 +192,7 @@ func TestHolders_AnEntryThatCannotBeUsedHoldsWhatItsBytesShow(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.InvalidateKey(t.Context(), tokenPrefix+"second")
-		if f.wantHolders(t, "app", tc.want...); t.Failed() {
+		if f.wantHolders(t, tc.want...); t.Failed() {
 			t.Fatalf("the entry is %s", name)
 		}
 	}
@@ -250,9 +251,7 @@ func TestIsCurrent(t *testing.T) {
 		if err := json.Unmarshal([]byte(file), &members); err != nil {
 			t.Fatal(err)
 		}
-		for name, value := range changes {
-			members[name] = value
-		}
+		maps.Copy(members, changes)
 		text, err := json.Marshal(members)
 		if err != nil {
 			t.Fatal(err)

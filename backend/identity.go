@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -71,9 +72,20 @@ func (a *account) identity(kind *provider.TokenType) provider.Values {
 	return own
 }
 
+// admit checks what a value that is handed in does to the one before, and keeps the value from being ended elsewhere until
+// release is called.
+func (b *backend) admit(ctx context.Context, in handedIn, value provider.Values) (release func(), err error) {
+	if in.retirePrevious {
+		if err := checkRetirement(in.account, in.token, value); err != nil {
+			return nil, err
+		}
+	}
+	return b.lockValue(ctx, in.account, in.token, value)
+}
+
 // checkRetirement refuses to retire the current value behind a new one where that would end the new one as well, where
 // nothing proves whose it is, or where too many wait already.
-func (b *backend) checkRetirement(a *account, t *token, fresh provider.Values) error {
+func checkRetirement(a *account, t *token, fresh provider.Values) error {
 	v := t.Current
 	if t.sameValue(fresh, v.Credential) {
 		return badInput("the new value is the same %s at the provider as version %d, so that the end of one would be the end of both; leave out %s",

@@ -228,17 +228,23 @@ func (m *Machine) searchOnce(ctx context.Context, r *Record, s Search) error {
 		}
 		return m.Save(ctx, r)
 	}
-	if errors.Is(err, ErrHoldersUnknown) && !m.deleting {
-		left.NextAttempt = m.Now().UTC().Add(holdersRetry)
+	return m.lookAgain(ctx, r, left, err)
+}
+
+// lookAgain has a search go on later. The cause is why the last look has failed, nil where it saw nothing.
+func (m *Machine) lookAgain(ctx context.Context, r *Record, s *Search, cause error) error {
+	now := m.Now().UTC()
+	if errors.Is(cause, ErrHoldersUnknown) && !m.deleting {
+		s.NextAttempt = now.Add(holdersRetry)
 		return m.Save(ctx, r)
 	}
-	left.Attempts++
-	left.NextAttempt = m.Now().UTC().Add(backoff(left.Attempts-1, 5*firstBackoff, maxBackoff, err))
-	if err != nil {
-		return m.unclean(ctx, r, &left.LastError, fmt.Errorf("looking for a key of %s whose secret was lost: %w", left.Owner, err))
+	s.Attempts++
+	s.NextAttempt = now.Add(backoff(s.Attempts-1, 5*firstBackoff, maxBackoff, cause))
+	if cause != nil {
+		return m.unclean(ctx, r, &s.LastError, fmt.Errorf("looking for a key of %s whose secret was lost: %w", s.Owner, cause))
 	}
 	r.healed(s.LastError)
-	left.LastError = ""
+	s.LastError = ""
 	return m.Save(ctx, r)
 }
 

@@ -464,12 +464,17 @@ func (w *world) save(r *Record) {
 	default:
 		w.tb.Errorf("version %d follows version %d", after.Number(), before.Number())
 	}
-	for _, text := range []string{"unknown keys", "gave up looking", "nothing was deleted"} {
-		w.blames = w.blames || strings.Contains(after.LastError, text)
-	}
+	w.blames = w.blames || blames(after.LastError)
 	if strings.Contains(after.LastError, "secret of") {
 		w.tb.Errorf("the last error gives a secret away: %s", after.LastError)
 	}
+}
+
+// blames says whether an error tells of keys that may have been left behind.
+func blames(problem string) bool {
+	return slices.ContainsFunc([]string{"unknown keys", "gave up looking", "nothing was deleted"}, func(text string) bool {
+		return strings.Contains(problem, text)
+	})
 }
 
 // held are the values in the record.

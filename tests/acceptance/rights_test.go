@@ -92,7 +92,9 @@ func evilTokenEndpoint(t *testing.T, w *world, file []byte) string {
 	access := fmt.Sprint(w.data(t, "access-token/attackers-own")["access_token"])
 	server := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) {
 		out.Header().Set("Content-Type", "application/json")
-		succeeded(t, json.NewEncoder(out).Encode(fields{"access_token": access, "token_type": "Bearer", "expires_in": 3600}))
+		if err := json.NewEncoder(out).Encode(fields{"access_token": access, "token_type": "Bearer", "expires_in": 3600}); err != nil {
+			t.Error(err)
+		}
 	}))
 	t.Cleanup(server.Close)
 	return server.URL + "/token"
