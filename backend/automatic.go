@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"time"
 
@@ -56,36 +55,32 @@ func (b *backend) machine(storage logical.Storage, a *account, t *token) *rotati
 		Verify: func(ctx context.Context, credential provider.Values) (provider.Verification, error) {
 			return a.platform.Verify(ctx, a.call, t.call(credential))
 		},
-		Retire: func(ctx context.Context, credential provider.Values) error { return revoke(ctx, a, t, credential) },
+		Retire: func(ctx context.Context, old rotation.Retiring) error { return revoke(ctx, a, t, old.Credential) },
 		Obtain: func(ctx context.Context, p *rotation.Pending) (provider.Values, error) { return askHook(ctx, a, t, p) },
-		Happened: func(ctx context.Context, r *rotation.Record, e rotation.Event) {
-			b.countRotation(a, t, e)
-			b.sendTokenEvent(ctx, machineEvents[e], t,
-				"version", fmt.Sprint(r.Number()), "fingerprint", t.fingerprint(), "rotation_state", string(r.State()))
+		Same:   t.sameValue, Unchanged: t.unchanged, TryAfterRetiring: true,
+		Hold: func(ctx context.Context, credential provider.Values) ([]string, func(), error) {
+			return b.hold(ctx, storage, a, t, credential)
 		},
+		Happened: func(ctx context.Context, r *rotation.Record, e rotation.Event) { b.rotationHappened(ctx, a, t, e) },
 	}
 	if rotator, ok := keyRotator(a, t); ok && t.Current != nil {
-		ring := &keyRing{rotator: rotator, account: a, token: t}
-		m.Keys, m.Obtain, m.Retire = ring, ring.create, ring.retire
+		ring := &keyRing{rotator: rotator, account: a, token: t, backend: b, storage: storage}
+		m.Keys, m.Obtain, m.Retire, m.TryAfterRetiring = ring, ring.create, ring.retire, false
 	}
 	stopBetweenSteps(m, t)
 	return m
 }
 
-// keyAccount is the account whose rights may help the token's own. A credential that the provider never accepted gets no
-// help: whoever may import one unverified could name somebody else's service account in it, and be given a key of that.
-func keyAccount(a *account, t *token) provider.Account {
-	if t.Current.Proven {
-		return a.call
+// rotationHappened counts and tells what happened to a token's record.
+func (b *backend) rotationHappened(ctx context.Context, a *account, t *token, e rotation.Event) {
+	b.countRotation(a, t, e)
+	pairs := []string{"version", fmt.Sprint(t.Number()), "fingerprint", t.fingerprint(), "rotation_state", string(t.State())}
+	if e == rotation.CleanedUp {
+		lost := t.Cleanups[len(t.Cleanups)-1]
+		b.Logger().Info("a key whose secret was lost was deleted", "token", t.name, "owner", lost.Owner, "key_id", lost.KeyID)
+		pairs = append(pairs, "owner", lost.Owner, "key_id", lost.KeyID)
 	}
-	alone := a.call
-	alone.Settings = maps.Clone(a.call.Settings)
-	for _, f := range a.platform.AccountFields() {
-		if f.Secret {
-			delete(alone.Settings, f.Name)
-		}
-	}
-	return alone
+	b.sendTokenEvent(ctx, machineEvents[e], t, pairs...)
 }
 
 // countRotation counts the ends of automatic rotations, and the problems on the way.
@@ -105,57 +100,8 @@ var machineEvents = map[rotation.Event]string{
 	rotation.Published: eventRotate,
 	rotation.Failed:    eventRotateFail,
 	rotation.Retired:   eventRetire,
-}
-
-// keyRing is the key API as the token's current credential, whatever that is at the time of a call.
-type keyRing struct {
-	rotator provider.KeyRotator
-	account *account
-	token   *token
-}
-
-// acting is who asks. That there is no key is no state that the engine stores.
-func (k *keyRing) acting() (provider.Account, provider.Token, error) {
-	if k.token.Current == nil {
-		return provider.Account{}, provider.Token{}, &provider.Refused{Detail: "The token has no key to act with"}
-	}
-	return keyAccount(k.account, k.token), k.token.call(k.token.Current.Credential), nil
-}
-
-func (k *keyRing) List(ctx context.Context) ([]provider.Key, error) {
-	a, t, err := k.acting()
-	if err != nil {
-		return nil, err
-	}
-	return k.rotator.ListKeys(ctx, a, t)
-}
-
-func (k *keyRing) Delete(ctx context.Context, key provider.Key) error {
-	a, t, err := k.acting()
-	if err != nil {
-		return err
-	}
-	return k.rotator.DeleteKey(ctx, a, t, key)
-}
-
-func (k *keyRing) Key(credential provider.Values) (provider.Key, error) {
-	return k.rotator.Key(credential)
-}
-
-func (k *keyRing) create(ctx context.Context, _ *rotation.Pending) (provider.Values, error) {
-	a, t, err := k.acting()
-	if err != nil {
-		return nil, err
-	}
-	return k.rotator.CreateKey(ctx, a, t)
-}
-
-func (k *keyRing) retire(ctx context.Context, old provider.Values) error {
-	key, err := k.Key(old)
-	if err != nil {
-		return err
-	}
-	return k.Delete(ctx, key)
+	rotation.CleanedUp: eventRetire,
+	rotation.Died:      eventVerifyFail,
 }
 
 // revoke ends an old grant.

@@ -10,7 +10,9 @@
 //
 // Locks: a request that changes a token holds that token's lock, and takes its account's lock (shared) around the
 // final write, so that the account is still the one that the credential was verified with. A request that changes an
-// account holds that account's lock and never takes a token's. Reads take neither.
+// account holds that account's lock and never takes a token's. Reads take neither. A rotation that makes or cleans up keys
+// of an owner at a provider holds the lock of that owner beside its token's; whoever ends a value or takes one in holds the
+// lock of that value. Neither takes another token's lock.
 package backend
 
 import (
@@ -60,6 +62,11 @@ type backend struct {
 	tokens       *store[token]
 	accountLocks keyedLocks
 	tokenLocks   keyedLocks
+	// ownerLocks are held by whoever makes or cleans up keys of an owner at a provider, while holding a token's lock.
+	ownerLocks keyedLocks
+	// valueLocks are held by whoever ends a value, or takes one in, while holding a token's lock.
+	valueLocks  keyedLocks
+	holderIndex *holderIndex
 
 	saltMu sync.Mutex
 	salt   *salt.Salt
@@ -108,6 +115,9 @@ func newBackend(now func() time.Time) *backend {
 	b.accounts = newStore(configPrefix, b.now, b.decodeAccount)
 	b.accounts.release = (*account).hangUp
 	b.tokens = newStore(tokenPrefix, b.now, b.decodeToken)
+	b.holderIndex = newHolderIndex()
+	b.accounts.touched = func(name string) { b.holderIndex.touch(holding{account: true, name: name}) }
+	b.tokens.touched = func(name string) { b.holderIndex.touch(holding{name: name}) }
 	b.Backend = &framework.Backend{
 		Help:           strings.TrimSpace(backendHelp),
 		BackendType:    logical.TypeLogical,

@@ -124,7 +124,7 @@ func stopBetweenSteps(m *rotation.Machine, t *token) {
 		reachPoint(t, "value asked for")
 		return obtain(ctx, p)
 	}
-	m.Retire = func(ctx context.Context, old provider.Values) error {
+	m.Retire = func(ctx context.Context, old rotation.Retiring) error {
 		reachPoint(t, "old value retired")
 		return retire(ctx, old)
 	}
@@ -139,12 +139,12 @@ type stoppingKeys struct {
 	token *token
 }
 
-func (k *stoppingKeys) List(ctx context.Context) ([]provider.Key, error) {
+func (k *stoppingKeys) List(ctx context.Context, by rotation.Rights) ([]provider.Key, error) {
 	reachPoint(k.token, "keys listed")
-	return k.KeyRing.List(ctx)
+	return k.KeyRing.List(ctx, by)
 }
 
-func (k *stoppingKeys) Delete(ctx context.Context, key provider.Key) error {
+func (k *stoppingKeys) Delete(ctx context.Context, by rotation.Rights, key provider.Key) error {
 	reachPoint(k.token, "lost key deleted")
-	return k.KeyRing.Delete(ctx, key)
+	return k.KeyRing.Delete(ctx, by, key)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"reflect"
 	"time"
@@ -86,14 +85,19 @@ func (b *backend) handIn(ctx context.Context, req *logical.Request, d *framework
 		return nil, err
 	}
 	// Before cas: a request that is sent again because its answer was lost, by Vault or by a person, is told what became of it.
-	if t.Current != nil && maps.Equal(credential, t.Current.Credential) {
+	if t.isCurrent(in.account, credential) {
 		return nil, badInput("this is the current credential already (version %d); nothing was changed", t.Number())
 	}
 	if err := checkAndSet(d, t); err != nil {
 		return nil, err
 	}
+	release, err := b.admit(ctx, in, credential)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	candidate := rotation.Candidate{
-		Credential: credential, Source: in.source, Reason: why, EntityID: req.EntityID, DisplayName: req.DisplayName,
+		Credential: credential, Source: in.source, Reason: why, EntityID: req.EntityID, DisplayName: req.DisplayName, Same: t.sameValue,
 	}
 	if d.Get("verify").(bool) {
 		v, err := b.prove(ctx, in.account, t, credential)
@@ -117,9 +121,11 @@ func (b *backend) handIn(ctx context.Context, req *logical.Request, d *framework
 		return nil, err
 	}
 	response := publishedResponse(t, previous, candidate)
+	b.warnShared(ctx, req.Storage, in.account, t, credential, response)
 	b.metrics.rotated(in.source, why, t.History[len(t.History)-1].Verification)
 	if in.retirePrevious {
 		response.Data["previous_credential"] = previousRetires + t.Retiring[len(t.Retiring)-1].At.Format(time.RFC3339)
+		warnRevocation(in.account, t, response)
 	} else {
 		b.checkPrevious(ctx, req.Storage, in.account, t, previous, response)
 	}

@@ -229,6 +229,7 @@ func (b *backend) writeAccount(
 		response.AddWarning(fmt.Sprintf("the account is changed, and the engine goes by it; the work of its tokens is planned anew "+
 			"once storage answers: %s", err))
 	}
+	b.warnSharedIdentity(ctx, storage, name, next, response)
 	if next.Settings["contact_email"] == "" {
 		response.AddWarning(contactEmailMissing)
 	}

@@ -19,6 +19,8 @@ func (b *backend) pathHistory() *framework.Path {
 			logical.ReadOperation: readOperation(b.pathHistoryRead, "Read who rotated this token, when and why.", "read", map[string]*framework.FieldSchema{
 				"versions": {Type: framework.TypeSlice, Required: true, Description: "The versions, oldest first: version, created_at, reason, entity_id, " +
 					"display_name, source, verification, fingerprint, retired_at, retired_how."},
+				"cleanups": {Type: framework.TypeSlice, Required: true, Description: "Keys that were made for this token, whose secret was lost on the way, " +
+					"and that the engine deleted, oldest first: owner, key_id, found_at, deleted_at."},
 			}),
 		},
 		HelpSynopsis: "Read who rotated this token, when and why.",
@@ -47,5 +49,9 @@ func (b *backend) pathHistoryRead(ctx context.Context, req *logical.Request, d *
 			"retired_how":  h.RetiredHow,
 		}
 	}
-	return &logical.Response{Data: map[string]any{"versions": versions}}, nil
+	cleanups := make([]any, len(t.Cleanups))
+	for i, c := range t.Cleanups {
+		cleanups[i] = map[string]any{"owner": c.Owner, "key_id": c.KeyID, "found_at": timestamp(c.FoundAt), "deleted_at": timestamp(c.DeletedAt)}
+	}
+	return &logical.Response{Data: map[string]any{"versions": versions, "cleanups": cleanups}}, nil
 }

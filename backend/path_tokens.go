@@ -431,6 +431,9 @@ func (b *backend) retireAll(ctx context.Context, storage logical.Storage, d *fra
 	if err == nil {
 		err = b.machine(storage, a, t).RetireNow(ctx, &t.Record)
 	}
+	for _, kept := range t.Kept() {
+		response.AddWarning(kept)
+	}
 	switch {
 	case err == nil:
 		return nil

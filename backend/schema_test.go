@@ -68,6 +68,7 @@ func storedEntries() map[string]any {
 		"token/rw-requested":   requestedHook(),
 		"token/ro-rejected":    rejectedHook(),
 		"token/scoped":         scopedToken(),
+		"token/key-moved":      movedKey(),
 	}
 }
 
@@ -136,6 +137,16 @@ func pendingKey() tokenEntry {
 	t.Pending = pendingRotation(rotation.SourceIAM)
 	t.Pending.Credential, t.Pending.ReceivedAt, t.Pending.Rejections = storedKey("3"), long.Add(2*time.Second), 4
 	t.LastError = "the provider rejects the new value"
+	return t
+}
+
+// movedKey has a rotation, a search and a retirement that say for whom and by which right they are.
+func movedKey() tokenEntry {
+	t := requestedKey()
+	t.Pending.Owner, t.Pending.OwnerProven = "app@acme.example", true
+	t.Searches[0].Owner, t.Searches[0].Proven = "before@acme.example", true
+	t.Retiring = []rotation.Retiring{{Version: 1, Credential: storedKey("1"), Proven: true, At: long, NextAttempt: someUp}}
+	t.Cleanups = []rotation.Cleanup{{Owner: "app@acme.example", KeyID: strings.Repeat("4", 40), FoundAt: long, DeletedAt: long.Add(time.Second)}}
 	return t
 }
 
@@ -356,6 +367,7 @@ func freshCredentials(t *testing.T, f *fixture) map[string]map[string]string {
 		"dev":            {"developer_token": "freshDeveloperToken002"},
 		"oauth-retiring": {"client_id": client.ClientID, "client_secret": client.ClientSecret, "refresh_token": client.RefreshToken},
 		"key-requested":  {"service_account_key": file.String()},
+		"key-moved":      {"service_account_key": file.String()},
 		"key-pending":    {"service_account_key": file.String()},
 		"rw-requested":   pair(impact.ReadWrite),
 		"ro-rejected":    pair(impact.ReadOnly),

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -13,8 +14,11 @@ type KeyRotator interface {
 	RotatesKeys(tokenType string) bool
 	// Key tells what the credential is called at the platform. Its CreatedAt is zero.
 	Key(credential Values) (Key, error)
-	// ListKeys lists the live keys of the owner of t's credential. The platform may be late with new and deleted ones.
-	ListKeys(ctx context.Context, a Account, t Token) ([]Key, error)
+	// SelfAsserted says whether the credential names the address by itself at which an account of these settings has it
+	// proven. An acceptance from there proves nothing, so that no right may follow from it.
+	SelfAsserted(settings, credential Values) bool
+	// ListKeys lists the live keys of the owner, acting as t. The platform may be late with new and deleted ones.
+	ListKeys(ctx context.Context, a Account, t Token, owner string) ([]Key, error)
 	// CreateKey makes a key for the owner of t's credential. The platform gives its secret only this once.
 	CreateKey(ctx context.Context, a Account, t Token) (Values, error)
 	// DeleteKey deletes a key, acting as t. A key that is gone already is no error.
@@ -28,3 +32,6 @@ type Key struct {
 	ID        string    `json:"id"`
 	CreatedAt time.Time `json:"created_at,omitzero"`
 }
+
+// Identity names the key among all keys of the platform, in one spelling.
+func (k Key) Identity() string { return strings.ToLower(k.Owner + "/" + k.ID) }

@@ -89,6 +89,13 @@ type TokenType struct {
 	Fields []Field
 	// Options are settings of a token of this type, beside the policy that all tokens share.
 	Options []Field
+	// Identity names what a credential is at the platform: two values of one identity live and die together, whatever
+	// else differs between them. The identity of a key of a KeyRotator is its Key's. It may hold a secret. Nil means that
+	// all fields together are the identity.
+	Identity func(credential Values) string
+	// Content is what matters to those who use a credential: two values of one content are one credential, in whatever
+	// form it was written down. Nil means all fields.
+	Content func(credential Values) string
 }
 
 // Outcome is what the platform's answer says about a credential.
@@ -110,6 +117,9 @@ type Verification struct {
 	Detail string
 	// Caveat marks a Detail that an operator has to know of even though the credential was accepted.
 	Caveat bool
+	// SelfAsserted marks an acceptance that came from an address which the credential itself names. It proves the
+	// credential to nobody else: no right follows from it.
+	SelfAsserted bool
 	// Code is the platform's own error code, where it gave one.
 	Code string
 	// RequestID is what the platform's support asks for, where it gave one.

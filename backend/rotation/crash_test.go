@@ -71,7 +71,7 @@ func (s settings) with(change func(*settings)) settings {
 
 var scenarios = map[string]scenario{
 	"key": {
-		settings: iam, version: 2, writes: 4, // intent, value, published, retired
+		settings: iam, version: 2, writes: 5, // intent, value, published, still the owner, retired
 		acts: []act{startRotation("a", always)},
 	},
 	"key, everything late": {
@@ -79,7 +79,7 @@ var scenarios = map[string]scenario{
 		acts: []act{startRotation("a", always)},
 	},
 	"key, without grace": {
-		settings: iam.with(func(s *settings) { s.grace = 0 }), version: 2, writes: 4,
+		settings: iam.with(func(s *settings) { s.grace = 0 }), version: 2, writes: 5,
 		acts: []act{startRotation("a", always)},
 	},
 	"key, after failures": {

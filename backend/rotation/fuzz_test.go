@@ -2,7 +2,8 @@ package rotation
 
 import (
 	"fmt"
-	"strings"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 )
@@ -13,8 +14,6 @@ type fuzzStory struct {
 	rotations int
 	// unfinished is a value that a person has reset to and not got into the token yet.
 	unfinished string
-	// blames is set once the record has said that keys may have been left behind.
-	blames bool
 }
 
 // What a byte pair tells: the first one what happens, the second one how.
@@ -53,6 +52,22 @@ var chapters = []func(*fuzzStory, byte){
 		}
 	},
 	func(s *fuzzStory, how byte) { s.failures, s.notYets = int(how%4), int(how>>2)%4 },
+	func(s *fuzzStory, how byte) { // others of the mount come to live on a value, or leave it
+		ids := append(slices.Sorted(maps.Keys(s.recorded)), "first")
+		if id := ids[int(how)%len(ids)]; s.shared[id] == "" {
+			s.shared[id] = `token "another"`
+		} else {
+			delete(s.shared, id)
+		}
+	},
+	func(s *fuzzStory, how byte) { // the token moves to another owner
+		if s.source != SourceIAM {
+			return
+		}
+		id := fmt.Sprint("by hand ", len(s.made))
+		s.made[id], s.released[id], s.owners[id] = epoch.Add(-100*time.Hour), true, []string{"app", "news"}[how%2]
+		s.handBack(id)
+	},
 }
 
 // handBack has a person hand in a value, ten minutes after the last thing that happened: a key that was made only just
@@ -80,7 +95,6 @@ func tell(t *testing.T, script []byte) *fuzzStory {
 	const longest = 80 // chapters: fewer than versions that a record remembers
 	for script = script[:min(len(script), 2*longest)]; len(script) > 1; script = script[2:] {
 		chapters[int(script[0])%len(chapters)](s, script[1])
-		s.blames = s.blames || strings.Contains(s.last.LastError, "unknown keys") || strings.Contains(s.last.LastError, "gave up looking")
 	}
 	return s
 }
@@ -89,6 +103,7 @@ func tell(t *testing.T, script []byte) *fuzzStory {
 func (s *fuzzStory) end() {
 	clear(s.faults)
 	clear(s.broken)
+	clear(s.shared)
 	s.verdict, s.failures, s.notYets = nil, 0, 0
 	if s.unfinished != "" {
 		s.handBack(s.unfinished)
@@ -98,7 +113,7 @@ func (s *fuzzStory) end() {
 }
 
 func FuzzRotation(f *testing.F) {
-	const step, wait, start, handIn, befall, breakCall, confuse, slow = 0, 1, 2, 3, 4, 5, 6, 7
+	const step, wait, start, handIn, befall, breakCall, confuse, slow, share, move = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
 	const key, lateKey, hook = 0b00_00_00_00, 0b01_01_10_10, 0b00_01_00_01
 	for _, script := range [][]byte{
 		{key, start, 0, step, 0, start, 0, handIn, 1},
@@ -111,6 +126,9 @@ func FuzzRotation(f *testing.F) {
 		{hook, slow, 3 << 2, befall, 1<<2 | 1, start, 0, step, 0, step, 0},
 		{hook, confuse, 1, start, 0, step, 0, start, 0, confuse, 0, step, 0},
 		{hook, start, 0, befall, 0, handIn, 1, step, 0},
+		{key, start, 0, share, 0, step, 0, step, 0, share, 0, step, 0},
+		{key, befall, 2<<2 | 1, start, 0, move, 1, step, 0, start, 0},
+		{lateKey, befall, 2<<2 | 3, start, 0, move, 1, share, 3, wait, 30},
 		{hook, breakCall, 1<<2 | 1, start, 0, wait, 255, wait, 255, wait, 255, wait, 255, wait, 255, wait, 255, start, 0},
 	} {
 		f.Add(script)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -28,7 +27,7 @@ import (
 //	    pending --> retiring: given up, the new key is to be deleted
 //	    pending --> requested: Start again after a rejection
 //	    requested --> retiring: superseded or given up, a lost key is looked for
-//	    retiring --> retiring: no answer, refused
+//	    retiring --> retiring: no answer, refused, others live on the value
 //	    retiring --> requested: Start
 //	    retiring --> idle: retired
 //
@@ -77,6 +76,9 @@ type Pending struct {
 	EntityID    string    `json:"entity_id,omitempty"`
 	DisplayName string    `json:"display_name,omitempty"`
 	RequestedAt time.Time `json:"requested_at"`
+	// Owner is for whom a key is asked, and OwnerProven by which right: see Rights. Other values have neither.
+	Owner       string `json:"owner,omitempty"`
+	OwnerProven bool   `json:"owner_proven,omitempty"`
 	// AttemptedAt is when a value was last asked for.
 	AttemptedAt time.Time `json:"attempted_at"`
 	// KnownKeys are the IDs of the keys that existed before that.
@@ -105,15 +107,21 @@ func (p *Pending) Failing() bool { return p.Attempts > 1 || p.Rejections > 0 }
 // Restartable says whether a new rotation may take this one's place: a hook's value that the provider rejects.
 func (p *Pending) Restartable() bool { return p.Source == SourceHook && p.Rejections > 0 }
 
+// maxRetiring bounds how many old values a record may have that wait for their end.
+const maxRetiring = 10
+
 // Retiring is a replaced value that the engine has yet to make worthless at the provider.
 type Retiring struct {
 	// Version is 0 for a value that was never published.
-	Version     int             `json:"version"`
-	Credential  provider.Values `json:"credential"`
-	At          time.Time       `json:"at"`
-	Attempts    int             `json:"attempts,omitempty"`
-	NextAttempt time.Time       `json:"next_attempt"`
-	LastError   string          `json:"last_error,omitempty"`
+	Version    int             `json:"version"`
+	Credential provider.Values `json:"credential"`
+	// Proven is its version's, and set for a value that the engine has made itself. What was never proven is retired by
+	// its own right alone.
+	Proven      bool      `json:"proven,omitempty"`
+	At          time.Time `json:"at"`
+	Attempts    int       `json:"attempts,omitempty"`
+	NextAttempt time.Time `json:"next_attempt"`
+	LastError   string    `json:"last_error,omitempty"`
 }
 
 func (x *Retiring) name() string {
@@ -167,6 +175,10 @@ const (
 	Failed Event = "failed"
 	// Retired means that an old value was made worthless.
 	Retired Event = "retired"
+	// CleanedUp means that a lost key was deleted: the latest of the record's Cleanups.
+	CleanedUp Event = "cleaned up"
+	// Died means that the end of an old value was the end of the current one, too.
+	Died Event = "died"
 )
 
 // Machine moves one record on. Its functions are the record's outside world.
@@ -191,14 +203,27 @@ type Machine struct {
 	Verify func(context.Context, provider.Values) (provider.Verification, error)
 	// Obtain asks for a new value. Errors: *NotYet, *provider.Refused (for good), or another one (unknown: ask again).
 	Obtain func(context.Context, *Pending) (provider.Values, error)
-	// Retire makes an old value worthless at the provider. What is so already is no error.
-	Retire func(context.Context, provider.Values) error
+	// Retire makes an old value worthless at the provider, by no other right than that of the value where it was never
+	// proven. What is so already is no error.
+	Retire func(context.Context, Retiring) error
+	// Same says whether two values are one at the provider, so that the end of one is the end of the other, and Unchanged
+	// whether they are one credential for those who use it.
+	Same, Unchanged func(a, b provider.Values) bool
+	// Hold keeps everybody else of the mount from taking a value in until release is called, and names those beside the
+	// token that live on it now, or will for a while. An error means that this is not known, so that the value must not be
+	// ended; release is nil then.
+	Hold func(context.Context, provider.Values) (holders []string, release func(), err error)
+	// TryAfterRetiring says that ending an old value may end the current one, so that this one is tried afterwards.
+	TryAfterRetiring bool
 	// Keys is nil unless new values are keys of a provider's API.
 	Keys KeyRing
 	// Grace is how long a value lives on after a key has taken its place.
 	Grace time.Duration
 	// Happened is told of events, after they were stored.
 	Happened func(context.Context, *Record, Event)
+
+	// deleting is set while the token is about to be deleted: what others live on is left to them then.
+	deleting bool
 }
 
 // Start stores the intent of a rotation. The record must be idle, retiring, or hold a hook's rejected value.
@@ -209,16 +234,34 @@ func (m *Machine) Start(ctx context.Context, r *Record, p Pending) error {
 	now := m.Now().UTC()
 	p.RequestedAt, p.AttemptedAt, p.NextAttempt, p.Attempts, p.fresh = now, now, now, 1, true
 	if m.Keys != nil {
-		keys, err := m.Keys.List(ctx)
-		if err != nil {
+		if err := m.knowKeys(ctx, r, &p); err != nil {
 			return m.startFailed(ctx, r, err)
 		}
-		p.KnownKeys = m.withOwn(r, keyIDs(keys))
 	}
 	p.Replaces = r.Pending
 	r.Pending = &p
 	return m.Save(ctx, r)
 }
+
+// knowKeys stores with the intent for whom a key is asked, by which right, and which keys that owner has.
+func (m *Machine) knowKeys(ctx context.Context, r *Record, p *Pending) error {
+	if err := r.RoomToRetire(); err != nil {
+		return err
+	}
+	key, err := m.Keys.Key(r.Current.Credential)
+	if err != nil {
+		return err
+	}
+	p.Owner, p.OwnerProven = key.Owner, m.Keys.Proves(*r.Current)
+	keys, err := m.Keys.List(ctx, p.rights())
+	if err != nil {
+		return err
+	}
+	p.KnownKeys = m.withOwn(r, keyIDs(keys))
+	return nil
+}
+
+func (p *Pending) rights() Rights { return Rights{Owner: p.Owner, Proven: p.OwnerProven} }
 
 // startFailed remembers why a rotation could not even begin, so that the next try waits.
 func (m *Machine) startFailed(ctx context.Context, r *Record, cause error) error {
@@ -248,8 +291,25 @@ func (m *Machine) Advance(ctx context.Context, r *Record) error {
 
 var errNotNew = errors.New("the reset hook answered with the current value instead of a new one; its own log says why")
 
-// obtain asks for a new value and stores it before anything else happens.
+// obtain asks for a new value and stores it before anything else happens. Nobody else on the mount makes or cleans up keys
+// of its owner meanwhile: a key that was made and is not stored yet would be taken for a lost one.
 func (m *Machine) obtain(ctx context.Context, r *Record) error {
+	if m.Keys == nil {
+		return m.obtainAlone(ctx, r)
+	}
+	p := r.Pending
+	if key, err := m.Keys.Key(r.Current.Credential); p.Owner == "" && err == nil {
+		p.Owner = key.Owner // an intent of an earlier release: it ends when somebody hands in a value
+	}
+	unlock, err := m.Keys.Lock(ctx, p.Owner)
+	if err != nil {
+		return m.keysUnavailable(ctx, r, err)
+	}
+	defer unlock()
+	return m.obtainAlone(ctx, r)
+}
+
+func (m *Machine) obtainAlone(ctx context.Context, r *Record) error {
 	p := r.Pending
 	if !p.fresh {
 		if err := m.again(ctx, r); err != nil || r.Pending == nil || m.Now().Before(p.NextAttempt) {
@@ -264,7 +324,7 @@ func (m *Machine) obtain(ctx context.Context, r *Record) error {
 	)
 	now := m.Now().UTC()
 	switch {
-	case err == nil && r.Current != nil && maps.Equal(value, r.Current.Credential):
+	case err == nil && r.Current != nil && m.Unchanged(value, r.Current.Credential):
 		return m.giveUp(ctx, r, errNotNew)
 	case err == nil:
 		p.Credential, p.ReceivedAt, p.NextAttempt, p.Replaces, p.Attempts = value, now, now, nil, 1
@@ -296,32 +356,45 @@ func (m *Machine) again(ctx context.Context, r *Record) error {
 	if m.Keys == nil {
 		return nil
 	}
-	keys, err := m.Keys.List(ctx)
+	keys, err := m.Keys.List(ctx, p.rights())
 	if err != nil {
 		return m.keysUnavailable(ctx, r, err)
 	}
 	lost := p.lostKey(m.Now().UTC())
-	switch orphans := lost.orphans(keys, m.ownKeys(r)); len(orphans) {
-	case 0:
-		// The list may be late: look again while the rotation goes on.
-		r.searchFor(lost)
-	case 1:
-		if err := m.stillOwns(ctx, r); err != nil {
-			return err
+	orphans, err := m.unknownKeys(ctx, r, &lost, keys)
+	if err != nil {
+		return m.keysUnavailable(ctx, r, err)
+	}
+	found := len(orphans) == 1
+	switch {
+	case len(orphans) > 1:
+		return m.giveUp(ctx, r, severalOrphans(p.Owner, orphans))
+	case found:
+		err := m.deleteLost(ctx, r, p.rights(), orphans[0])
+		if failed, ok := errors.AsType[*storageError](err); ok {
+			return failed.error
 		}
-		if err := m.Keys.Delete(ctx, orphans[0]); err != nil {
+		if err != nil {
 			return m.keysUnavailable(ctx, r, err)
 		}
 	default:
-		return m.giveUp(ctx, r, severalOrphans(orphans))
+		// The list may be late: look again while the rotation goes on.
+		r.searchFor(lost)
 	}
 	p.KnownKeys, p.AttemptedAt = m.withOwn(r, keyIDs(keys)), m.Now().UTC()
+	if found {
+		return m.saved(ctx, r, CleanedUp)
+	}
 	return m.Save(ctx, r)
 }
 
 // keysUnavailable waits, or gives up where the provider refuses for good.
 func (m *Machine) keysUnavailable(ctx context.Context, r *Record, cause error) error {
 	p := r.Pending
+	if errors.Is(cause, ErrHoldersUnknown) {
+		p.NextAttempt = m.Now().UTC().Add(holdersRetry)
+		return m.Save(ctx, r)
+	}
 	if _, refused := errors.AsType[*provider.Refused](cause); refused {
 		r.searchFor(p.lostKey(m.Now().UTC()))
 		return m.giveUp(ctx, r, cause)
@@ -351,7 +424,7 @@ func (m *Machine) prove(ctx context.Context, r *Record) error {
 	previous := r.Current
 	r.Publish(Candidate{
 		Credential: p.Credential, Fingerprint: fingerprint, Source: p.Source, Reason: p.Reason,
-		EntityID: p.EntityID, DisplayName: p.DisplayName, Verified: &v,
+		EntityID: p.EntityID, DisplayName: p.DisplayName, Verified: &v, Made: m.Keys != nil && p.Source == SourceIAM, Same: m.Same,
 	}, now)
 	r.Pending = nil
 	if previous != nil && m.Keys != nil {
@@ -432,8 +505,10 @@ func (m *Machine) saved(ctx context.Context, r *Record, e Event) error {
 	return nil
 }
 
-// RetireNow retires everything that is still to be retired, whatever its time. It returns the first refusal.
+// RetireNow retires everything that is still to be retired, whatever its time, before the token is deleted. It returns the
+// first refusal. What others of the mount live on is left to them: see Kept.
 func (m *Machine) RetireNow(ctx context.Context, r *Record) error {
+	m.deleting = true
 	now := m.Now().UTC()
 	r.Supersede(now)
 	r.LastError = "" // what is there in the end is a refusal of these steps
@@ -449,11 +524,23 @@ func (m *Machine) RetireNow(ctx context.Context, r *Record) error {
 	if err := m.retire(ctx, r); err != nil {
 		return err
 	}
-	if r.LastError != "" {
+	switch {
+	case r.LastError != "":
 		return errors.New(r.LastError)
+	case len(r.Searches) > 0:
+		return r.Searches[0].unfinished()
 	}
 	return nil
 }
+
+// unfinished says what a search waits for.
+func (s *Search) unfinished() error {
+	return fmt.Errorf("a key of %s may have been made at %s whose secret was lost, and the provider's list may still be without it until %s",
+		s.Owner, s.Until.UTC().Format(time.RFC3339), s.Until.Add(listDelay).UTC().Format(time.RFC3339))
+}
+
+// Kept says which old values RetireNow has left alive, and who lives on them.
+func (r *Record) Kept() []string { return r.kept }
 
 // retire makes the old values worthless whose time has come.
 func (m *Machine) retire(ctx context.Context, r *Record) error {
@@ -461,25 +548,164 @@ func (m *Machine) retire(ctx context.Context, r *Record) error {
 		if m.Now().Before(old.NextAttempt) {
 			continue
 		}
-		i := slices.IndexFunc(r.Retiring, func(x Retiring) bool { return x.Version == old.Version && x.At.Equal(old.At) })
-		err := m.Retire(ctx, old.Credential)
-		if err == nil {
-			r.Retiring = slices.Delete(r.Retiring, i, i+1)
-			r.Retire(old.Version, RetiredByEngine, m.Now())
-			r.healed(old.LastError)
-			if err := m.saved(ctx, r, Retired); err != nil {
-				return err
-			}
-			continue
-		}
-		left := &r.Retiring[i]
-		left.Attempts++
-		left.NextAttempt = m.Now().UTC().Add(backoff(left.Attempts-1, firstBackoff, maxBackoff, err))
-		if err := m.unclean(ctx, r, &left.LastError, fmt.Errorf("%s could not be retired: %w", old.name(), err)); err != nil {
+		if err := m.retireOne(ctx, r, old); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// retireOne ends an old value, unless somebody lives on it. Its error is storage's.
+func (m *Machine) retireOne(ctx context.Context, r *Record, old Retiring) error {
+	if m.holds(r, old.Credential) {
+		r.dropRetiring(old)
+		r.healed(old.LastError)
+		return m.Save(ctx, r)
+	}
+	holders, release, err := m.Hold(ctx, old.Credential)
+	if err == nil {
+		defer release()
+	}
+	if len(holders) > 0 {
+		return m.leaveTo(ctx, r, old, holders)
+	}
+	var died bool
+	if err == nil {
+		if err := m.stillOwns(ctx, r); err != nil {
+			return err
+		}
+		died, err = m.end(ctx, r, old)
+	}
+	how := RetiredByEngine
+	if err != nil && m.isDead(ctx, r, old, err) {
+		how, err = RetiredAlready, nil
+	}
+	if err != nil {
+		return m.notRetired(ctx, r, old, fmt.Errorf("%s could not be retired: %w", old.name(), err))
+	}
+	r.dropRetiring(old)
+	r.Retire(old.Version, how, m.Now())
+	r.healed(old.LastError)
+	if died {
+		r.LastError = fmt.Sprintf("version %d has stopped to work with the end of %s: %s; hand in a new value", r.Number(), old.name(), r.LastVerification.Detail)
+	}
+	if err := m.saved(ctx, r, Retired); err != nil {
+		return err
+	}
+	if died {
+		m.Happened(ctx, r, Died)
+	}
+	return nil
+}
+
+// end makes an old value worthless, and looks whether the current one has outlived that where it may not have: died says
+// that it has just been found dead.
+func (m *Machine) end(ctx context.Context, r *Record, old Retiring) (died bool, err error) {
+	old.Proven = r.wasProven(old)
+	if err := m.Retire(ctx, old); err != nil || !m.TryAfterRetiring || m.deleting || r.Current == nil {
+		return false, err
+	}
+	v, err := m.Verify(ctx, r.Current.Credential)
+	if err != nil {
+		return false, fmt.Errorf("it is ended, and whether version %d has outlived that is not known yet: %w", r.Number(), err)
+	}
+	alive := r.Health != HealthRejected
+	r.Observe(v, m.Now())
+	return alive && v.Outcome == provider.Rejected, nil
+}
+
+// deadCheck is after how many refused attempts it is looked whether the old value works at all: the first time when even a
+// fresh key is known everywhere, and then about once an hour.
+const deadCheck = 10
+
+// isDead says whether the provider refuses an old value although it refuses to end it, too: somebody else has ended it, or
+// an answer was lost. That the current value works shows that it is not for another reason.
+func (m *Machine) isDead(ctx context.Context, r *Record, old Retiring, cause error) bool {
+	_, refused := errors.AsType[*provider.Refused](cause)
+	if !refused || (old.Attempts+1)%deadCheck != 0 || m.Now().Before(old.At.Add(keyPropagation)) || r.Current == nil {
+		return false
+	}
+	was, err := m.Verify(ctx, old.Credential)
+	if err != nil || was.Outcome != provider.Rejected {
+		return false
+	}
+	is, err := m.Verify(ctx, r.Current.Credential)
+	return err == nil && is.Outcome == provider.Accepted
+}
+
+// holds says whether the record lives on the value.
+func (m *Machine) holds(r *Record, value provider.Values) bool {
+	if r.Current != nil && m.Same(r.Current.Credential, value) {
+		return true
+	}
+	for p := r.Pending; p != nil; p = p.Replaces {
+		if p.Credential != nil && m.Same(p.Credential, value) {
+			return true
+		}
+	}
+	return false
+}
+
+// leaveTo has an old value wait until nobody lives on it any more, or leaves it to its holders where the token goes.
+func (m *Machine) leaveTo(ctx context.Context, r *Record, old Retiring, holders []string) error {
+	cause := fmt.Errorf("%s is not retired as long as %s lives on the same value", old.name(), strings.Join(holders, " and "))
+	if !m.deleting {
+		return m.notRetired(ctx, r, old, cause)
+	}
+	r.dropRetiring(old)
+	r.kept = append(r.kept, fmt.Sprintf("%s was not retired, because %s lives on the same value", old.name(), strings.Join(holders, " and ")))
+	return m.Save(ctx, r)
+}
+
+// ErrHoldersUnknown is for Machine.Hold and KeyRing.Holders: the mount is still finding out who holds what. Waiting for that is no failure.
+var ErrHoldersUnknown = errors.New("it is not known yet who else lives on the value, because the tokens of this mount are still being read")
+
+// holdersRetry is how long to wait where the holders of a value are not known yet.
+const holdersRetry = 5 * time.Second
+
+// notRetired has a retirement tried again later.
+func (m *Machine) notRetired(ctx context.Context, r *Record, old Retiring, cause error) error {
+	left := &r.Retiring[r.retiringIndex(old)]
+	if errors.Is(cause, ErrHoldersUnknown) && !m.deleting {
+		left.NextAttempt = m.Now().UTC().Add(holdersRetry)
+		return m.Save(ctx, r)
+	}
+	left.Attempts++
+	left.NextAttempt = m.Now().UTC().Add(backoff(left.Attempts-1, firstBackoff, maxBackoff, cause))
+	return m.unclean(ctx, r, &left.LastError, cause)
+}
+
+func (r *Record) retiringIndex(old Retiring) int {
+	return slices.IndexFunc(r.Retiring, func(x Retiring) bool { return x.Version == old.Version && x.At.Equal(old.At) })
+}
+
+func (r *Record) dropRetiring(old Retiring) {
+	i := r.retiringIndex(old)
+	r.Retiring = slices.Delete(r.Retiring, i, i+1)
+}
+
+// RoomToRetire refuses one more old value to retire where as many wait as a record may have.
+func (r *Record) RoomToRetire() error {
+	if len(r.Retiring) < maxRetiring {
+		return nil
+	}
+	waiting, problem := make([]string, len(r.Retiring)), ""
+	for i := range r.Retiring {
+		waiting[i] = r.Retiring[i].name()
+		if r.Retiring[i].LastError != "" {
+			problem = "; the last problem was: " + r.Retiring[i].LastError
+		}
+	}
+	return &provider.Refused{Detail: fmt.Sprintf("%d old values of this token wait for their end, and no more may (%s)%s",
+		len(waiting), strings.Join(waiting, ", "), problem)}
+}
+
+// wasProven says whether the value was proven while it was current. Entries of earlier releases do not say so themselves:
+// then the history does.
+func (r *Record) wasProven(old Retiring) bool {
+	return old.Proven || old.Version == 0 || slices.ContainsFunc(r.History, func(h HistoryEntry) bool {
+		return h.Version == old.Version && (h.Source == SourceIAM || h.Verification == string(provider.Accepted))
+	})
 }
 
 // Supersede ends a rotation under way in favour of a value that a person has handed in, leaving nothing behind.
@@ -497,16 +723,16 @@ func (r *Record) Supersede(now time.Time) {
 
 // abandonKey has a key deleted that was made and never published.
 func (r *Record) abandonKey(p *Pending, now time.Time) {
-	r.Retiring = append(r.Retiring, Retiring{Credential: p.Credential, At: now, NextAttempt: now})
+	r.Retiring = append(r.Retiring, Retiring{Credential: p.Credential, Proven: true, At: now, NextAttempt: now})
 }
 
-// RetireAfter has a replaced version retired at the given time.
+// RetireAfter has a replaced version retired at the given time. Its proof goes with it.
 func (r *Record) RetireAfter(v Version, at time.Time) {
-	r.Retiring = append(r.Retiring, Retiring{Version: v.Number, Credential: v.Credential, At: at, NextAttempt: at})
+	r.Retiring = append(r.Retiring, Retiring{Version: v.Number, Credential: v.Credential, Proven: v.Proven, At: at, NextAttempt: at})
 }
 
-func severalOrphans(orphans []provider.Key) error {
+func severalOrphans(owner string, orphans []provider.Key) error {
 	ids := keyIDs(orphans)
-	return fmt.Errorf("the answer to making a key was lost, and %d unknown keys have appeared since; none was touched: "+
-		"delete those that nobody uses: %s", len(ids), strings.Join(ids, ", "))
+	return fmt.Errorf("the answer to making a key of %s was lost, and %d unknown keys have appeared since; none was touched: "+
+		"delete those that nobody uses: %s", owner, len(ids), strings.Join(ids, ", "))
 }

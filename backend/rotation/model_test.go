@@ -89,6 +89,17 @@ type world struct {
 
 	// made is when each value was made, deleted when it was deleted.
 	made, deleted map[string]time.Time
+	// owners are whose keys they are, where not the token's first owner's.
+	owners map[string]string
+	// shared are the values that others of the mount live on, and unknowable is why those are not known.
+	shared     map[string]string
+	unknowable error
+	// held counts the values that nobody takes in now.
+	held int
+	// locked are the owners whose keys nobody else makes or cleans up now.
+	locked map[string]bool
+	// account says that the account has rights of its own, for every owner.
+	account bool
 	// foreign keys are somebody else's. Released ones were replaced by hand and live on.
 	foreign, released map[string]bool
 	// live is the only value that is valid where a reset ends the one before.
@@ -96,6 +107,8 @@ type world struct {
 	// resets are the values that the hook has made, by idempotency key, and lastReset is the latest.
 	resets    map[string]string
 	lastReset string
+	// blames is set once the record has said that keys may have been left behind.
+	blames bool
 	// deletingToken is set while the token is deleted, which ends graces early.
 	deletingToken bool
 }
@@ -106,6 +119,7 @@ func newWorld(tb testing.TB, s settings) *world {
 		tb: tb, settings: s, now: epoch,
 		faults: map[int]fault{}, usual: map[string]fault{}, broken: map[string]error{}, transitions: map[[2]State]bool{},
 		intents: map[string]bool{}, recorded: map[string]bool{}, resets: map[string]string{},
+		owners: map[string]string{}, shared: map[string]string{}, locked: map[string]bool{},
 		made: map[string]time.Time{}, deleted: map[string]time.Time{}, foreign: map[string]bool{}, released: map[string]bool{},
 	}
 	long := epoch.Add(-1000 * time.Hour)
@@ -193,8 +207,19 @@ func (w *world) machine(r *Record) *Machine {
 			err = w.call("Obtain", func() error { value, err = w.obtain(p); return err })
 			return value, err
 		},
-		Retire: func(_ context.Context, value provider.Values) error {
-			return w.call("Retire", func() error { return w.delete(r, value["id"]) })
+		Retire: func(_ context.Context, old Retiring) error {
+			id := old.Credential["id"]
+			return w.call("Retire", func() error { return w.delete(r, Rights{Owner: w.owner(id), Proven: old.Proven}, id) })
+		},
+		Same:      func(a, b provider.Values) bool { return a["id"] == b["id"] },
+		Unchanged: func(a, b provider.Values) bool { return maps.Equal(a, b) },
+		Hold: func(_ context.Context, value provider.Values) ([]string, func(), error) {
+			holders, err := w.holders(value["id"])
+			if err != nil {
+				return nil, nil, err
+			}
+			w.held++
+			return holders, func() { w.held-- }, nil
 		},
 		Happened: func(_ context.Context, r *Record, e Event) {
 			w.events = append(w.events, e)
@@ -215,18 +240,73 @@ type keyRing struct {
 	record *Record
 }
 
-func (k keyRing) List(context.Context) (keys []provider.Key, err error) {
-	err = k.world.call("List", func() error { keys, err = k.world.list(k.record); return err })
+func (k keyRing) List(_ context.Context, by Rights) (keys []provider.Key, err error) {
+	err = k.world.call("List", func() error { keys, err = k.world.list(k.record, by); return err })
 	return keys, err
 }
 
-func (k keyRing) Delete(_ context.Context, key provider.Key) error {
-	return k.world.call("Delete", func() error { return k.world.delete(k.record, key.ID) })
+func (k keyRing) Delete(_ context.Context, by Rights, key provider.Key) error {
+	return k.world.call("Delete", func() error {
+		if !k.world.locked[by.Owner] || key.Owner != by.Owner {
+			k.world.tb.Errorf("deleted the key %q of %q for %q, locked: %v", key.ID, key.Owner, by.Owner, k.world.locked)
+		}
+		return k.world.delete(k.record, by, key.ID)
+	})
 }
 
-func (keyRing) Key(value provider.Values) (provider.Key, error) {
-	return provider.Key{ID: value["id"]}, nil
+func (k keyRing) Key(value provider.Values) (provider.Key, error) {
+	return provider.Key{Owner: k.world.owner(value["id"]), ID: value["id"]}, nil
 }
+
+func (k keyRing) Lock(_ context.Context, owner string) (func(), error) {
+	if k.world.locked[owner] || owner == "" {
+		k.world.tb.Errorf("the keys of %q are locked already", owner)
+	}
+	k.world.locked[owner] = true
+	return func() { delete(k.world.locked, owner) }, nil
+}
+
+func (k keyRing) MayAct(by Rights) bool { return k.world.actor(k.record, by) != "" }
+
+func (k keyRing) Proves(v Version) bool { return v.Proven }
+
+func (k keyRing) Holders(_ context.Context, key provider.Key) ([]string, error) {
+	return k.world.holders(key.ID)
+}
+
+// owner is whose key it is.
+func (w *world) owner(id string) string {
+	if owner := w.owners[id]; owner != "" {
+		return owner
+	}
+	return "app"
+}
+
+func (w *world) holders(id string) ([]string, error) {
+	if who := w.shared[id]; who != "" && w.unknowable == nil {
+		return []string{who}, nil
+	}
+	return nil, w.unknowable
+}
+
+// actor is the key that acts for an owner: one that the record holds, or the account's.
+func (w *world) actor(r *Record, by Rights) string {
+	ids := []string{r.Current.Credential["id"]}
+	for _, old := range r.Retiring {
+		ids = append(ids, old.Credential["id"])
+	}
+	for _, id := range ids {
+		if w.owner(id) == by.Owner {
+			return id
+		}
+	}
+	if by.Proven && w.account {
+		return theAccount
+	}
+	return ""
+}
+
+const theAccount = "the account's own"
 
 // accepts says whether the provider accepts the value now.
 func (w *world) accepts(id string) bool {
@@ -253,15 +333,15 @@ func (w *world) verify(id string) provider.Verification {
 }
 
 // list shows the keys that were there a list's lag ago, newest first.
-func (w *world) list(r *Record) ([]provider.Key, error) {
-	if err := w.actAs(r); err != nil {
+func (w *world) list(r *Record, by Rights) ([]provider.Key, error) {
+	if err := w.act(r, by); err != nil {
 		return nil, err
 	}
 	shown := w.now.Add(-w.listLag)
 	var keys []provider.Key
 	for id, made := range w.made {
-		if deleted, gone := w.deleted[id]; !made.After(shown) && (!gone || deleted.After(shown)) {
-			keys = append(keys, provider.Key{ID: id, CreatedAt: made})
+		if deleted, gone := w.deleted[id]; w.owner(id) == by.Owner && !made.After(shown) && (!gone || deleted.After(shown)) {
+			keys = append(keys, provider.Key{Owner: by.Owner, ID: id, CreatedAt: made})
 		}
 	}
 	slices.SortFunc(keys, func(a, b provider.Key) int { return b.CreatedAt.Compare(a.CreatedAt) })
@@ -271,18 +351,21 @@ func (w *world) list(r *Record) ([]provider.Key, error) {
 	return keys, nil
 }
 
-// actAs refuses what is done with a current key that does not work.
-func (w *world) actAs(r *Record) error {
-	if id := r.Current.Credential["id"]; !w.accepts(id) {
+// act refuses what is done with a key that does not work.
+func (w *world) act(r *Record, by Rights) error {
+	if id := w.actor(r, by); id != theAccount && !w.accepts(id) {
 		return &provider.Refused{Detail: "the key " + id + " is unknown"}
 	}
 	return nil
 }
 
-func (w *world) delete(r *Record, id string) error {
+func (w *world) delete(r *Record, by Rights, id string) error {
 	w.tb.Helper()
-	if err := w.actAs(r); err != nil {
+	if err := w.act(r, by); err != nil {
 		return err
+	}
+	if w.shared[id] != "" || w.unknowable != nil {
+		w.tb.Errorf("deleted %q, which may be held by %q", id, w.shared[id])
 	}
 	stored := w.last
 	switch {
@@ -318,10 +401,15 @@ func (w *world) obtain(p *Pending) (provider.Values, error) {
 		return nil, &provider.Error{Host: "provider.example.com", Problem: "is not well"}
 	}
 	if w.source == SourceIAM {
-		if err := w.actAs(w.last); err != nil {
+		if !w.locked[p.Owner] || p.Owner != w.owner(w.last.Current.Credential["id"]) {
+			w.tb.Errorf("a key is made for %q, locked: %v", p.Owner, w.locked)
+		}
+		if err := w.act(w.last, p.rights()); err != nil {
 			return nil, err
 		}
-		return credential(w.make("key")), nil
+		id := w.make("key")
+		w.owners[id] = p.Owner
+		return credential(id), nil
 	}
 	if w.resets[p.ID] == "" {
 		w.lastReset = w.make("value")
@@ -376,9 +464,17 @@ func (w *world) save(r *Record) {
 	default:
 		w.tb.Errorf("version %d follows version %d", after.Number(), before.Number())
 	}
+	w.blames = w.blames || blames(after.LastError)
 	if strings.Contains(after.LastError, "secret of") {
 		w.tb.Errorf("the last error gives a secret away: %s", after.LastError)
 	}
+}
+
+// blames says whether an error tells of keys that may have been left behind.
+func blames(problem string) bool {
+	return slices.ContainsFunc([]string{"unknown keys", "gave up looking", "nothing was deleted"}, func(text string) bool {
+		return strings.Contains(problem, text)
+	})
 }
 
 // held are the values in the record.
@@ -408,13 +504,19 @@ func (w *world) run(work func(*Machine, *Record) error) (err error) {
 	w.tb.Helper()
 	defer func() {
 		if died := recover(); died == (crash{}) {
+			w.held = 0
+			clear(w.locked)
 			err = errCrash
 		} else if died != nil {
 			panic(died)
 		}
 	}()
 	r := w.load()
-	if err = work(w.machine(r), r); err == nil && string(encode(w.tb, r)) != string(w.stored) {
+	err = work(w.machine(r), r)
+	if w.held != 0 || len(w.locked) > 0 {
+		w.tb.Errorf("%d values and the keys of %v are held for good", w.held, w.locked)
+	}
+	if err == nil && string(encode(w.tb, r)) != string(w.stored) {
 		w.tb.Error("a change of the record was not stored")
 	}
 	return err
@@ -538,7 +640,7 @@ func (w *world) checkHistory() {
 	for i, entry := range slices.Backward(r.History) {
 		id := strings.TrimPrefix(entry.Fingerprint, "fingerprint of ")
 		deleted, gone := w.deleted[id]
-		retired := entry.RetiredHow == RetiredByEngine
+		retired := entry.RetiredHow == RetiredByEngine || entry.RetiredHow == RetiredAlready
 		switch {
 		case entry.Version != i+1:
 			w.tb.Errorf("entry %d of the history is about version %d", i, entry.Version)
@@ -583,6 +685,6 @@ func (w *world) mustAdvance() {
 
 // describe tells what a failed test needs to know.
 func (w *world) describe() string {
-	return fmt.Sprintf("at %s after %v\nmade %v\ndeleted %v\nstored %s",
-		w.now.Sub(epoch), w.calls, slices.Sorted(maps.Keys(w.made)), slices.Sorted(maps.Keys(w.deleted)), w.stored)
+	return fmt.Sprintf("at %s after %.3000s\nmade %v\ndeleted %v\nstored %s",
+		w.now.Sub(epoch), strings.Join(w.calls, " "), slices.Sorted(maps.Keys(w.made)), slices.Sorted(maps.Keys(w.deleted)), w.stored)
 }

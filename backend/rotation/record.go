@@ -57,15 +57,23 @@ type Record struct {
 	Retiring []Retiring `json:"retiring,omitempty"`
 	// Searches look for keys whose secret was lost.
 	Searches []Search `json:"searches,omitempty"`
+	// Cleanups are the lost keys that were found, oldest first.
+	Cleanups []Cleanup `json:"cleanups,omitempty"`
 	// Failures counts rotations that failed for good in a row, and RetryAt is when the policy may start the next.
 	Failures int       `json:"failures,omitempty"`
 	RetryAt  time.Time `json:"retry_at,omitzero"`
 	// OverdueReported is set once it was told that a person is late with the next rotation.
 	OverdueReported bool `json:"overdue_reported,omitempty"`
+
+	// kept says what RetireNow has left alive.
+	kept []string
 }
 
 // RetiredByEngine is why a version stopped to work that the engine deleted or revoked.
 const RetiredByEngine = "retired by the engine"
+
+// RetiredAlready is why a version stopped to work that somebody else had ended when the engine came to it.
+const RetiredAlready = "rejected by provider"
 
 // Version is one value of a credential.
 type Version struct {
@@ -73,7 +81,8 @@ type Version struct {
 	Credential  provider.Values `json:"credential"`
 	Fingerprint string          `json:"fingerprint"`
 	PublishedAt time.Time       `json:"published_at"`
-	// Proven is set once the provider has accepted it, and stays.
+	// Proven is set once the provider has accepted it at an address that the value did not choose, or where the provider's
+	// key API has made it. It stays.
 	Proven bool `json:"proven,omitempty"`
 }
 
@@ -120,6 +129,17 @@ type Candidate struct {
 	DisplayName string
 	// Verified is nil where the provider was not asked.
 	Verified *provider.Verification
+	// Made says that the provider's key API made the value for this token, which proves whose it is.
+	Made bool
+	// Same says whether two values are one at the provider. Nil compares all fields.
+	Same func(a, b provider.Values) bool
+}
+
+func (c *Candidate) is(other provider.Values) bool {
+	if c.Same == nil {
+		return maps.Equal(c.Credential, other)
+	}
+	return c.Same(c.Credential, other)
 }
 
 // Publish makes the candidate the current version; where it is an old value, that is not retired any more. The record
@@ -136,10 +156,10 @@ func (r *Record) Publish(c Candidate, now time.Time) {
 		Verification: VerificationSkipped,
 		Fingerprint:  c.Fingerprint,
 	}
-	r.Current = &Version{Number: entry.Version, Credential: c.Credential, Fingerprint: c.Fingerprint, PublishedAt: now}
+	r.Current = &Version{Number: entry.Version, Credential: c.Credential, Fingerprint: c.Fingerprint, PublishedAt: now, Proven: c.Made}
 	r.Health, r.LastVerification, r.LastError = HealthUnverified, nil, ""
 	r.Failures, r.RetryAt, r.OverdueReported = 0, time.Time{}, false
-	r.Retiring = slices.DeleteFunc(r.Retiring, func(old Retiring) bool { return maps.Equal(old.Credential, c.Credential) })
+	r.Retiring = slices.DeleteFunc(r.Retiring, func(old Retiring) bool { return c.is(old.Credential) })
 	if c.Verified != nil {
 		entry.Verification = string(c.Verified.Outcome)
 		r.Observe(*c.Verified, now)
@@ -156,7 +176,8 @@ func (r *Record) Observe(v provider.Verification, now time.Time) {
 	r.LastVerification = &Check{At: now.UTC(), Outcome: v.Outcome, Detail: v.Detail}
 	switch {
 	case v.Outcome == provider.Accepted:
-		r.Health, r.Current.Proven = HealthOK, true
+		r.Health = HealthOK
+		r.Current.Proven = r.Current.Proven || !v.SelfAsserted
 	case v.Outcome == provider.Rejected:
 		r.Health = HealthRejected
 	case r.Health != HealthRejected:

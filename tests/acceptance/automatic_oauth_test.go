@@ -82,7 +82,7 @@ func TestTheOldRefreshTokenIsRevokedAfterTheGracePeriodWhereAskedFor(t *testing.
 	client := w.importApp(t, fields{"rotation_grace_period": 1})
 	renewed := done(w.sim.NewConsent(t.Context(), appClient))(t)
 	rotated := w.write(t, "tokens/oauth/rotate", fields{"refresh_token": renewed.RefreshToken, "revoke_previous": true})
-	warnsNot(t, rotated)
+	warns(t, rotated.Warnings, "may end others of the same user and client")
 	retiresAt(t, rotated.Data)
 	has(t, w.data(t, "creds/oauth"), fields{"version": 2, "refresh_token": renewed.RefreshToken})
 

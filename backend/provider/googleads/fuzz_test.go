@@ -187,7 +187,7 @@ func FuzzIAMAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		a := cannedGoogle{token: cannedGrant, api: canned{status: status, body: body}}.account()
-		keys, err := rotator(t).ListKeys(t.Context(), a, keyToken(t))
+		keys, err := rotator(t).ListKeys(t.Context(), a, keyToken(t), clientEmail)
 		wantDeclared(t, err)
 		for _, key := range keys {
 			if key.Owner != clientEmail || key.ID == "" || strings.ContainsAny(key.ID, "/?#%.") || key.CreatedAt.IsZero() {

@@ -130,12 +130,15 @@ func (platform) TokenTypes() []provider.TokenType {
 			Description:    "OAuth client with a refresh token.",
 			ResetSemantics: provider.Overlapping,
 			Fields:         oauth,
+			Identity:       func(credential provider.Values) string { return credential[fieldRefreshToken] },
 		},
 		{
 			Name:           typeServiceAccountKey,
 			Description:    "Key of a service account.",
 			ResetSemantics: provider.Overlapping,
 			Fields:         key,
+			Identity:       keyIdentity,
+			Content:        keyContent,
 		},
 	}
 }

@@ -43,12 +43,11 @@ func (platform) Key(credential provider.Values) (provider.Key, error) {
 }
 
 // ListKeys lists the user-managed keys of the service account, disabled ones included.
-func (p platform) ListKeys(ctx context.Context, a provider.Account, t provider.Token) ([]provider.Key, error) {
-	own, err := p.Key(t.Credential)
-	if err != nil {
+func (p platform) ListKeys(ctx context.Context, a provider.Account, t provider.Token, owner string) ([]provider.Key, error) {
+	if _, err := p.Key(t.Credential); err != nil {
 		return nil, err
 	}
-	return keyring{account: a, token: t, owner: own.Owner}.list(ctx)
+	return keyring{account: a, token: t, owner: owner}.list(ctx)
 }
 
 // CreateKey makes a key of the service account, an RSA key of 2,048 bits.

@@ -43,7 +43,9 @@ func (w world) wantLeakFree(t *testing.T, err error) {
 
 func keyIDs(t *testing.T, w world, token provider.Token) []string {
 	t.Helper()
-	keys, err := rotator(t).ListKeys(t.Context(), w.account, token)
+	own, err := rotator(t).Key(token.Credential)
+	must(t, err)
+	keys, err := rotator(t).ListKeys(t.Context(), w.account, token, own.Owner)
 	must(t, err)
 	var ids []string
 	for _, key := range keys {

@@ -156,7 +156,7 @@ func issuer(t *testing.T, assertion string) string {
 func TestIAMAddressMayHaveAPath(t *testing.T) {
 	t.Parallel()
 	google := newGoogle(t).iam(map[string]http.HandlerFunc{http.MethodGet: reply(http.StatusOK, "{}")})
-	keys, err := rotator(t).ListKeys(t.Context(), google.account(t, "iam_url", google.URL+"/proxy/iam"), keyToken(t))
+	keys, err := rotator(t).ListKeys(t.Context(), google.account(t, "iam_url", google.URL+"/proxy/iam"), keyToken(t), clientEmail)
 	if err != nil || len(keys) != 0 {
 		t.Errorf("got %d keys, error %v; want none", len(keys), err)
 	}
@@ -375,7 +375,7 @@ func TestListKeys(t *testing.T) {
 		types = r.URL.Query()["keyTypes"]
 		reply(200, keyList(2))(w, r)
 	}})
-	got, err := rotator(t).ListKeys(t.Context(), google.iamAccount(t), keyToken(t))
+	got, err := rotator(t).ListKeys(t.Context(), google.iamAccount(t), keyToken(t), clientEmail)
 	want := []provider.Key{
 		{Owner: clientEmail, ID: "key-1", CreatedAt: time.Date(2026, 11, 28, 10, 0, 0, 0, time.UTC)},
 		{Owner: clientEmail, ID: "key-2", CreatedAt: time.Date(2026, 11, 27, 10, 0, 0, 0, time.UTC)},
@@ -403,7 +403,7 @@ func TestListKeysOfAnotherForm(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			google := newGoogle(t).iam(map[string]http.HandlerFunc{http.MethodGet: reply(200, body)})
-			keys, err := rotator(t).ListKeys(t.Context(), google.iamAccount(t), keyToken(t))
+			keys, err := rotator(t).ListKeys(t.Context(), google.iamAccount(t), keyToken(t), clientEmail)
 			wantSilence(t, err, provider.Unavailable, "unreadable answer (HTTP 200)")
 			if keys != nil {
 				t.Errorf("got %d keys beside the error", len(keys))
@@ -415,9 +415,9 @@ func TestListKeysOfAnotherForm(t *testing.T) {
 func TestListKeysRefused(t *testing.T) {
 	t.Parallel()
 	google := newGoogle(t).iam(map[string]http.HandlerFunc{http.MethodGet: rpcError(404, "NOT_FOUND")})
-	_, err := rotator(t).ListKeys(t.Context(), google.iamAccount(t), keyToken(t))
+	_, err := rotator(t).ListKeys(t.Context(), google.iamAccount(t), keyToken(t), clientEmail)
 	wantRefused(t, err, "NOT_FOUND", "refuses to list the keys of "+clientEmail)
-	_, err = rotator(t).ListKeys(t.Context(), google.iamAccount(t), oauthClientToken)
+	_, err = rotator(t).ListKeys(t.Context(), google.iamAccount(t), oauthClientToken, clientEmail)
 	wantRefused(t, err, "", "service_account_key must be")
 }
 
