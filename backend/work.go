@@ -200,6 +200,7 @@ func (t *token) nextVerification() time.Time {
 
 // doWork does what is due for a token. The scheduler calls it.
 func (b *backend) doWork(ctx context.Context, j rotation.Job) {
+	defer b.recoverWork("background work", j)
 	if !b.WriteSafeReplicationState() {
 		j.At = time.Now().Add(retryStandby)
 		b.scheduler.Plan(j)
@@ -213,7 +214,7 @@ func (b *backend) doWork(ctx context.Context, j rotation.Job) {
 	if err == nil && j.Kind == rotation.Verify {
 		err = b.verifyRoutinely(ctx, t)
 	} else if err == nil {
-		err = b.rotateRoutinely(ctx, j.Token)
+		err = b.rotateGivingWay(ctx, j)
 	}
 	if err != nil && ctx.Err() == nil {
 		b.logError("background work", j.Token, err)
@@ -248,6 +249,7 @@ func (b *backend) rotateRoutinely(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	t.bringForward(a, b.now())
 	from, m := source(a, t), b.machine(b.storage, a, t)
 	if start := t.rotationStart(b.now()); from != "" && !start.IsZero() && !start.After(b.now()) {
 		intent, err := newRotation(from, reasonScheduled)

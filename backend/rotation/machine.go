@@ -206,6 +206,9 @@ func (m *Machine) Start(ctx context.Context, r *Record, p Pending) error {
 	if r.Pending != nil && !r.Pending.Restartable() {
 		return errors.New("a rotation of this token is under way")
 	}
+	if waiting := r.Crowded(); waiting != "" {
+		return m.startFailed(ctx, r, &provider.Refused{Detail: waiting})
+	}
 	now := m.Now().UTC()
 	p.RequestedAt, p.AttemptedAt, p.NextAttempt, p.Attempts, p.fresh = now, now, now, 1, true
 	if m.Keys != nil {
@@ -351,7 +354,7 @@ func (m *Machine) prove(ctx context.Context, r *Record) error {
 	previous := r.Current
 	r.Publish(Candidate{
 		Credential: p.Credential, Fingerprint: fingerprint, Source: p.Source, Reason: p.Reason,
-		EntityID: p.EntityID, DisplayName: p.DisplayName, Verified: &v,
+		EntityID: p.EntityID, DisplayName: p.DisplayName, RotationID: p.ID, Verified: &v,
 	}, now)
 	r.Pending = nil
 	if previous != nil && m.Keys != nil {
@@ -432,10 +435,13 @@ func (m *Machine) saved(ctx context.Context, r *Record, e Event) error {
 	return nil
 }
 
-// RetireNow retires everything that is still to be retired, whatever its time. It returns the first refusal.
+// RetireNow retires everything that is still to be retired, whatever its time. It returns the first refusal. It leaves a
+// rotation by a hook alone: there is nothing to retire at the provider, and a value that the hook gave may be the only copy.
 func (m *Machine) RetireNow(ctx context.Context, r *Record) error {
 	now := m.Now().UTC()
-	r.Supersede(now)
+	if r.Pending != nil && r.Pending.Source == SourceIAM {
+		r.Supersede(now)
+	}
 	r.LastError = "" // what is there in the end is a refusal of these steps
 	for i := range r.Searches {
 		r.Searches[i].NextAttempt = now
