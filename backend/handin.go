@@ -61,12 +61,12 @@ func publishResponses() map[int][]framework.Response {
 type handedIn struct {
 	// token is a copy to change, under its lock.
 	token *token
-	// account is the one that a new token was checked with; nil where the token is stored.
+	// account is the one that a new token was checked with, nil where the token is stored. handIn reads it again.
 	account *account
 	// given are the fields that came with the request; the others keep their value.
 	given  provider.Values
 	source rotation.Source
-	// retirePrevious has the engine retire the value that is replaced.
+	// retirePrevious has the engine retire the value that is replaced. handIn sets it.
 	retirePrevious bool
 }
 
@@ -83,10 +83,6 @@ type handedIn struct {
 //  5. event sent: published; subscribers miss one event
 func (b *backend) handIn(ctx context.Context, req *logical.Request, d *framework.FieldData, in handedIn) (*logical.Response, error) {
 	t := in.token
-	candidate, err := b.checkHandIn(ctx, req, d, in)
-	if err != nil {
-		return nil, err
-	}
 	a, err := b.account(ctx, req.Storage, t.Account)
 	if err != nil {
 		return nil, err
@@ -94,8 +90,18 @@ func (b *backend) handIn(ctx context.Context, req *logical.Request, d *framework
 	if in.account != nil && in.account.Provider != a.Provider {
 		return nil, accountChanged(t)
 	}
+	in.account = a
+	candidate, err := b.checkHandIn(ctx, req, d, in)
+	if err != nil {
+		return nil, err
+	}
+	if in.source == rotation.SourceAssisted {
+		if in.retirePrevious, err = retirePrevious(d, t, in.given); err != nil {
+			return nil, err
+		}
+	}
 	if d.Get("verify").(bool) {
-		v, err := b.prove(ctx, req, a, in, candidate.Credential)
+		v, err := b.prove(ctx, req, in, candidate.Credential)
 		if err != nil {
 			b.metrics.rotated(in.source, candidate.Reason, outcomeFailed)
 			b.sendTokenEvent(ctx, eventRotateFail, t, "source", string(in.source))
@@ -160,9 +166,6 @@ func (b *backend) checkHandIn(ctx context.Context, req *logical.Request, d *fram
 	why, err := reason(d, t.kind, credential)
 	if err != nil {
 		return c, err
-	}
-	if waiting := t.Crowded(); in.retirePrevious && waiting != "" {
-		return c, badInput("nothing was changed: %s; or leave retire_previous and revoke_previous out", waiting)
 	}
 	fingerprint, err := b.fingerprint(ctx, req.Storage, credential)
 	return rotation.Candidate{
@@ -237,10 +240,10 @@ func hookValueDropped(t *token, p *rotation.Pending, fingerprint string) string 
 
 // prove asks the provider about a new credential. A refusal is the caller's mistake; no answer is an error that says
 // how to go on.
-func (b *backend) prove(ctx context.Context, req *logical.Request, a *account, in handedIn, credential provider.Values) (provider.Verification, error) {
+func (b *backend) prove(ctx context.Context, req *logical.Request, in handedIn, credential provider.Values) (provider.Verification, error) {
 	t := in.token
 	reachPoint(t, pointValueTried)
-	v, err := a.platform.Verify(ctx, a.call, t.call(credential))
+	v, err := in.account.platform.Verify(ctx, in.account.call, t.call(credential))
 	var silence *provider.Error
 	switch {
 	case errors.As(err, &silence) && in.source == rotation.SourceImport:
@@ -344,9 +347,11 @@ func unknownWhether(req *logical.Request, what, name string, err error) error {
 		"`vault read %stokens/%s` tells, once storage works again; then try again if need be", what, err, req.MountPoint, name)
 }
 
+var errUnknownOutcome = errors.New("the outcome of a storage write is not known")
+
 // lookAgain has the work of a token done that storage decides, after a write whose outcome is not known.
 func (b *backend) lookAgain(t *token) {
-	b.scheduler.Plan(rotation.Job{Token: t.name, Account: t.Account, Kind: rotation.Rotate, At: time.Now().Add(retryStorage)})
+	b.retryWork(rotation.Job{Token: t.name, Account: t.Account, Kind: rotation.Rotate}, errUnknownOutcome)
 }
 
 // publishedResponse tells of a published version, whose entry in the history is given. verified is nil where the provider was not

@@ -351,6 +351,26 @@ func TestHandIn_AWrongCasIsAnsweredBeforeAnyComparison(t *testing.T) {
 	}
 }
 
+func TestHandIn_AWrongCasComesBeforeTheRefreshTokenThatStays(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	client, err := f.provider.OAuthClient(t.Context(), simulator.DefaultName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.write(t, "config/google", map[string]any{
+		"provider": "google_ads", "base_url": f.server.GoogleURL, "token_url": f.server.GoogleURL + "/token", "contact_email": "ads@acme.example",
+	})
+	f.write(t, "tokens/oauth", map[string]any{
+		"account": "google", "type": "oauth_client",
+		"client_id": client.ClientID, "client_secret": client.ClientSecret, "refresh_token": client.RefreshToken,
+	})
+	for _, guess := range []string{client.RefreshToken, "1//another-refresh-token"} {
+		response, err := f.request(t, "tokens/oauth/rotate", map[string]any{"refresh_token": guess, "revoke_previous": true, "cas": 9}, "")
+		wantSaid(t, "the answer", said(response, err), "cas is 9")
+	}
+}
+
 func TestHandIn_ARequestSentAgainIsToldWhatBecameOfIt(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -459,30 +479,6 @@ func TestHandIn_AnUnknownOutcomeIsNotClaimed(t *testing.T) {
 	f.storage.refusals.Store(1)
 	_, err = f.handle(t, logical.UpdateOperation, "tokens/new", map[string]any{"account": "acme", "type": "scoped"})
 	wantSaid(t, "the error", said(nil, err), "nothing was published", "index")
-}
-
-func TestHandIn_RetiringValuesAreBounded(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	f.withGoogle(t)
-	f.write(t, "tokens/app", map[string]any{"account": "google", "type": "service_account_key", "service_account_key": f.serviceAccount(t, "app")})
-	f.change(t, "app", func(token *token) {
-		for i := range rotation.MaxRetiring {
-			token.RetireAfter(rotation.Version{Number: -i - 1, Credential: token.Current.Credential}, epoch.Add(time.Hour))
-		}
-	})
-	made, err := f.provider.CreateServiceAccountKey(t.Context(), "app")
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := f.request(t, "tokens/app/rotate", map[string]any{"service_account_key": string(made), "retire_previous": true}, "")
-	wantSaid(t, "the refusal", said(response, err), "nothing was changed", "20 old values", "leave retire_previous")
-	response, err = f.request(t, "tokens/app/rotate", nil, "")
-	wantSaid(t, "the automatic rotation's refusal", said(response, err), "20 old values", "retire")
-	response, err = f.request(t, "tokens/app/rotate", map[string]any{"service_account_key": string(made)}, "")
-	if err != nil || response.IsError() {
-		t.Errorf("a value in hand is refused: %s", said(response, err))
-	}
 }
 
 // change changes a stored token.

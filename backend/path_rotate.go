@@ -133,11 +133,7 @@ func (b *backend) pathRotateWrite(ctx context.Context, req *logical.Request, d *
 	if err := sameToken(t, known); err != nil {
 		return nil, err
 	}
-	retire, err := retirePrevious(d, t, given)
-	if err != nil {
-		return nil, err
-	}
-	return b.handIn(ctx, req, d, handedIn{token: t, given: given, source: rotation.SourceAssisted, retirePrevious: retire})
+	return b.handIn(ctx, req, d, handedIn{token: t, given: given, source: rotation.SourceAssisted})
 }
 
 // retirePrevious says whether the engine is to retire the value that a person replaces.

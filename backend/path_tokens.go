@@ -444,26 +444,33 @@ func (b *backend) retireAll(ctx context.Context, req *logical.Request, force boo
 	if err == nil {
 		err = b.machine(req.Storage, a, t).RetireNow(ctx, &t.Record)
 	}
-	sought := t.StillSought()
-	switch {
-	case err == nil && sought == "":
-		return nil
-	case force && err != nil:
-		response.AddWarning("an old value may live on at the provider and is forgotten now: " + err.Error())
+	sought, left := t.StillSought(), ""
+	if err != nil && (sought == "" || len(t.Retiring) > 0) {
+		left = err.Error()
 	}
 	switch {
-	case force && sought != "":
+	case left == "" && sought == "":
+		return nil
+	case !force:
+		b.lookAgain(t)
+		return notDeleted(left, sought)
+	}
+	if left != "" {
+		response.AddWarning("an old value may live on at the provider and is forgotten now: " + left)
+	}
+	if sought != "" {
 		response.AddWarning("the search for a lost key is given up: " + sought + ". Look for a key at the provider that nobody knows, and delete it there")
-		return nil
-	case force:
-		return nil
 	}
-	b.lookAgain(t)
-	if err == nil {
+	return nil
+}
+
+// notDeleted says what keeps a token from being deleted: an old value that is left, or a lost key that is still sought.
+func notDeleted(left, sought string) error {
+	if left == "" {
 		return logical.CodedError(http.StatusBadGateway, "the token was not deleted, because "+sought+
 			"; try again then, or give the search up with force=true")
 	}
-	return logical.CodedError(http.StatusBadGateway, "the token was not deleted, because an old value could not be retired: "+err.Error()+
+	return logical.CodedError(http.StatusBadGateway, "the token was not deleted, because an old value could not be retired: "+left+
 		"; try again, or forget the old value with force=true")
 }
 

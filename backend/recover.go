@@ -33,7 +33,7 @@ func (b *backend) logPanic(doing, name string, value any) {
 func (b *backend) recoverWork(doing string, j rotation.Job) {
 	if value := recover(); value != nil {
 		b.logPanic(doing, j.Token, value)
-		j.At = time.Now().Add(retryPanic)
+		j.At = b.now().Add(retryPanic)
 		b.scheduler.Plan(j)
 	}
 }

@@ -200,7 +200,6 @@ func (t *token) nextVerification() time.Time {
 
 // doWork does what is due for a token. The scheduler calls it.
 func (b *backend) doWork(ctx context.Context, j rotation.Job) {
-	defer b.recoverWork("background work", j)
 	if !b.WriteSafeReplicationState() {
 		j.At = time.Now().Add(retryStandby)
 		b.scheduler.Plan(j)

@@ -206,9 +206,6 @@ func (m *Machine) Start(ctx context.Context, r *Record, p Pending) error {
 	if r.Pending != nil && !r.Pending.Restartable() {
 		return errors.New("a rotation of this token is under way")
 	}
-	if waiting := r.Crowded(); waiting != "" {
-		return m.startFailed(ctx, r, &provider.Refused{Detail: waiting})
-	}
 	now := m.Now().UTC()
 	p.RequestedAt, p.AttemptedAt, p.NextAttempt, p.Attempts, p.fresh = now, now, now, 1, true
 	if m.Keys != nil {

@@ -2,37 +2,13 @@ package rotation
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"strings"
 )
-
-// MaxRetiring bounds the old values that wait for their end. Each is stored with its value, and a token is one storage entry, which
-// integrated storage takes up to 1 MiB.
-const MaxRetiring = 20
 
 // LeftError says why something that was to end is still there at the provider.
 type LeftError struct{ Why string }
 
 func (e *LeftError) Error() string { return e.Why }
-
-// Crowded says what waits where no further old value may; empty where there is room.
-func (r *Record) Crowded() string {
-	if len(r.Retiring) < MaxRetiring {
-		return ""
-	}
-	return fmt.Sprintf("%d old values of this token wait for their end, which is the most that it may have: versions %s. "+
-		"Shorten rotation_grace_period, or end some of them with the path retire of the token", len(r.Retiring), r.waiting())
-}
-
-// waiting lists the numbers of the versions that wait for their end.
-func (r *Record) waiting() string {
-	var numbers []string
-	for _, old := range r.Retiring {
-		numbers = append(numbers, fmt.Sprint(old.Version))
-	}
-	return strings.Join(numbers, ", ")
-}
 
 // Waits says whether the version waits for its end. Version 0 stands for keys that were never published.
 func (r *Record) Waits(version int) bool {
