@@ -297,12 +297,7 @@ func (b *backend) startByHand(ctx context.Context, req *logical.Request, d *fram
 		return nil, err
 	}
 	keepLock = true
-	working, workDone := b.precedence.giveWay(b.work, name)
-	go func() {
-		defer unlock()
-		defer workDone()
-		b.advance(working, m, a, t)
-	}()
+	b.goOn(m, a, t, unlock)
 	return started, nil
 }
 
@@ -336,6 +331,16 @@ func (b *backend) storeIntent(ctx context.Context, req *logical.Request, m *rota
 	}
 	b.lookAgain(t)
 	return unknownWhether(req, "the rotation was started", t.name, saved)
+}
+
+// goOn takes the due steps of a rotation by hand in the background, where the caller's hold on the token goes.
+func (b *backend) goOn(m *rotation.Machine, a *account, t *token, unlock func()) {
+	working, done := b.precedence.giveWay(b.work, t.name)
+	go func() {
+		defer unlock()
+		defer done()
+		b.advance(working, m, a, t)
+	}()
 }
 
 // advance takes the due steps of a rotation by hand, and plans the next ones.

@@ -42,7 +42,7 @@ func TestRotate_WaiterWhoseTokenIsGoneIsTold(t *testing.T) {
 			held := f.watchers["acme-rw"]
 			delete(f.watchers, "acme-rw")
 			f.watchMu.Unlock()
-			f.remove(t, "tokens/acme-rw")
+			f.removeToken(t)
 			tt.then(t, f, current)
 			f.watchMu.Lock()
 			f.watchers["acme-rw"] = held
@@ -130,15 +130,20 @@ func TestRotate_WaiterTellsOfItsOwnRotation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen := map[string]bool{}
-	for _, entry := range stored.History {
-		if entry.Version != 2 && (entry.RotationID == "" || seen[entry.RotationID]) {
+	haveOwnIDs(t, stored.History[0], stored.History[2])
+	if stored.History[1].RetiredHow != previousRejected || stored.History[0].RetiredHow != "" {
+		t.Errorf("version 1 is %q and version 2 is %q, want the replaced one dead", stored.History[0].RetiredHow, stored.History[1].RetiredHow)
+	}
+}
+
+func haveOwnIDs(t *testing.T, entries ...rotation.HistoryEntry) {
+	t.Helper()
+	seen := map[string]bool{"": true}
+	for _, entry := range entries {
+		if seen[entry.RotationID] {
 			t.Errorf("version %d has no rotation ID of its own", entry.Version)
 		}
 		seen[entry.RotationID] = true
-	}
-	if stored.History[1].RetiredHow != previousRejected || stored.History[0].RetiredHow != "" {
-		t.Errorf("version 1 is %q and version 2 is %q, want the replaced one dead", stored.History[0].RetiredHow, stored.History[1].RetiredHow)
 	}
 }
 
@@ -180,7 +185,7 @@ func TestRotate_ARotationBeginsForTheAccountThatItWasAskedFor(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.withImpact(t, nil)
-	f.remove(t, "tokens/acme-rw")
+	f.removeToken(t)
 	f.write(t, "tokens/acme-rw", map[string]any{"account": "acme", "type": "legacy_read_write"})
 	h := f.withStubHook(t, notYet)
 	// A write of the account is at its end when the intent is about to be stored.
@@ -225,13 +230,13 @@ func TestDelete_NamesWhatIsLeftAtTheProvider(t *testing.T) {
 			f := newFixture(t)
 			sid := f.withImpact(t, nil).AccountSID
 			if tt.empty {
-				f.remove(t, "tokens/acme-rw")
+				f.removeToken(t)
 				f.write(t, "tokens/acme-rw", map[string]any{"account": "acme", "type": "legacy_read_write"})
 			}
 			f.withStubHook(t, gives(map[string]string{"account_sid": sid, "auth_token": "aValueThatIsRejected"}))
 			f.goRotate(t, "acme-rw", nil)
 			eventually(t, "the value to be pending", func() bool { return f.state(t, "acme-rw") == rotation.StatePending })
-			response := f.remove(t, "tokens/acme-rw")
+			response := f.removeToken(t)
 			wantSaid(t, "the answer", said(response, nil), tt.words...)
 			if strings.Contains(said(response, nil), "aValueThatIsRejected") {
 				t.Error("a warning tells a value")

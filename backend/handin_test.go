@@ -1,7 +1,6 @@
 package backend
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -203,7 +202,7 @@ func TestRotate_HandInSupersedesWaitingHook(t *testing.T) {
 			f := newFixture(t)
 			sid := f.withImpact(t, nil).AccountSID
 			if story.empty {
-				f.remove(t, "tokens/acme-rw")
+				f.removeToken(t)
 				f.write(t, "tokens/acme-rw", map[string]any{"account": "acme", "type": "legacy_read_write"})
 			}
 			h := f.withStubHook(t, notYet)
@@ -230,20 +229,11 @@ func TestRotate_HandInSupersedesWaitingHook(t *testing.T) {
 			if strings.Contains(said(response, nil), dead["auth_token"]) {
 				t.Error("a warning tells a value")
 			}
-			got := f.read(t, "creds/acme-rw")
-			if got["auth_token"] != fresh.AuthToken || f.state(t, "acme-rw") != rotation.StateIdle {
-				t.Errorf("version %v is served in state %s", got["version"], f.state(t, "acme-rw"))
-			}
-			versions := f.read(t, "tokens/acme-rw/history")["versions"].([]any)
-			last := versions[len(versions)-1].(map[string]any)
-			wantSaid(t, "the history", fmt.Sprint(last["note"]), story.note)
-			if last["source"] != string(rotation.SourceAssisted) {
-				t.Errorf("the source is %v", last["source"])
-			}
+			version := f.servesAssisted(t, fresh.AuthToken, story.note)
 			answer := <-waiter
 			if name != "value rejected" {
 				wantStatus(t, answer.err, http.StatusConflict)
-				wantSaid(t, "the waiter's answer", said(answer.response, answer.err), fmt.Sprintf("handed in version %v", got["version"]))
+				wantSaid(t, "the waiter's answer", said(answer.response, answer.err), fmt.Sprintf("handed in version %v", version))
 			}
 			if name == "hangs" {
 				<-h.left // its late answer
@@ -251,19 +241,35 @@ func TestRotate_HandInSupersedesWaitingHook(t *testing.T) {
 			if err := f.rotateRoutinely(t.Context(), "acme-rw"); err != nil {
 				t.Error(err)
 			}
-			if after := f.read(t, "creds/acme-rw"); after["version"] != got["version"] {
+			if after := f.read(t, "creds/acme-rw"); after["version"] != version {
 				t.Errorf("version %v was published afterwards", after["version"])
 			}
 		})
 	}
 }
 
-// remove deletes what is at the path.
-func (f *fixture) remove(t *testing.T, path string) *logical.Response {
+// servesAssisted wants acme-rw to serve a value that was handed in, with that note in the history, and returns its version.
+func (f *fixture) servesAssisted(t *testing.T, value, note string) any {
 	t.Helper()
-	response, err := f.handle(t, logical.DeleteOperation, path, nil)
+	got := f.read(t, "creds/acme-rw")
+	if got["auth_token"] != value || f.state(t, "acme-rw") != rotation.StateIdle {
+		t.Errorf("version %v is served in state %s", got["version"], f.state(t, "acme-rw"))
+	}
+	versions := f.read(t, "tokens/acme-rw/history")["versions"].([]any)
+	last := versions[len(versions)-1].(map[string]any)
+	wantSaid(t, "the history", fmt.Sprint(last["note"]), note)
+	if last["source"] != string(rotation.SourceAssisted) {
+		t.Errorf("the source is %v", last["source"])
+	}
+	return got["version"]
+}
+
+// removeToken deletes the token acme-rw.
+func (f *fixture) removeToken(t *testing.T) *logical.Response {
+	t.Helper()
+	response, err := f.handle(t, logical.DeleteOperation, "tokens/acme-rw", nil)
 	if err != nil || response.IsError() {
-		t.Fatalf("deleting %s: %s", path, said(response, err))
+		t.Fatalf("deleting the token: %s", said(response, err))
 	}
 	return response
 }
@@ -484,7 +490,7 @@ func TestHandIn_AnUnknownOutcomeIsNotClaimed(t *testing.T) {
 // change changes a stored token.
 func (f *fixture) change(t *testing.T, name string, how func(*token)) {
 	t.Helper()
-	token, unlock, err := f.lockToken(context.Background(), f.storage, name)
+	token, unlock, err := f.lockToken(t.Context(), f.storage, name)
 	if err != nil || token == nil {
 		t.Fatalf("reading the token: %v", err)
 	}

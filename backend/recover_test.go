@@ -22,12 +22,14 @@ func TestRecover_APanicEndsOneRequestOnly(t *testing.T) {
 	const secret = "aValueInAPanic"
 	for path, bug := range map[string]func(){
 		"bug/text":    func() { panic(secret) },
-		"bug/runtime": func() { var none []int; _ = none[len(secret)-len(secret)+int(f.clock.offset.Load())] },
+		"bug/runtime": func() { var none []int; _ = none[f.clock.offset.Load()] },
 	} {
-		f.Paths = append(f.Paths, &framework.Path{Pattern: path + "$", Callbacks: map[logical.Operation]framework.OperationFunc{
-			logical.ReadOperation: func(context.Context, *logical.Request, *framework.FieldData) (*logical.Response, error) {
-				bug()
-				return nil, nil
+		f.Paths = append(f.Paths, &framework.Path{Pattern: path + "$", Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ReadOperation: &framework.PathOperation{
+				Callback: func(context.Context, *logical.Request, *framework.FieldData) (*logical.Response, error) {
+					bug()
+					return nil, nil
+				},
 			},
 		}})
 	}
