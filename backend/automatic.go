@@ -297,7 +297,7 @@ func (b *backend) startByHand(ctx context.Context, req *logical.Request, d *fram
 		return nil, err
 	}
 	keepLock = true
-	b.goOn(m, a, t, unlock)
+	b.goOn(m, a, t, unlock) //nolint:contextcheck // it goes on when the request is over
 	return started, nil
 }
 
