@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -122,99 +121,232 @@ func newRotation(source rotation.Source, reason string) (rotation.Pending, error
 	return rotation.Pending{ID: id, Source: source, Reason: reason}, nil
 }
 
-// rotateAutomatically starts a rotation by hand and waits for its end, or for rotateWait.
-func (b *backend) rotateAutomatically(ctx context.Context, req *logical.Request, d *framework.FieldData, name string) (*logical.Response, error) {
+// rotateAutomatically starts a rotation by hand and waits for its end, or for rotateWait. known is the token as the request found
+// it.
+func (b *backend) rotateAutomatically(ctx context.Context, req *logical.Request, d *framework.FieldData, known *token) (*logical.Response, error) {
 	if !d.Get("verify").(bool) {
 		return nil, badInput("verify=false is for values that a person hands in; what the engine gets by itself is always verified")
 	}
-	before, err := b.token(ctx, req.Storage, name)
-	if err != nil {
+	// Before the lock, which a rotation under way may hold for long.
+	if err := mayStart(req, d, known); err != nil {
 		return nil, err
 	}
-	if err := underWay(before); err != nil {
-		return nil, err
-	}
-	id, err := b.startByHand(ctx, req, d, name)
+	started, err := b.startByHand(ctx, req, d, known)
 	if err != nil {
 		return nil, err
 	}
 	deadline := time.NewTimer(rotateWait)
 	defer deadline.Stop()
-	next, stop := b.watch(name)
+	next, stop := b.watch(known.name)
 	defer stop()
 	for {
 		changed := next()
-		t, err := b.token(ctx, req.Storage, name)
+		t, err := b.tokens.get(ctx, req.Storage, known.name)
 		switch {
 		case err != nil:
-			return nil, err
-		case t.Pending == nil || t.Pending.ID != id:
-			return b.rotatedResponse(ctx, req, t, before)
+			return nil, fmt.Errorf("the rotation has begun and goes on by itself; how far it is cannot be told: %w. "+
+				"`vault read %stokens/%s` tells, once that is over", err, req.MountPoint, known.name)
+		case !started.concerns(t):
+			return nil, started.tokenIsGone(t)
+		case t.Pending == nil || t.Pending.ID != started.id:
+			return b.rotatedResponse(ctx, req, t, started)
 		}
 		select {
 		case <-changed:
 		case <-deadline.C:
-			return underWayResponse(t), nil
+			return underWayResponse(req, t), nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
 }
 
-// startByHand stores the intent and lets the work begin. It returns the rotation's ID.
-func (b *backend) startByHand(ctx context.Context, req *logical.Request, d *framework.FieldData, name string) (string, error) {
+// mayStart says whether an automatic rotation of the token may begin.
+func mayStart(req *logical.Request, d *framework.FieldData, t *token) error {
+	if err := checkAndSet(d, t); err != nil {
+		return err
+	}
+	return underWay(req, t)
+}
+
+// startedRotation is what identifies a rotation to the request that waits for its end, whatever happens to the token meanwhile.
+type startedRotation struct {
+	id string
+	// name and tokenID are the token's. Another token of the same name has another ID.
+	name, tokenID string
+	// replaces is the version that was current at the start, nil where there was none.
+	replaces *rotation.Version
+}
+
+// number is that of the version at the start.
+func (s *startedRotation) number() int {
+	if s.replaces == nil {
+		return 0
+	}
+	return s.replaces.Number
+}
+
+// concerns says whether the stored token is the one of the rotation.
+func (s *startedRotation) concerns(t *token) bool { return t != nil && t.ID == s.tokenID }
+
+// tokenIsGone says that the rotation has lost its token.
+func (s *startedRotation) tokenIsGone(now *token) error {
+	what := "deleted"
+	if now != nil {
+		what = "deleted and made anew"
+	}
+	return logical.CodedError(http.StatusConflict, fmt.Sprintf("token %q was %s while this rotation was under way, which ended it. "+
+		"Whether a new value was made at the provider is not known: look there", s.name, what))
+}
+
+// startByHand stores the intent and lets the work begin. A value that a person hands in meanwhile comes first.
+func (b *backend) startByHand(ctx context.Context, req *logical.Request, d *framework.FieldData, known *token) (*startedRotation, error) {
+	name := known.name
+	ctx, done := b.precedence.giveWay(ctx, name)
+	defer done()
 	t, unlock, err := b.lockToken(ctx, req.Storage, name)
 	if err != nil {
-		return "", err
+		return nil, unlessGaveWay(ctx, err)
 	}
-	started := false
+	keepLock := false
 	defer func() {
-		if !started {
+		if !keepLock {
 			unlock()
 		}
 	}()
-	if t == nil {
-		return "", unknownToken(name)
+	if err := sameToken(t, known); err != nil {
+		return nil, err
 	}
-	if err := errors.Join(checkAndSet(d, t), underWay(t)); err != nil {
-		return "", err
+	if err := mayStart(req, d, t); err != nil {
+		return nil, err
 	}
 	a, err := b.account(ctx, req.Storage, t.Account)
 	if err != nil {
-		return "", err
+		return nil, unlessGaveWay(ctx, err)
 	}
 	why, err := reason(d, t.kind, nil)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	intent, err := newRotation(source(a, t), why)
+	from := source(a, t)
+	if from == "" {
+		return nil, needsPerson(req, a, t)
+	}
+	intent, err := newRotation(from, why)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	intent.EntityID, intent.DisplayName = req.EntityID, req.DisplayName
+	started := &startedRotation{id: intent.ID, name: name, tokenID: t.ID, replaces: t.Current}
 	m := b.machine(req.Storage, a, t)
-	if err := m.Start(ctx, &t.Record, intent); err != nil {
-		// A write that failed may have arrived: then the stored intent needs its work.
-		if stored, readErr := b.tokens.get(ctx, req.Storage, name); readErr == nil && stored != nil {
-			b.plan(a, stored)
-		}
-		return "", fmt.Errorf("nothing was changed: %w", err)
+	if err := b.storeIntent(ctx, req, m, a, t, intent); err != nil {
+		return nil, err
 	}
-	started = true
-	go func() {
-		defer unlock()
-		if err := m.Advance(b.work, &t.Record); err != nil {
-			b.logError("rotating a token", t.name, err)
-			b.retryWork(rotation.Job{Token: t.name, Account: t.Account, Kind: rotation.Rotate}, err)
-			return
-		}
-		b.plan(a, t)
-	}()
-	return intent.ID, nil
+	keepLock = true
+	b.goOn(m, a, t, unlock) //nolint:contextcheck // it goes on when the request is over
+	return started, nil
 }
 
-// underWay refuses a second rotation beside one that needs nothing but patience.
-func underWay(t *token) error {
+// storeIntent starts the rotation. Once its intent is stored, the account's addresses stay as they are, so that is done while the
+// account is still the one that the value is going to be sent to. Where the intent could not be stored, it may have been all the
+// same: then the work on the token finds it.
+func (b *backend) storeIntent(ctx context.Context, req *logical.Request, m *rotation.Machine, a *account, t *token, intent rotation.Pending) error {
+	held := t.holdsCredential()
+	save, saved := m.Save, error(nil)
+	m.Save = func(ctx context.Context, r *rotation.Record) error {
+		if !held {
+			unlock, err := b.accountLocks.rlock(ctx, t.Account)
+			if err != nil {
+				return err
+			}
+			defer unlock()
+			if err := b.sameAccount(ctx, req.Storage, a, t); err != nil {
+				return err
+			}
+		}
+		saved = save(ctx, r)
+		return saved
+	}
+	err := m.Start(ctx, &t.Record, intent)
+	m.Save = save
+	switch {
+	case err == nil:
+		return nil
+	case saved == nil:
+		return unlessGaveWay(ctx, fmt.Errorf("nothing was changed: %w", err))
+	}
+	b.lookAgain(t)
+	return unknownWhether(req, "the rotation was started", t.name, saved)
+}
+
+// goOn takes the due steps of a rotation by hand in the background, where the caller's hold on the token goes.
+func (b *backend) goOn(m *rotation.Machine, a *account, t *token, unlock func()) {
+	working, done := b.precedence.giveWay(b.work, t.name)
+	go func() {
+		defer unlock()
+		defer done()
+		b.advance(working, m, a, t)
+	}()
+}
+
+// advance takes the due steps of a rotation by hand, and plans the next ones.
+func (b *backend) advance(working context.Context, m *rotation.Machine, a *account, t *token) {
+	job := rotation.Job{Token: t.name, Account: t.Account, Kind: rotation.Rotate}
+	defer b.recoverWork("rotating a token", job)
+	err := m.Advance(working, &t.Record)
+	switch {
+	case err == nil:
+		b.plan(a, t)
+	case gaveWay(working):
+		b.retryWork(job, errGaveWay)
+	default:
+		b.logError("rotating a token", t.name, err)
+		b.retryWork(job, err)
+	}
+}
+
+// rotateGivingWay does what is due for a token, until a person's request for it comes first.
+func (b *backend) rotateGivingWay(ctx context.Context, j rotation.Job) error {
+	working, done := b.precedence.giveWay(ctx, j.Token)
+	defer done()
+	err := b.rotateRoutinely(working, j.Token)
+	if err != nil && gaveWay(working) {
+		b.retryWork(j, errGaveWay)
+		return nil
+	}
+	return err
+}
+
+// bringForward has a rotation end now that waits for a hook which the account has no more.
+func (t *token) bringForward(a *account, now time.Time) {
+	if p := t.Pending; p != nil && p.Source == rotation.SourceHook && p.Credential == nil && a.Settings[fieldHookURL] == "" {
+		p.NextAttempt = now
+	}
+}
+
+// unlessGaveWay says why a request for an automatic rotation was interrupted.
+func unlessGaveWay(working context.Context, err error) error {
+	if !gaveWay(working) {
+		return err
+	}
+	return logical.CodedError(http.StatusConflict, "somebody hands in a value for this token, ends an old one, or deletes it at this moment, "+
+		"which comes first: no rotation was started by this request. See what has become of it, and try again if need be")
+}
+
+// sameToken refuses a request whose token was deleted, and perhaps made anew, while it waited.
+func sameToken(t, known *token) error {
+	switch {
+	case t == nil:
+		return unknownToken(known.name)
+	case t.ID != known.ID:
+		return logical.CodedError(http.StatusConflict, fmt.Sprintf(
+			"token %q was deleted and made anew while this request waited; nothing was changed. Read the token, and try again if that is the one you mean", t.name))
+	}
+	return nil
+}
+
+// underWay refuses a second automatic rotation beside one that needs nothing but patience.
+func underWay(req *logical.Request, t *token) error {
 	p := t.Pending
 	if p == nil || p.Restartable() {
 		return nil
@@ -223,60 +355,106 @@ func underWay(t *token) error {
 	if t.LastError != "" {
 		message += ", and goes on by itself after a problem: " + t.LastError
 	}
-	return logical.CodedError(http.StatusConflict, message)
+	return logical.CodedError(http.StatusConflict, message+
+		fmt.Sprintf(". A value that you have in hand comes first: `vault write %stokens/%s/rotate %s=-`", req.MountPoint, t.name, t.secretField()))
 }
 
-func underWayResponse(t *token) *logical.Response {
+func underWayResponse(req *logical.Request, t *token) *logical.Response {
 	response := &logical.Response{Data: map[string]any{
 		"version":        t.Number(),
 		"fingerprint":    t.fingerprint(),
 		"rotation_state": string(t.State()),
 	}}
-	response.AddWarning(fmt.Sprintf("the rotation is not finished after %s and goes on by itself; `vault read <mount>/tokens/%s` shows its state", rotateWait, t.name))
+	response.AddWarning(fmt.Sprintf("the rotation is not finished after %s and goes on by itself; `vault read %stokens/%s` shows its state",
+		rotateWait, req.MountPoint, t.name))
 	if t.LastError != "" {
 		response.AddWarning("the last problem was: " + t.LastError)
 	}
 	return response
 }
 
-// rotatedResponse says how a rotation by hand ended.
-func (b *backend) rotatedResponse(ctx context.Context, req *logical.Request, t, before *token) (*logical.Response, error) {
-	switch {
-	case t.Number() == before.Number() && t.Pending != nil:
-		return nil, logical.CodedError(http.StatusConflict, "another rotation of this token has taken the place of this one; nothing was changed yet")
-	case t.Number() == before.Number():
-		return nil, badInput("nothing was changed: %s", t.LastError)
+// rotatedResponse says how a rotation by hand ended that is not under way any more.
+func (b *backend) rotatedResponse(ctx context.Context, req *logical.Request, t *token, started *startedRotation) (*logical.Response, error) {
+	entry := t.Published(started.id)
+	if entry == nil {
+		return nil, started.unpublished(req, t)
 	}
-	entry := t.History[len(t.History)-1]
-	if entry.Source == rotation.SourceAssisted {
-		return nil, logical.CodedError(http.StatusConflict, fmt.Sprintf("somebody handed in version %d in the meantime, which ended this rotation", entry.Version))
+	verified := &provider.Verification{Outcome: provider.Outcome(entry.Verification)}
+	if t.LastVerification != nil && t.Number() == entry.Version {
+		verified.Detail = t.LastVerification.Detail
 	}
-	c := rotation.Candidate{Fingerprint: entry.Fingerprint, Verified: &provider.Verification{Outcome: provider.Outcome(entry.Verification)}}
-	if t.LastVerification != nil {
-		c.Verified.Detail = t.LastVerification.Detail
-	}
-	response := publishedResponse(t, before.Current, c)
+	response := publishedResponse(req, t, *entry, started.replaces, verified)
 	response.Data["rotation_state"] = string(t.State())
+	if t.Number() != entry.Version {
+		response.AddWarning(fmt.Sprintf("version %d was published since, and is the current one", t.Number()))
+	}
 	for _, old := range t.Retiring {
-		if before.Current != nil && old.Version == before.Number() {
+		if started.replaces != nil && old.Version == started.number() {
 			response.Data["previous_credential"] = previousRetires + old.At.Format(time.RFC3339)
 			return response, nil
 		}
 	}
-	if before.Current == nil || entry.Source != rotation.SourceHook {
-		return response, nil
-	}
-	a, err := b.account(ctx, req.Storage, t.Account)
-	if err != nil {
-		return nil, err
-	}
-	current, unlock, err := b.lockToken(ctx, req.Storage, t.name)
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	if current != nil && current.Number() == t.Number() {
-		b.checkPrevious(ctx, req.Storage, a, current, before.Current, response)
+	if started.replaces != nil && entry.Source == rotation.SourceHook {
+		if err := b.checkReplaced(ctx, req, started, response); err != nil {
+			response.AddWarning(fmt.Sprintf("whether version %d still works could not be checked: %s", started.number(), err))
+		}
 	}
 	return response, nil
+}
+
+// unpublished says why the rotation has published no version.
+func (s *startedRotation) unpublished(req *logical.Request, t *token) error {
+	switch {
+	case t.Number() > s.number():
+		by := t.History[len(t.History)-1]
+		if by.Source == rotation.SourceAssisted {
+			return logical.CodedError(http.StatusConflict, fmt.Sprintf("somebody handed in version %d in the meantime, which ended this rotation", by.Version))
+		}
+		return logical.CodedError(http.StatusConflict, fmt.Sprintf("this rotation published nothing, and another one has published version %d since", by.Version))
+	case t.Pending != nil:
+		return logical.CodedError(http.StatusConflict, "another rotation of this token has taken the place of this one; nothing was changed yet")
+	case t.LastError == "":
+		return logical.CodedError(http.StatusConflict, fmt.Sprintf("this rotation was ended without a new version; `vault read %stokens/%s` tells what is current", req.MountPoint, s.name))
+	}
+	return badInput("nothing was changed: %s", t.LastError)
+}
+
+// checkReplaced tries the value that the rotation has replaced, if what it has published is still current. It gives way to a value
+// that a person hands in.
+func (b *backend) checkReplaced(ctx context.Context, req *logical.Request, started *startedRotation, response *logical.Response) error {
+	working, done := b.precedence.giveWay(ctx, started.name)
+	defer done()
+	t, unlock, err := b.lockToken(working, req.Storage, started.name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if entry := t.published(started); entry == nil || entry.Version != t.Number() {
+		return nil
+	}
+	a, err := b.account(working, req.Storage, t.Account)
+	if err != nil {
+		return err
+	}
+	b.checkPrevious(working, req, a, t, started.replaces, response)
+	return nil
+}
+
+// published is the history's entry of the rotation; nil where the token is gone or another one.
+func (t *token) published(s *startedRotation) *rotation.HistoryEntry {
+	if !s.concerns(t) {
+		return nil
+	}
+	return t.Published(s.id)
+}
+
+// secretField is the field to hand in.
+func (t *token) secretField() string {
+	name := t.kind.Fields[len(t.kind.Fields)-1].Name
+	for _, f := range t.kind.Fields {
+		if f.Secret {
+			name = f.Name
+		}
+	}
+	return name
 }

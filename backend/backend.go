@@ -67,6 +67,7 @@ type backend struct {
 	// valueLocks are held by whoever ends a value, or takes one in, while holding a token's lock.
 	valueLocks  keyedLocks
 	holderIndex *holderIndex
+	precedence  precedence
 
 	saltMu sync.Mutex
 	salt   *salt.Salt
@@ -138,6 +139,7 @@ func newBackend(now func() time.Time) *backend {
 			b.pathTokens(),
 			b.pathTokensList(),
 			b.pathRotate(),
+			b.pathRetire(),
 			b.pathVerify(),
 			b.pathHistory(),
 			b.pathCreds(),
@@ -152,7 +154,8 @@ func newBackend(now func() time.Time) *backend {
 }
 
 // HandleRequest checks what the sdk would quote in an error before the sdk sees it, and gives every error its status.
-func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (*logical.Response, error) {
+func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (response *logical.Response, err error) {
+	defer b.recoverRequest(req.Path, &response, &err)
 	if req.Storage != nil {
 		b.startWork(req.Storage)
 	}
@@ -171,6 +174,8 @@ func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (*log
 // HandleExistenceCheck looks at the path only. The sdk would also convert the request's data here, and quote what it
 // cannot convert; HandleRequest refuses that in a moment.
 func (b *backend) HandleExistenceCheck(ctx context.Context, req *logical.Request) (checkFound, exists bool, err error) {
+	var none *logical.Response
+	defer b.recoverRequest(req.Path, &none, &err)
 	pathOnly := *req
 	pathOnly.Data = nil
 	return b.Backend.HandleExistenceCheck(ctx, &pathOnly)

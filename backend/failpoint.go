@@ -61,7 +61,7 @@ func reachPoint(t *token, point string) {
 	}
 	defer dir.Close()
 	if wanted, _ := dir.ReadFile("panic"); string(wanted) == point && dir.Remove("panic") == nil { // else none is wanted
-		panic("a test wants it at the point: " + point)
+		panic(wantedPanic("a test wants it at the point: " + point))
 	}
 	for stops := stopsAt(dir, point); stops; time.Sleep(5 * time.Millisecond) {
 		_, err := dir.Stat("stopped")
@@ -86,6 +86,14 @@ func stopsAt(dir *os.Root, point string) bool {
 	wanted, _ := dir.ReadFile("stop")
 	return string(wanted) == fmt.Sprint(times, " ", point) && dir.Rename("stop", "stopped") == nil
 }
+
+// wantedPanic is an error of the runtime, because the text of any other panic is not logged.
+type wantedPanic string
+
+func (p wantedPanic) Error() string { return string(p) }
+
+// RuntimeError is part of runtime.Error.
+func (p wantedPanic) RuntimeError() {}
 
 var errRefusedByTest = errors.New("storage refused the write, as a test wants")
 

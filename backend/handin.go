@@ -1,11 +1,15 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"reflect"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
@@ -56,161 +60,340 @@ func publishResponses() map[int][]framework.Response {
 // handedIn is a credential that a person hands in.
 type handedIn struct {
 	// token is a copy to change, under its lock.
-	token   *token
+	token *token
+	// account is the one that a new token was checked with, nil where the token is stored. handIn reads it again.
 	account *account
 	// given are the fields that came with the request; the others keep their value.
 	given  provider.Values
 	source rotation.Source
-	// retirePrevious has the engine retire the value that is replaced.
+	// retirePrevious has the engine retire the value that is replaced. handIn sets it.
 	retirePrevious bool
 }
 
-// handIn verifies and publishes a credential that a person hands in.
+// handIn verifies and publishes a credential that a person hands in. It ends an automatic rotation that is under way, in whatever
+// state, once the credential is published. The account is read here, under the token's lock and just before the credential is
+// sent: one that was read earlier may have another address by now.
 //
 // What a crash leaves behind, by the step before which it happens:
 //
-//  1. form and reason checked: nothing changed
+//  1. cas, form and reason checked: nothing changed
 //  2. provider asked about the new value: nothing changed; the person still has the value and hands it in again
 //  3. published in one storage write: nothing changed, or everything
 //  4. previous value tried, its end noted in the history: published; the history does not say when the old value died
 //  5. event sent: published; subscribers miss one event
 func (b *backend) handIn(ctx context.Context, req *logical.Request, d *framework.FieldData, in handedIn) (*logical.Response, error) {
 	t := in.token
-	credential, err := t.complete(in.given)
+	a, err := b.account(ctx, req.Storage, t.Account)
 	if err != nil {
 		return nil, err
 	}
-	why, err := reason(d, t.kind, credential)
+	if in.account != nil && in.account.Provider != a.Provider {
+		return nil, accountChanged(t)
+	}
+	in.account = a
+	candidate, err := b.checkHandIn(ctx, req, d, in)
 	if err != nil {
 		return nil, err
 	}
-	// Before cas: a request that is sent again because its answer was lost, by Vault or by a person, is told what became of it.
-	if t.isCurrent(in.account, credential) {
-		return nil, badInput("this is the current credential already (version %d); nothing was changed", t.Number())
+	if in.source == rotation.SourceAssisted {
+		if in.retirePrevious, err = retirePrevious(d, t, in.given); err != nil {
+			return nil, err
+		}
 	}
-	if err := checkAndSet(d, t); err != nil {
-		return nil, err
-	}
-	release, err := b.admit(ctx, in, credential)
+	release, err := b.admit(ctx, in, candidate.Credential)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	candidate := rotation.Candidate{
-		Credential: credential, Source: in.source, Reason: why, EntityID: req.EntityID, DisplayName: req.DisplayName, Same: t.sameValue,
-	}
 	if d.Get("verify").(bool) {
-		v, err := b.prove(ctx, in.account, t, credential)
+		v, err := b.prove(ctx, req, in, candidate.Credential)
 		if err != nil {
-			b.metrics.rotated(in.source, why, outcomeFailed)
+			b.metrics.rotated(in.source, candidate.Reason, outcomeFailed)
 			b.sendTokenEvent(ctx, eventRotateFail, t, "source", string(in.source))
 			return nil, err
 		}
 		candidate.Verified = &v
 	}
-	if candidate.Fingerprint, err = b.fingerprint(ctx, req.Storage, credential); err != nil {
+	dropped, err := b.dropped(ctx, req, t, candidate.Credential)
+	if err != nil {
 		return nil, err
 	}
+	candidate.Note = dropped.note
 	previous := t.Current
 	t.Supersede(b.now())
 	t.Publish(candidate, b.now())
 	if in.retirePrevious {
 		t.RetireAfter(*previous, b.now().UTC().Add(time.Duration(t.RotationGracePeriod)*time.Second))
 	}
-	if err := b.commit(ctx, req.Storage, in.account, t); err != nil {
+	if err := b.commit(ctx, req, a, t); err != nil {
 		return nil, err
 	}
-	response := publishedResponse(t, previous, candidate)
-	b.warnShared(ctx, req.Storage, in.account, t, credential, response)
-	b.metrics.rotated(in.source, why, t.History[len(t.History)-1].Verification)
+	response := publishedResponse(req, t, t.History[len(t.History)-1], previous, candidate.Verified)
+	b.warnShared(ctx, req.Storage, in.account, t, candidate.Credential, response)
+	for _, warning := range dropped.warnings {
+		response.AddWarning(warning)
+	}
+	b.metrics.rotated(in.source, candidate.Reason, t.History[len(t.History)-1].Verification)
 	if in.retirePrevious {
 		response.Data["previous_credential"] = previousRetires + t.Retiring[len(t.Retiring)-1].At.Format(time.RFC3339)
 		warnRevocation(in.account, t, response)
 	} else {
-		b.checkPrevious(ctx, req.Storage, in.account, t, previous, response)
+		b.checkPrevious(ctx, req, a, t, previous, response)
 	}
 	b.sendTokenEvent(ctx, eventRotate, t, "source", string(in.source),
 		"version", fmt.Sprint(t.Number()), "fingerprint", candidate.Fingerprint, "verification", fmt.Sprint(response.Data["verification"]))
 	return response, nil
 }
 
+// checkHandIn makes a candidate of what was handed in. cas comes first: a request for another version is not told whether its
+// values are the current ones. The exception is a request that is sent again because its answer was lost, by Vault or by a person:
+// it is told what became of it.
+func (b *backend) checkHandIn(ctx context.Context, req *logical.Request, d *framework.FieldData, in handedIn) (c rotation.Candidate, err error) {
+	t := in.token
+	outdated := checkAndSet(d, t)
+	credential, err := t.complete(in.given)
+	if err != nil {
+		return c, cmp.Or(outdated, err)
+	}
+	replaced := t.Number()
+	if outdated != nil {
+		replaced, _ = d.Get("cas").(int)
+	}
+	id, err := b.handInID(ctx, req, t, replaced, credential)
+	switch {
+	case err != nil:
+		return c, err
+	case outdated != nil && (t.Current == nil || t.Published(id) == nil || t.Published(id).Version != t.Number()):
+		return c, outdated
+	case t.isCurrent(in.account, credential):
+		return c, badInput("this is the current credential already (version %d); nothing was changed", t.Number())
+	case outdated != nil:
+		return c, outdated
+	}
+	why, err := reason(d, t.kind, credential)
+	if err != nil {
+		return c, err
+	}
+	fingerprint, err := b.fingerprint(ctx, req.Storage, credential)
+	return rotation.Candidate{
+		Credential: credential, Fingerprint: fingerprint, Source: in.source, Reason: why,
+		EntityID: req.EntityID, DisplayName: req.DisplayName, RotationID: id, Same: t.sameValue,
+	}, err
+}
+
+// handInID identifies a request that hands a credential in: the same client that hands in the same values in place of the same
+// version of the same token sends the same request. It is a keyed hash, which tells nothing to whoever does not know all of them.
+func (b *backend) handInID(ctx context.Context, req *logical.Request, t *token, replaced int, credential provider.Values) (string, error) {
+	request := maps.Clone(credential)
+	// No field's name has a space.
+	request["the token"], request["the version"] = t.ID, strconv.Itoa(replaced)
+	request["the client"] = cmp.Or(req.EntityID, req.ClientTokenAccessor, req.DisplayName)
+	return b.fingerprint(ctx, req.Storage, request)
+}
+
+// droppedRotation is what a person has to know of a rotation that the value handed in puts an end to.
+type droppedRotation struct {
+	// note goes into the history.
+	note     string
+	warnings []string
+}
+
+// dropped says what becomes of the rotation under way. What the engine itself has made at the provider is cleaned up, and not
+// worth a word. A reset hook may go on, and its value may be a live one.
+func (b *backend) dropped(ctx context.Context, req *logical.Request, t *token, credential provider.Values) (dropped droppedRotation, err error) {
+	for p := t.Pending; p != nil; p = p.Replaces {
+		switch {
+		case p.Source != rotation.SourceHook || t.unchanged(p.Credential, credential):
+		case p.Credential == nil:
+			dropped.warnings = append(dropped.warnings, hookMayStillReset(req, t, p))
+			dropped.note = joinNotes(dropped.note, "the reset hook had been asked for a value and had not answered")
+		default:
+			fingerprint, err := b.fingerprint(ctx, req.Storage, p.Credential)
+			if err != nil {
+				return dropped, err
+			}
+			dropped.warnings = append(dropped.warnings, hookValueDropped(t, p, fingerprint))
+			dropped.note = joinNotes(dropped.note, "the reset hook's value with the fingerprint "+fingerprint+" was dropped for it, unpublished")
+		}
+	}
+	return dropped, nil
+}
+
+func joinNotes(first, second string) string {
+	if first == "" {
+		return second
+	}
+	return first + "; " + second
+}
+
+func hookMayStillReset(req *logical.Request, t *token, p *rotation.Pending) string {
+	danger := "which ends the value that is published now"
+	if t.kind.ResetSemantics == provider.Overlapping {
+		danger = "which ends the value that is published now, or leaves another live one at the provider that nobody uses and that is to be disabled there"
+	}
+	return fmt.Sprintf("the account's reset hook was asked for a reset of this token at %s and may still perform it, %s. Stop it there. "+
+		"If it does it all the same, `vault write -f %stokens/%s/verify` shows whether the published value still works: if not, hand in the value "+
+		"that the hook or the console shows then, or rotate again", p.RequestedAt.UTC().Format(time.RFC3339), danger, req.MountPoint, t.name)
+}
+
+func hookValueDropped(t *token, p *rotation.Pending, fingerprint string) string {
+	message := fmt.Sprintf("the value that the reset hook gave at %s (fingerprint %s) was never published, and is dropped for the one that you have handed in",
+		p.ReceivedAt.UTC().Format(time.RFC3339), fingerprint)
+	if t.kind.ResetSemantics == provider.Overlapping {
+		return message + "; it may be live at the provider: disable or delete it there"
+	}
+	return message + "; should yours stop to work, take the value that the provider's console shows"
+}
+
 // prove asks the provider about a new credential. A refusal is the caller's mistake; no answer is an error that says
 // how to go on.
-func (b *backend) prove(ctx context.Context, a *account, t *token, credential provider.Values) (provider.Verification, error) {
+func (b *backend) prove(ctx context.Context, req *logical.Request, in handedIn, credential provider.Values) (provider.Verification, error) {
+	t := in.token
 	reachPoint(t, pointValueTried)
-	v, err := a.platform.Verify(ctx, a.call, t.call(credential))
+	v, err := in.account.platform.Verify(ctx, in.account.call, t.call(credential))
 	var silence *provider.Error
 	switch {
+	case errors.As(err, &silence) && in.source == rotation.SourceImport:
+		return v, fmt.Errorf("nothing was changed, because the credential could not be verified: %w. Try again; "+
+			"or create the token without a credential, and hand the value in once the provider answers", err)
 	case errors.As(err, &silence):
 		return v, fmt.Errorf("nothing was changed, because the credential could not be verified: %w. Try again; "+
 			"or, if the old value is dead and apps are down, publish it unverified with verify=false", err)
 	case err != nil:
 		return v, err
 	case v.Outcome == provider.Rejected:
-		return v, badInput("the provider refuses this credential, so nothing was changed: %s", explain(v))
+		return v, badInput("the provider refuses this credential, so nothing was changed: %s%s. %s", explain(v), in.kept(), in.nextStep(req))
 	}
 	return v, nil
 }
 
+// kept says which fields were tried with the value that the token has, because the request left them out.
+func (in handedIn) kept() string {
+	var names []string
+	for _, f := range in.token.kind.Fields {
+		if in.given[f.Name] == "" {
+			names = append(names, f.Name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "; it was tried with the " + strings.Join(names, " and the ") + " that the token had, because the request has none"
+}
+
+// nextStep is what to type after a refusal.
+func (in handedIn) nextStep(req *logical.Request) string {
+	if in.source == rotation.SourceImport {
+		return "Copy the value again, and repeat the write; the token does not exist yet"
+	}
+	return fmt.Sprintf("`vault read %stokens/%s/rotate` tells where the right value is", req.MountPoint, in.token.name)
+}
+
+func accountChanged(t *token) error {
+	return logical.CodedError(http.StatusConflict, fmt.Sprintf(
+		"account %q was changed or deleted in the meantime, so nothing was published; try again", t.Account))
+}
+
 // commit stores the token, provided that its account is still the one that the caller worked with: else the
 // credential could follow a changed address, or stay behind without an account.
-func (b *backend) commit(ctx context.Context, storage logical.Storage, a *account, t *token) error {
+func (b *backend) commit(ctx context.Context, req *logical.Request, a *account, t *token) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTimeout)
 	defer cancel()
 	unlock, err := b.accountLocks.rlock(ctx, t.Account)
 	if err != nil {
-		return err
+		return unpublished(err)
 	}
 	defer unlock()
-	now, err := b.accounts.get(ctx, storage, t.Account)
-	if err != nil {
-		return err
-	}
-	if now == nil || !reflect.DeepEqual(now.accountEntry, a.accountEntry) {
-		return logical.CodedError(http.StatusConflict, fmt.Sprintf(
-			"account %q was changed or deleted in the meantime, so nothing was published; try again", t.Account))
+	if err := b.sameAccount(ctx, req.Storage, a, t); err != nil {
+		return unpublished(err)
 	}
 	// The index comes first: an entry without a token is a harmless leftover, a token without an entry would let its
 	// account be deleted.
 	if len(t.History) <= 1 {
-		if err := storage.Put(ctx, &logical.StorageEntry{Key: accountTokenKey(t)}); err != nil {
-			return storageError("adding the token to its account's index", err)
+		if err := req.Storage.Put(ctx, &logical.StorageEntry{Key: accountTokenKey(t)}); err != nil {
+			return unpublished(storageError("adding the token to its account's index", err))
 		}
 	}
-	if err := b.saveToken(ctx, storage, t); err != nil {
-		return err
+	if err := b.saveToken(ctx, req.Storage, t); err != nil {
+		b.lookAgain(t)
+		what := fmt.Sprintf("version %d was published", t.Number())
+		if t.Current == nil {
+			what = "the token was created"
+		}
+		return unknownWhether(req, what, t.name, err)
 	}
 	b.plan(a, t)
 	return nil
 }
 
-func publishedResponse(t *token, previous *rotation.Version, c rotation.Candidate) *logical.Response {
-	entry := t.History[len(t.History)-1]
+// sameAccount fails where the account is not the one that the caller has read, and whose lock the caller holds.
+func (b *backend) sameAccount(ctx context.Context, storage logical.Storage, a *account, t *token) error {
+	now, err := b.accounts.get(ctx, storage, t.Account)
+	if err == nil && (now == nil || !reflect.DeepEqual(now.accountEntry, a.accountEntry)) {
+		return accountChanged(t)
+	}
+	return err
+}
+
+// unpublished is an error before the write that publishes.
+func unpublished(err error) error {
+	var coded logical.HTTPCodedError
+	if errors.Is(err, logical.ErrReadOnly) || errors.As(err, &coded) {
+		return err // bare, as Vault wants it, or complete
+	}
+	return fmt.Errorf("nothing was published, because of a problem before that: %w. Try again", err)
+}
+
+// unknownWhether is the error after a storage write that ended with one: the write may have arrived, or arrive later. Only a node
+// that may not write is sure that it has written nothing.
+func unknownWhether(req *logical.Request, what, name string, err error) error {
+	if errors.Is(err, logical.ErrReadOnly) {
+		return err // bare, as Vault wants it
+	}
+	return fmt.Errorf("it is not known whether %s, because the storage write ended with an error: %w. "+
+		"`vault read %stokens/%s` tells, once storage works again; then try again if need be", what, err, req.MountPoint, name)
+}
+
+var errUnknownOutcome = errors.New("the outcome of a storage write is not known")
+
+// lookAgain has the work of a token done that storage decides, after a write whose outcome is not known.
+func (b *backend) lookAgain(t *token) {
+	b.retryWork(rotation.Job{Token: t.name, Account: t.Account, Kind: rotation.Rotate}, errUnknownOutcome)
+}
+
+// publishedResponse tells of a published version, whose entry in the history is given. verified is nil where the provider was not
+// asked.
+func publishedResponse(
+	req *logical.Request, t *token, entry rotation.HistoryEntry, previous *rotation.Version, verified *provider.Verification,
+) *logical.Response {
 	response := &logical.Response{Data: map[string]any{
-		"version":             t.Number(),
+		"version":             entry.Version,
 		"previous_version":    0,
 		"previous_credential": previousNotChecked,
 		"verification":        entry.Verification,
 		"verification_detail": "The provider was not asked, because of verify=false.",
-		"fingerprint":         c.Fingerprint,
+		"fingerprint":         entry.Fingerprint,
 	}}
 	if previous != nil {
 		response.Data["previous_version"] = previous.Number
 	}
-	if c.Verified == nil {
-		response.AddWarning("the credential was published unverified; `vault write -f <mount>/tokens/" + t.name + "/verify` tries it")
+	if verified == nil {
+		response.AddWarning("the credential was published unverified; `vault write -f " + req.MountPoint + "tokens/" + t.name + "/verify` tries it")
 		return response
 	}
-	response.Data["verification_detail"] = c.Verified.Detail
-	if c.Verified.Caveat || c.Verified.Outcome == provider.Inconclusive {
-		response.AddWarning(explain(*c.Verified))
+	response.Data["verification_detail"] = verified.Detail
+	if verified.Caveat || verified.Outcome == provider.Inconclusive {
+		response.AddWarning(explain(*verified))
 	}
 	return response
 }
 
 // checkPrevious tries the value that was replaced, and says in the response what became of it. The new value is
-// published whatever is found here, so nothing here is an error.
-func (b *backend) checkPrevious(ctx context.Context, storage logical.Storage, a *account, t *token, previous *rotation.Version, response *logical.Response) {
+// published whatever is found here, so nothing here is an error. The caller holds the token's lock, and the account is one that
+// it has read since.
+func (b *backend) checkPrevious(
+	ctx context.Context, req *logical.Request, a *account, t *token, previous *rotation.Version, response *logical.Response,
+) {
 	if previous == nil || response.Data["verification"] == rotation.VerificationSkipped {
 		return
 	}
@@ -227,8 +410,10 @@ func (b *backend) checkPrevious(ctx context.Context, storage logical.Storage, a 
 	case v.Outcome == provider.Rejected:
 		response.Data["previous_credential"] = previousRejected
 		t.Retire(previous.Number, previousRejected, b.now())
-		if err := b.saveToken(ctx, storage, t); err != nil {
-			response.AddWarning(fmt.Sprintf("version %d is published, but its history could not be completed: %s", t.Number(), err))
+		if err := b.saveToken(ctx, req.Storage, t); err != nil {
+			b.lookAgain(t)
+			response.AddWarning(fmt.Sprintf("version %d is published; it is not known whether the history says that version %d is dead: %s",
+				t.Number(), previous.Number, err))
 		}
 	}
 }

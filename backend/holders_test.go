@@ -57,20 +57,6 @@ func (f *fixture) wantHolders(t *testing.T, want ...string) {
 	}
 }
 
-// change stores another record of the token, as the engine does.
-func (f *fixture) change(t *testing.T, name string, change func(*rotation.Record)) {
-	t.Helper()
-	changed, unlock, err := f.lockToken(t.Context(), f.storage, name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unlock()
-	change(&changed.Record)
-	if err := f.saveToken(t.Context(), f.storage, changed); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestHolders_AreThoseInWhateverState(t *testing.T) {
 	t.Parallel()
 	f, file := keyFixture(t)
@@ -97,9 +83,9 @@ func TestHolders_AreThoseInWhateverState(t *testing.T) {
 		}},
 		"something else": {change: func(*rotation.Record) {}},
 	} {
-		f.change(t, "second", func(r *rotation.Record) {
+		f.change(t, "second", func(r *token) {
 			r.Current.Credential, r.Pending, r.Retiring = current, nil, nil
-			tc.change(r)
+			tc.change(&r.Record)
 			if r.Pending != nil {
 				r.Pending.NextAttempt = f.now().Add(time.Hour)
 			}

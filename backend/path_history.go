@@ -18,7 +18,7 @@ func (b *backend) pathHistory() *framework.Path {
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.ReadOperation: readOperation(b.pathHistoryRead, "Read who rotated this token, when and why.", "read", map[string]*framework.FieldSchema{
 				"versions": {Type: framework.TypeSlice, Required: true, Description: "The versions, oldest first: version, created_at, reason, entity_id, " +
-					"display_name, source, verification, fingerprint, retired_at, retired_how."},
+					"display_name, source, verification, fingerprint, retired_at, retired_how, and note where there is something to know beside them."},
 				"cleanups": {Type: framework.TypeSlice, Required: true, Description: "Keys that were made for this token, whose secret was lost on the way, " +
 					"and that the engine deleted, oldest first: owner, key_id, found_at, deleted_at."},
 			}),
@@ -36,7 +36,7 @@ func (b *backend) pathHistoryRead(ctx context.Context, req *logical.Request, d *
 	}
 	versions := make([]any, len(t.History))
 	for i, h := range t.History {
-		versions[i] = map[string]any{
+		version := map[string]any{
 			"version":      h.Version,
 			"created_at":   timestamp(h.CreatedAt),
 			"reason":       h.Reason,
@@ -48,6 +48,10 @@ func (b *backend) pathHistoryRead(ctx context.Context, req *logical.Request, d *
 			"retired_at":   timestamp(h.RetiredAt),
 			"retired_how":  h.RetiredHow,
 		}
+		if h.Note != "" {
+			version["note"] = h.Note
+		}
+		versions[i] = version
 	}
 	cleanups := make([]any, len(t.Cleanups))
 	for i, c := range t.Cleanups {

@@ -118,26 +118,22 @@ func (b *backend) pathRotateWrite(ctx context.Context, req *logical.Request, d *
 	case err != nil:
 		return nil, err
 	case given == nil && source(a, known) == "":
-		return nil, needsPerson(a, known)
+		return nil, needsPerson(req, a, known)
 	case given == nil:
-		return b.rotateAutomatically(ctx, req, d, name)
+		return b.rotateAutomatically(ctx, req, d, known)
 	}
+	release := b.precedence.claim(name)
+	defer release()
 	t, unlock, err := b.lockToken(ctx, req.Storage, name)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	if t == nil {
-		return nil, unknownToken(name)
-	}
-	if p := t.Pending; p != nil && !p.Failing() {
-		return nil, underWay(t)
-	}
-	retire, err := retirePrevious(d, t, given)
-	if err != nil {
+	// The fields were read for this token's type, and neither that nor its account changes.
+	if err := sameToken(t, known); err != nil {
 		return nil, err
 	}
-	return b.handIn(ctx, req, d, handedIn{token: t, account: a, given: given, source: rotation.SourceAssisted, retirePrevious: retire})
+	return b.handIn(ctx, req, d, handedIn{token: t, given: given, source: rotation.SourceAssisted})
 }
 
 // retirePrevious says whether the engine is to retire the value that a person replaces.
@@ -170,13 +166,8 @@ func checkAndSet(d *framework.FieldData, t *token) error {
 }
 
 // needsPerson says what to hand in for a token that the engine cannot rotate by itself.
-func needsPerson(a *account, t *token) error {
-	var secret provider.Field
-	for _, f := range t.kind.Fields {
-		if f.Secret {
-			secret = f
-		}
-	}
-	return badInput("a person has to reset a %s: get the new value at %s, then hand it in with `vault write <mount>/tokens/%s/rotate %s=-`; reading that path tells each step",
-		t.Type, a.platform.Runbook(a.call.Settings, t.Type).ConsoleURL, t.name, secret.Name)
+func needsPerson(req *logical.Request, a *account, t *token) error {
+	path := req.MountPoint + "tokens/" + t.name + "/rotate"
+	return badInput("a person has to reset a %s: get the new value at %s, then hand it in with `vault write %s %s=-`; `vault read %s` tells each step",
+		t.Type, a.platform.Runbook(a.call.Settings, t.Type).ConsoleURL, path, t.secretField(), path)
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/go-uuid"
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/helper/automatedrotationutil"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -272,7 +273,7 @@ func (b *backend) pathTokensCreate(ctx context.Context, req *logical.Request, d 
 	}
 	response := &logical.Response{}
 	if credential == nil {
-		err = b.commit(ctx, req.Storage, a, t)
+		err = b.commit(ctx, req, a, t)
 		response.AddWarning("the token has no credential yet: hand today's value in with `vault write <mount>/tokens/" + name + "/rotate " +
 			t.kind.Fields[len(t.kind.Fields)-1].Name + "=- …`")
 	} else {
@@ -290,8 +291,13 @@ func (b *backend) newToken(ctx context.Context, storage logical.Storage, d *fram
 	if len(name) > maxNameLength {
 		return nil, nil, badInput("the token's name must have at most %d characters", maxNameLength)
 	}
+	id, err := uuid.GenerateUUID()
+	if err != nil {
+		return nil, nil, fmt.Errorf("making the token's ID: %w", err)
+	}
 	t := &token{name: name, tokenEntry: tokenEntry{
 		Schema:     tokenSchema,
+		ID:         id,
 		Account:    strings.TrimSpace(d.Get("account").(string)),
 		Type:       strings.TrimSpace(d.Get("type").(string)),
 		RefreshTTL: defaultRefreshTTL, VerifyPeriod: defaultVerifyPeriod, RotationGracePeriod: defaultGracePeriod,
@@ -376,7 +382,9 @@ func (b *backend) pathTokensUpdate(ctx context.Context, req *logical.Request, d 
 }
 
 func (b *backend) pathTokensDelete(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	name := d.Get("name").(string)
+	name, force := d.Get("name").(string), d.Get("force").(bool)
+	release := b.precedence.claim(name)
+	defer release()
 	unlock, err := b.tokenLocks.lock(ctx, name)
 	if err != nil {
 		return nil, err
@@ -385,35 +393,38 @@ func (b *backend) pathTokensDelete(ctx context.Context, req *logical.Request, d 
 	response := &logical.Response{}
 	t, err := b.tokens.load(ctx, req.Storage, name)
 	switch {
-	case err != nil && d.Get("force").(bool):
-		response.AddWarning("the token was deleted without looking at it, because " + err.Error())
-		return response, b.forgetToken(ctx, req.Storage, name)
+	case err != nil && force:
+		response.AddWarning("the token was deleted without looking at it, because " + err.Error() + ". What it had made at the provider lives on there")
+		if err := b.forgetToken(ctx, req, name); err != nil {
+			return nil, err
+		}
+		return response, nil
 	case err != nil:
 		return nil, fmt.Errorf("%w; force=true deletes it all the same", err)
 	case t == nil:
 		return nil, nil
 	}
-	if err := b.retireAll(ctx, req.Storage, d, t, response); err != nil {
+	if err := b.retireAll(ctx, req, force, t, response); err != nil {
 		return nil, err
 	}
-	if err := b.forgetToken(ctx, req.Storage, name); err != nil {
+	if err := b.nameWhatIsLeft(ctx, req, t, response); err != nil {
 		return nil, err
 	}
+	if err := b.forgetToken(ctx, req, name); err != nil {
+		return nil, err
+	}
+	// The token is gone, so nothing is an error from here on.
 	if err := req.Storage.Delete(ctx, accountTokenKey(t)); err != nil {
-		return nil, storageError("deleting the token from its account's index", err)
+		response.AddWarning(fmt.Sprintf("the token is deleted; its entry in the index of account %q may be left, which harms nothing: %s", t.Account, err))
 	}
 	b.sendTokenEvent(ctx, eventTokenDelete, t, "type", t.Type)
-	if t.Current == nil {
-		return nil, nil
-	}
-	response.AddWarning(deletedAtProvider)
 	return response, nil
 }
 
 // forgetToken deletes the token's entry, and what the engine has in memory and plans for it.
-func (b *backend) forgetToken(ctx context.Context, storage logical.Storage, name string) error {
-	if err := b.tokens.delete(ctx, storage, name); err != nil {
-		return err
+func (b *backend) forgetToken(ctx context.Context, req *logical.Request, name string) error {
+	if err := b.tokens.delete(ctx, req.Storage, name); err != nil {
+		return unknownWhether(req, "the token was deleted", name, err)
 	}
 	b.scheduler.Forget(name)
 	b.access.delete(name)
@@ -422,27 +433,69 @@ func (b *backend) forgetToken(ctx context.Context, storage logical.Storage, name
 }
 
 // retireAll retires what the token still has to retire, before it is forgotten. force forgets it all the same.
-func (b *backend) retireAll(ctx context.Context, storage logical.Storage, d *framework.FieldData, t *token, response *logical.Response) error {
-	t.Supersede(b.now())
+func (b *backend) retireAll(ctx context.Context, req *logical.Request, force bool, t *token, response *logical.Response) error {
+	if t.Pending != nil && t.Pending.Source == rotation.SourceIAM {
+		t.Supersede(b.now())
+	}
 	if len(t.Retiring) == 0 && len(t.Searches) == 0 {
 		return nil
 	}
-	a, err := b.account(ctx, storage, t.Account)
+	a, err := b.account(ctx, req.Storage, t.Account)
 	if err == nil {
-		err = b.machine(storage, a, t).RetireNow(ctx, &t.Record)
+		err = b.machine(req.Storage, a, t).RetireNow(ctx, &t.Record)
+	}
+	sought, left := t.StillSought(), ""
+	if err != nil && (sought == "" || len(t.Retiring) > 0) {
+		left = err.Error()
 	}
 	for _, kept := range t.Kept() {
 		response.AddWarning(kept)
 	}
 	switch {
-	case err == nil:
+	case left == "" && sought == "":
 		return nil
-	case d.Get("force").(bool):
-		response.AddWarning("an old value lives on at the provider and is forgotten now: " + err.Error())
-		return nil
+	case !force:
+		b.lookAgain(t)
+		return notDeleted(left, sought)
 	}
-	return logical.CodedError(http.StatusBadGateway, "the token was not deleted, because an old value could not be retired: "+err.Error()+
+	if left != "" {
+		response.AddWarning("an old value may live on at the provider and is forgotten now: " + left)
+	}
+	if sought != "" {
+		response.AddWarning("the search for a lost key is given up: " + sought + ". Look for a key at the provider that nobody knows, and delete it there")
+	}
+	return nil
+}
+
+// notDeleted says what keeps a token from being deleted: an old value that is left, or a lost key that is still sought.
+func notDeleted(left, sought string) error {
+	if left == "" {
+		return logical.CodedError(http.StatusBadGateway, "the token was not deleted, because "+sought+
+			"; try again then, or give the search up with force=true")
+	}
+	return logical.CodedError(http.StatusBadGateway, "the token was not deleted, because an old value could not be retired: "+left+
 		"; try again, or forget the old value with force=true")
+}
+
+// nameWhatIsLeft warns of what lives on at the provider when the token is deleted.
+func (b *backend) nameWhatIsLeft(ctx context.Context, req *logical.Request, t *token, response *logical.Response) error {
+	for p := t.Pending; p != nil; p = p.Replaces {
+		if p.Credential == nil {
+			response.AddWarning(fmt.Sprintf("the account's reset hook was asked for a reset at %s and may still perform it; nobody will take its value. Stop it there",
+				p.RequestedAt.UTC().Format(time.RFC3339)))
+			continue
+		}
+		fingerprint, err := b.fingerprint(ctx, req.Storage, p.Credential)
+		if err != nil {
+			return err
+		}
+		response.AddWarning(fmt.Sprintf("the value that the reset hook gave at %s (fingerprint %s) was never published and is forgotten; it may be live at the provider",
+			p.ReceivedAt.UTC().Format(time.RFC3339), fingerprint))
+	}
+	if t.Current != nil {
+		response.AddWarning(fmt.Sprintf("version %d (fingerprint %s): %s", t.Number(), t.fingerprint(), deletedAtProvider))
+	}
+	return nil
 }
 
 func accountTokenKey(t *token) string {

@@ -468,7 +468,7 @@ func TestNothingIsAskedOfAHookBeforeTheIntentIsStored(t *testing.T) {
 	hook, fields := s.startHook(t, func() {})
 	s.write(t, "config/acme", fields)
 	s.storage.FailPut(true)
-	s.wants(t, logical.UpdateOperation, "tokens/acme-rw/rotate", nil, "nothing was changed: writing token/acme-rw to storage")
+	s.wants(t, logical.UpdateOperation, "tokens/acme-rw/rotate", nil, "it is not known whether the rotation was started, because the storage write ended with an error: writing token/acme-rw to storage")
 	if keys, _ := hook.Asked(); len(keys) != 0 {
 		t.Errorf("the hook was asked %d times", len(keys))
 	}

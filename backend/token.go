@@ -32,7 +32,10 @@ const (
 
 // tokenEntry is how a token is stored: one record, so that every change of it is one write.
 type tokenEntry struct {
-	Schema  int             `json:"schema"`
+	Schema int `json:"schema"`
+	// ID tells the token from another one of the same name that was made after it was deleted. Tokens of releases that had none
+	// have the empty string.
+	ID      string          `json:"id,omitempty"`
 	Account string          `json:"account"`
 	Type    string          `json:"type"`
 	Options provider.Values `json:"options,omitempty"`

@@ -272,7 +272,7 @@ func (b *backend) doWork(ctx context.Context, j rotation.Job) {
 	case j.Kind == rotation.Verify:
 		err = b.verifyRoutinely(ctx, j.Token)
 	default:
-		err = b.rotateRoutinely(ctx, j.Token)
+		err = b.rotateGivingWay(ctx, j)
 	}
 	if err != nil && ctx.Err() == nil {
 		b.logError("background work", j.Token, err)
@@ -376,6 +376,7 @@ func (b *backend) rotateRoutinely(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	t.bringForward(a, b.now())
 	from, m := source(a, t), b.machine(b.storage, a, t)
 	if start := t.rotationStart(b.now()); from != "" && !start.IsZero() && !start.After(b.now()) {
 		intent, err := newRotation(from, reasonScheduled)

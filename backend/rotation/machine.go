@@ -424,7 +424,8 @@ func (m *Machine) prove(ctx context.Context, r *Record) error {
 	previous := r.Current
 	r.Publish(Candidate{
 		Credential: p.Credential, Fingerprint: fingerprint, Source: p.Source, Reason: p.Reason,
-		EntityID: p.EntityID, DisplayName: p.DisplayName, Verified: &v, Made: m.Keys != nil && p.Source == SourceIAM, Same: m.Same,
+		EntityID: p.EntityID, DisplayName: p.DisplayName, RotationID: p.ID, Verified: &v,
+		Made: m.Keys != nil && p.Source == SourceIAM, Same: m.Same,
 	}, now)
 	r.Pending = nil
 	if previous != nil && m.Keys != nil {
@@ -505,12 +506,15 @@ func (m *Machine) saved(ctx context.Context, r *Record, e Event) error {
 	return nil
 }
 
-// RetireNow retires everything that is still to be retired, whatever its time, before the token is deleted. It returns the
-// first refusal. What others of the mount live on is left to them: see Kept.
+// RetireNow retires everything that is still to be retired, whatever its time. It returns the first refusal. What others of the
+// mount live on is left to them: see Kept. It leaves a rotation by a hook alone: there is nothing to retire at the provider, and
+// a value that the hook gave may be the only copy.
 func (m *Machine) RetireNow(ctx context.Context, r *Record) error {
 	m.deleting = true
 	now := m.Now().UTC()
-	r.Supersede(now)
+	if r.Pending != nil && r.Pending.Source == SourceIAM {
+		r.Supersede(now)
+	}
 	r.LastError = "" // what is there in the end is a refusal of these steps
 	for i := range r.Searches {
 		r.Searches[i].NextAttempt = now

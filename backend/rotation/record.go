@@ -99,6 +99,11 @@ type HistoryEntry struct {
 	Fingerprint  string    `json:"fingerprint"`
 	RetiredAt    time.Time `json:"retired_at,omitzero"`
 	RetiredHow   string    `json:"retired_how,omitempty"`
+	// RotationID identifies the rotation, or the request, that published the version. Version numbers cannot: those of a token
+	// that was deleted and made anew begin again. Entries of releases that had none have the empty string.
+	RotationID string `json:"rotation_id,omitempty"`
+	// Note says what a person has to know of the version's publication or end. It holds no secret.
+	Note string `json:"note,omitempty"`
 }
 
 // VerificationSkipped stands for an outcome where nobody asked the provider.
@@ -127,6 +132,8 @@ type Candidate struct {
 	Reason      string
 	EntityID    string
 	DisplayName string
+	RotationID  string
+	Note        string
 	// Verified is nil where the provider was not asked.
 	Verified *provider.Verification
 	// Made says that the provider's key API made the value for this token, which proves whose it is.
@@ -155,6 +162,8 @@ func (r *Record) Publish(c Candidate, now time.Time) {
 		Source:       c.Source,
 		Verification: VerificationSkipped,
 		Fingerprint:  c.Fingerprint,
+		RotationID:   c.RotationID,
+		Note:         c.Note,
 	}
 	r.Current = &Version{Number: entry.Version, Credential: c.Credential, Fingerprint: c.Fingerprint, PublishedAt: now, Proven: c.Made}
 	r.Health, r.LastVerification, r.LastError = HealthUnverified, nil, ""
@@ -188,6 +197,16 @@ func (r *Record) Observe(v provider.Verification, now time.Time) {
 // ObserveSilence records that the provider gave no useful answer. What was known before still stands.
 func (r *Record) ObserveSilence(detail string, now time.Time) {
 	r.LastVerification = &Check{At: now.UTC(), Outcome: provider.Inconclusive, Detail: detail}
+}
+
+// Published returns the history's entry of the version that the rotation with this ID published; nil where it published none.
+func (r *Record) Published(rotationID string) *HistoryEntry {
+	i := slices.IndexFunc(r.History, func(e HistoryEntry) bool { return e.RotationID == rotationID })
+	if rotationID == "" || i < 0 {
+		return nil
+	}
+	entry := r.History[i]
+	return &entry
 }
 
 // Retire notes in the history when and how a version stopped to work.

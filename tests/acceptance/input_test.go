@@ -165,11 +165,13 @@ var otherFields = map[string]struct {
 		[]any{7, true, fields{"a": fields{"b": "c"}}, fields{"a": strings.Repeat("x", 513)}, fields{"a": ""}, manyKeys(65)},
 		[]string{"key=value pairs", "64 printable keys"},
 	},
-	"verify of an import":  {"tokens/new", []any{""}, []string{"true or false"}},
-	"verify of a rotation": {"tokens/rw/rotate", []any{""}, []string{"true or false"}},
-	"cas":                  {"tokens/rw/rotate", []any{"1.5", 1.5, -1, true, ""}, []string{"a whole number", "0 or more"}},
-	"revoke_previous":      {"tokens/rw/rotate", []any{""}, []string{"true or false"}},
-	"retire_previous":      {"tokens/rw/rotate", []any{""}, []string{"true or false"}},
+	"verify of an import":   {"tokens/new", []any{""}, []string{"true or false"}},
+	"verify of a rotation":  {"tokens/rw/rotate", []any{""}, []string{"true or false"}},
+	"cas":                   {"tokens/rw/rotate", []any{"1.5", 1.5, -1, true, ""}, []string{"a whole number", "0 or more"}},
+	"revoke_previous":       {"tokens/rw/rotate", []any{""}, []string{"true or false"}},
+	"retire_previous":       {"tokens/rw/rotate", []any{""}, []string{"true or false"}},
+	"version":               {"tokens/rw/retire", []any{"1.5", 1.5, true, ""}, []string{"a whole number"}},
+	"force of a retirement": {"tokens/rw/retire", []any{""}, []string{"true or false"}},
 }
 
 // unfit is what none of the otherFields takes.

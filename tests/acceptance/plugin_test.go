@@ -42,6 +42,7 @@ func TestPathHelpExplainsEveryPath(t *testing.T) {
 		"tokens":              {"tokens"},
 		"tokens/acme/rotate":  {"runbook", "auth_token=-", "verify=false", "cas"},
 		"tokens/acme/verify":  {"accepted", "rejected", "inconclusive"},
+		"tokens/acme/retire":  {"rotation_grace_period", "force=true", "version"},
 		"tokens/acme/history": {"who", "versions"},
 		"creds/acme-rw":       {"current credential", "ttl"},
 		"status":              {"every token"},
@@ -153,7 +154,7 @@ func describesEveryPath(t *testing.T, document string, operations map[string]ope
 	for _, want := range []string{
 		"get /config/", "get /config/{account}", "post /config/{account}", "delete /config/{account}",
 		"get /tokens/", "get /tokens/{name}", "post /tokens/{name}", "delete /tokens/{name}",
-		"get /tokens/{name}/rotate", "post /tokens/{name}/rotate", "post /tokens/{name}/verify", "get /tokens/{name}/history",
+		"get /tokens/{name}/rotate", "post /tokens/{name}/rotate", "post /tokens/{name}/verify", "post /tokens/{name}/retire", "get /tokens/{name}/history",
 		"get /creds/{name}", "get /status", "get /info", "get /metrics",
 	} {
 		if _, there := operations[want]; !there {

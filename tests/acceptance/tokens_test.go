@@ -102,8 +102,8 @@ func TestAnImportThatTheProviderDoesNotConfirmCreatesNoToken(t *testing.T) {
 		words  []string
 	}{
 		"rejected":       {status: http.StatusBadRequest, words: []string{"nothing was changed", "impact.com rejects the token", "HTTP 401"}},
-		"provider down":  {fault: &simulator.Fault{Service: simulator.Impact, Kind: simulator.FaultStatus, Status: 503}, status: http.StatusBadGateway, words: []string{"verify=false", "HTTP 503"}},
-		"nobody answers": {fault: &simulator.Fault{Service: simulator.Impact, Kind: simulator.FaultDropBefore}, status: http.StatusBadGateway, words: []string{"verify=false"}},
+		"provider down":  {fault: &simulator.Fault{Service: simulator.Impact, Kind: simulator.FaultStatus, Status: 503}, status: http.StatusBadGateway, words: []string{"create the token without a credential", "HTTP 503"}},
+		"nobody answers": {fault: &simulator.Fault{Service: simulator.Impact, Kind: simulator.FaultDropBefore}, status: http.StatusBadGateway, words: []string{"create the token without a credential"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -117,6 +117,9 @@ func TestAnImportThatTheProviderDoesNotConfirmCreatesNoToken(t *testing.T) {
 			data := impactToken("legacy_read_write", simulator.ImpactCredential{AccountSID: sid, AuthToken: wrong})
 			_, err := w.Write(t.Context(), "tokens/rw", data)
 			refused(t, err, tt.status, tt.words...)
+			if strings.Contains(err.Error(), "verify=false") {
+				t.Error("an import is told of verify=false")
+			}
 			_, err = w.Read(t.Context(), "tokens/rw")
 			refused(t, err, http.StatusNotFound)
 			if keys := w.keys(t, "tokens"); len(keys) != 0 {
