@@ -98,7 +98,7 @@ func (b *backend) handIn(ctx context.Context, req *logical.Request, d *framework
 	if d.Get("verify").(bool) {
 		v, err := b.prove(ctx, in.account, t, credential)
 		if err != nil {
-			b.metrics.rotated(in.source, why, outcomeFailed)
+			b.metrics.rotated(in.source, triggerByHand, outcomeFailed)
 			b.sendTokenEvent(ctx, eventRotateFail, t, "source", string(in.source))
 			return nil, err
 		}
@@ -117,7 +117,7 @@ func (b *backend) handIn(ctx context.Context, req *logical.Request, d *framework
 		return nil, err
 	}
 	response := publishedResponse(t, previous, candidate)
-	b.metrics.rotated(in.source, why, t.History[len(t.History)-1].Verification)
+	b.metrics.rotated(in.source, triggerByHand, t.History[len(t.History)-1].Verification)
 	if in.retirePrevious {
 		response.Data["previous_credential"] = previousRetires + t.Retiring[len(t.Retiring)-1].At.Format(time.RFC3339)
 	} else {

@@ -71,11 +71,13 @@ func (e *NotYet) Error() string {
 // Pending is a rotation under way.
 type Pending struct {
 	// ID is the same for every attempt, so that a hook performs one reset however often it is asked.
-	ID          string    `json:"id"`
-	Source      Source    `json:"source"`
-	Reason      string    `json:"reason,omitempty"`
-	EntityID    string    `json:"entity_id,omitempty"`
-	DisplayName string    `json:"display_name,omitempty"`
+	ID          string `json:"id"`
+	Source      Source `json:"source"`
+	Reason      string `json:"reason,omitempty"`
+	EntityID    string `json:"entity_id,omitempty"`
+	DisplayName string `json:"display_name,omitempty"`
+	// Scheduled is set where the policy asked for it, and nobody by hand.
+	Scheduled   bool      `json:"scheduled,omitempty"`
 	RequestedAt time.Time `json:"requested_at"`
 	// AttemptedAt is when a value was last asked for.
 	AttemptedAt time.Time `json:"attempted_at"`
@@ -351,7 +353,7 @@ func (m *Machine) prove(ctx context.Context, r *Record) error {
 	previous := r.Current
 	r.Publish(Candidate{
 		Credential: p.Credential, Fingerprint: fingerprint, Source: p.Source, Reason: p.Reason,
-		EntityID: p.EntityID, DisplayName: p.DisplayName, Verified: &v,
+		EntityID: p.EntityID, DisplayName: p.DisplayName, Scheduled: p.Scheduled, Verified: &v,
 	}, now)
 	r.Pending = nil
 	if previous != nil && m.Keys != nil {

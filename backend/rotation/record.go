@@ -84,7 +84,9 @@ type HistoryEntry struct {
 	Reason      string    `json:"reason,omitempty"`
 	EntityID    string    `json:"entity_id,omitempty"`
 	DisplayName string    `json:"display_name,omitempty"`
-	Source      Source    `json:"source"`
+	// Scheduled is set where the policy asked for the rotation, and nobody by hand.
+	Scheduled bool   `json:"scheduled,omitempty"`
+	Source    Source `json:"source"`
 	// Verification is the outcome when the version was published, or VerificationSkipped.
 	Verification string    `json:"verification"`
 	Fingerprint  string    `json:"fingerprint"`
@@ -118,6 +120,7 @@ type Candidate struct {
 	Reason      string
 	EntityID    string
 	DisplayName string
+	Scheduled   bool
 	// Verified is nil where the provider was not asked.
 	Verified *provider.Verification
 }
@@ -132,6 +135,7 @@ func (r *Record) Publish(c Candidate, now time.Time) {
 		Reason:       c.Reason,
 		EntityID:     c.EntityID,
 		DisplayName:  c.DisplayName,
+		Scheduled:    c.Scheduled,
 		Source:       c.Source,
 		Verification: VerificationSkipped,
 		Fingerprint:  c.Fingerprint,
