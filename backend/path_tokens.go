@@ -285,6 +285,9 @@ func (b *backend) pathTokensCreate(ctx context.Context, req *logical.Request, d 
 	if err != nil {
 		return nil, err
 	}
+	if err := t.checkMetadata(credential); err != nil {
+		return nil, err
+	}
 	response := &logical.Response{}
 	if credential == nil {
 		err = b.commit(ctx, req.Storage, a, t)

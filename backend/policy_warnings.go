@@ -7,8 +7,6 @@ import (
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
-
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
 const (
@@ -47,7 +45,7 @@ func warnOfPolicy(response *logical.Response, req *logical.Request, d *framework
 		response.AddWarning(fmt.Sprintf("verify_period is %ds, and the engine verifies the tokens of an account together about once a minute at most, "+
 			"to stay below the provider's quota: verifications come later than that", t.VerifyPeriod))
 	}
-	if given("rotation_period", "rotation_grace_period") && t.kind.ResetSemantics == provider.Overlapping && t.RotationPeriod > 0 &&
+	if _, isKey := keyRotator(a, t); given("rotation_period", "rotation_grace_period") && isKey && t.RotationPeriod > 0 &&
 		time.Duration(t.RotationGracePeriod)*time.Second >= t.RotationPeriod {
 		response.AddWarning("rotation_grace_period is not shorter than rotation_period: old values that are still to be retired pile up at the provider")
 	}

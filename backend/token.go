@@ -278,11 +278,11 @@ func (t *token) applyRotationPolicy(d *framework.FieldData, now time.Time) error
 
 func (t *token) applyWindow(seconds int) error {
 	if seconds != 0 {
-		if t.RotationSchedule == "" {
-			return badInput("rotation_window is for a rotation_schedule, and this token has none")
-		}
 		if err := sdkrotation.DefaultScheduler.ValidateRotationWindow(seconds); err != nil {
 			return badInput("%s", err)
+		}
+		if t.RotationSchedule == "" {
+			return badInput("rotation_window is for a rotation_schedule, and this token has none")
 		}
 	}
 	t.RotationWindow = time.Duration(seconds) * time.Second
@@ -342,12 +342,32 @@ func reason(d *framework.FieldData, kind *provider.TokenType, credential provide
 	if len(text) > maxReasonLength || !plainText(text) {
 		return "", badInput("reason must be one line of at most %d bytes, "+textRule, maxReasonLength)
 	}
-	for _, f := range kind.Fields {
-		if f.Secret && credential[f.Name] != "" && strings.Contains(text, credential[f.Name]) {
-			return "", badInput("reason must not contain the value of %s; Vault's audit log may have it in clear by now, so reset the token at the provider again", f.Name)
-		}
+	if field := secretIn(text, kind, credential); field != "" {
+		return "", badInput("reason must not contain the value of %s; Vault's audit log may have it in clear by now, so reset the token at the provider again", field)
 	}
 	return text, nil
+}
+
+// secretIn names the secret field of a credential whose value a text holds; empty where it holds none.
+func secretIn(text string, kind *provider.TokenType, credential provider.Values) string {
+	for _, f := range kind.Fields {
+		if f.Secret && credential[f.Name] != "" && strings.Contains(text, credential[f.Name]) {
+			return f.Name
+		}
+	}
+	return ""
+}
+
+// checkMetadata refuses custom_metadata, which everybody who reads a token sees, that holds a part of the credential beside it.
+func (t *token) checkMetadata(credential provider.Values) error {
+	for key, value := range t.CustomMetadata {
+		for _, text := range []string{key, value} {
+			if field := secretIn(text, t.kind, credential); field != "" {
+				return badInput("custom_metadata must not contain the value of %s; nothing was stored", field)
+			}
+		}
+	}
+	return nil
 }
 
 func fieldNames(fields []provider.Field) string {
