@@ -75,6 +75,8 @@ type backend struct {
 	watchMu  sync.Mutex
 	watchers map[string]*watcher
 
+	mountPath mountPath
+
 	access  accessTokens
 	metrics *metrics
 }
@@ -141,6 +143,7 @@ func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (*log
 	if req.Storage != nil {
 		b.startWork(req.Storage)
 	}
+	b.mountPath.note(req.MountPoint)
 	if read, name := hotRead(req); read != nil {
 		response, err := read(b, ctx, req.Storage, name)
 		return finishAnswer(req, response, err)

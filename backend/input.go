@@ -68,12 +68,36 @@ func fits(value any, to framework.FieldType) bool {
 	case framework.TypeBool:
 		return isBool(value)
 	case framework.TypeKVPairs:
-		text, isText := value.(string)
-		return !isText || strings.TrimSpace(text) != ""
+		return isPairs(value)
 	default:
-		_, isBool := value.(bool)
-		return !isBool
+		return keepsItsText(value)
 	}
+}
+
+// isPairs wants pairs whose values stay what they are as texts.
+func isPairs(value any) bool {
+	switch v := value.(type) {
+	case string:
+		return strings.TrimSpace(v) != ""
+	case map[string]any:
+		for _, inner := range v {
+			if !keepsItsText(inner) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// keepsItsText says whether a value is the same as a text: a boolean would become "1", and a number beyond maxExact another one.
+func keepsItsText(value any) bool {
+	switch v := value.(type) {
+	case nil, bool:
+		return false
+	case float64:
+		return math.Abs(v) <= maxExact
+	}
+	return true
 }
 
 // maxExact is the largest number up to which JSON's numbers are exact.

@@ -53,7 +53,7 @@ func TestNearest_FindsTheFieldThatWasMeant(t *testing.T) {
 	}
 }
 
-func TestUnknownFields_AreRefusedAndNothingChanges(t *testing.T) {
+func TestUnknownFields_AreRefusedAndNothingChanges(t *testing.T) { //nolint:tparallel // each looks whether anything was stored
 	t.Parallel()
 	f := newFixture(t)
 	f.withImpact(t, nil)
@@ -128,8 +128,8 @@ func TestFits_RefusesWhatWouldBeConvertedToSomethingElse(t *testing.T) {
 			[]any{nil, "", " ", 1.9, "1.9", 1e30, "1e3", "0x10", "010", true, "seven"},
 		},
 		{framework.TypeBool, []any{true, false, "true", "0", 1.0, 0}, []any{nil, "", 7.0, 2, -1.0}},
-		{framework.TypeKVPairs, []any{map[string]any{}, map[string]any{"a": "b"}, "a=b", []any{"a=b"}}, []any{nil, "", " "}},
-		{framework.TypeString, []any{"", "a", 7, 7.5}, []any{nil, true}},
+		{framework.TypeKVPairs, []any{map[string]any{}, map[string]any{"a": "b"}, "a=b", []any{"a=b"}, map[string]any{"a": 7.0}}, []any{nil, "", " ", map[string]any{"a": true}, map[string]any{"a": nil}, map[string]any{"a": 1e20}}},
+		{framework.TypeString, []any{"", "a", 7, 7.5, 1234567890.0}, []any{nil, true, 1.1e20}},
 	} {
 		d := func(value any) error {
 			data := &framework.FieldData{Raw: map[string]any{"f": value}, Schema: map[string]*framework.FieldSchema{"f": {Type: tt.to}}}

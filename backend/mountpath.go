@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/hashicorp/vault/sdk/logical"
 )
@@ -98,4 +99,23 @@ func readOfNothing(req *logical.Request, nothing logical.HTTPCodedError) (*logic
 	return &logical.Response{Data: map[string]any{
 		logical.HTTPContentType: "application/json", logical.HTTPStatusCode: nothing.Code(), logical.HTTPRawBody: string(body),
 	}}, nil
+}
+
+// mountPath is the path of the mount as the requests had it that came last, for what is said where there is no request. The zero value
+// knows none.
+type mountPath struct{ last atomic.Pointer[string] }
+
+func (m *mountPath) note(path string) {
+	if last := m.last.Load(); path != "" && (last == nil || *last != path) {
+		kept := path // of its own, so that the usual request allocates nothing
+		m.last.Store(&kept)
+	}
+}
+
+// fillIn gives an error for the log the path of the mount.
+func (m *mountPath) fillIn(err error) error {
+	if last := m.last.Load(); last != nil {
+		return mountedError(err, *last)
+	}
+	return err
 }

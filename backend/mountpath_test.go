@@ -84,6 +84,23 @@ func TestMessages_ChangeNothingThatPeopleGave(t *testing.T) {
 	}
 }
 
+func TestMountPath_IsKnownToTheLogOnceARequestHadIt(t *testing.T) {
+	t.Parallel()
+	var m mountPath
+	err := badInput("`vault list <mount>/tokens`")
+	if got := m.fillIn(err); got != err { //nolint:errorlint // it stays as it is
+		t.Errorf("got %v", got)
+	}
+	m.note("team-a/ads/")
+	m.note("")
+	if got := m.fillIn(err); got.Error() != "`vault list team-a/ads/tokens`" {
+		t.Errorf("got %v", got)
+	}
+	if got := m.fillIn(logical.ErrReadOnly); got != logical.ErrReadOnly { //nolint:errorlint // identity is the point
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestReadOfNothing_IsA404WithItsText(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

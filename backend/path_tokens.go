@@ -299,7 +299,7 @@ func (b *backend) pathTokensCreate(ctx context.Context, req *logical.Request, d 
 	if err != nil {
 		return nil, err
 	}
-	warnOfPolicy(response, req, d, t, a, true)
+	(&policyWrite{raw: req.Data, fields: d, token: t, account: a, isNew: true}).warn(response)
 	b.sendTokenEvent(ctx, eventTokenWrite, t, "type", t.Type)
 	return response, nil
 }
@@ -392,7 +392,7 @@ func (b *backend) pathTokensUpdate(ctx context.Context, req *logical.Request, d 
 	b.plan(a, t)
 	b.sendTokenEvent(ctx, eventTokenWrite, t, "type", t.Type)
 	response := &logical.Response{}
-	warnOfPolicy(response, req, d, t, a, false)
+	(&policyWrite{raw: req.Data, fields: d, token: t, account: a}).warn(response)
 	return response, nil
 }
 

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -21,39 +22,37 @@ const (
 // barePeriods are the periods that are rarely shorter than an hour.
 var barePeriods = []string{"rotation_period", "verify_period", "rotation_grace_period"}
 
-// warnOfPolicy says in the response to a write what the policy will do that its author may not expect. A new token has all its policy
-// looked at, an old one what was written.
-func warnOfPolicy(response *logical.Response, req *logical.Request, d *framework.FieldData, t *token, a *account, isNew bool) {
-	given := func(names ...string) bool {
-		for _, name := range names {
-			if _, ok := d.GetOk(name); ok {
-				return true
-			}
-		}
-		return false
-	}
+// policyWrite is a write of a token's definition that was stored.
+type policyWrite struct {
+	raw     map[string]any
+	fields  *framework.FieldData
+	token   *token
+	account *account
+	// isNew says that the write has made the token: then its plan is looked at whether the write speaks of it or not.
+	isNew bool
+}
+
+func (w *policyWrite) gives(names ...string) bool {
+	return slices.ContainsFunc(names, func(name string) bool {
+		_, given := w.fields.GetOk(name)
+		return given
+	})
+}
+
+// warn says in the response what the policy will do that its author may not expect.
+func (w *policyWrite) warn(response *logical.Response) {
+	w.warnOfBareNumbers(response)
+	w.warnOfConsumers(response)
+	w.warnOfPlan(response)
+	w.warnOfPace(response)
+	w.warnOfIdleFields(response)
+}
+
+func (w *policyWrite) warnOfBareNumbers(response *logical.Response) {
 	for _, name := range barePeriods {
-		if seconds, ok := bareSeconds(req.Data[name]); ok && seconds > 0 && seconds < shortestUsual {
+		if seconds, ok := bareSeconds(w.raw[name]); ok && seconds > 0 && seconds < shortestUsual {
 			response.AddWarning(fmt.Sprintf("%s=%d is %d seconds; for other units write %dm, %dh or %dd", name, seconds, seconds, seconds, seconds, seconds))
 		}
-	}
-	warnOfConsumers(response, t, given)
-	if isNew || given("rotation_period", "rotation_schedule", "disable_automated_rotation") {
-		warnOfPlan(response, t, a)
-	}
-	if given("verify_period") && t.VerifyPeriod > 0 && t.VerifyPeriod < shortestVerification {
-		response.AddWarning(fmt.Sprintf("verify_period is %ds, and the engine verifies the tokens of an account together about once a minute at most, "+
-			"to stay below the provider's quota: verifications come later than that", t.VerifyPeriod))
-	}
-	if _, isKey := keyRotator(a, t); given("rotation_period", "rotation_grace_period") && isKey && t.RotationPeriod > 0 &&
-		time.Duration(t.RotationGracePeriod)*time.Second >= t.RotationPeriod {
-		response.AddWarning("rotation_grace_period is not shorter than rotation_period: old values that are still to be retired pile up at the provider")
-	}
-	if !isNew && given("reason", "verify") || isNew && t.Current == nil && given("reason") {
-		response.AddWarning("reason and verify belong to a credential that is handed in; without one they do nothing")
-	}
-	if given(fieldForce) {
-		response.AddWarning("force is for deletions; it did nothing here")
 	}
 }
 
@@ -73,30 +72,58 @@ func bareSeconds(raw any) (int, bool) {
 
 // warnOfConsumers tells of settings that Vault Secrets Operator cannot live with: it takes a ttl of 1 or 2 seconds for the moment of a
 // rotation, and for good as a failure; and with allowStaticCreds it never renews a read that has a lease.
-func warnOfConsumers(response *logical.Response, t *token, given func(...string) bool) {
-	if given("refresh_ttl") && t.RefreshTTL < shortestForOperator {
-		response.AddWarning(fmt.Sprintf("refresh_ttl is %ds: Vault Secrets Operator takes a ttl below %ds for a rotation under way and turns unhealthy; give at least %ds if it reads this token",
-			t.RefreshTTL, shortestForOperator, shortestForOperator))
+func (w *policyWrite) warnOfConsumers(response *logical.Response) {
+	if w.gives("refresh_ttl") && w.token.RefreshTTL < shortestForOperator {
+		response.AddWarning(fmt.Sprintf("refresh_ttl is %ds: Vault Secrets Operator takes a ttl below %ds for a rotation under way and turns unhealthy; "+
+			"give at least %ds if it reads this token", w.token.RefreshTTL, shortestForOperator, shortestForOperator))
 	}
-	if given("lease_ttl") && t.LeaseTTL > 0 {
+	if w.gives("lease_ttl") && w.token.LeaseTTL > 0 {
 		response.AddWarning("with lease_ttl, reads of creds/ carry a lease: Vault Secrets Operator must then not have allowStaticCreds set for this token, " +
 			"because it would read once and keep the old value after a rotation")
 	}
 }
 
 // warnOfPlan says what comes of the rotation's plan, or of having none.
-func warnOfPlan(response *logical.Response, t *token, a *account) {
+func (w *policyWrite) warnOfPlan(response *logical.Response) {
+	if !w.isNew && !w.gives("rotation_period", "rotation_schedule", "disable_automated_rotation") {
+		return
+	}
+	t := w.token
 	planned := t.RotationPeriod > 0 || t.RotationSchedule != ""
-	_, isKey := keyRotator(a, t)
-	byItself := isKey || a.Settings[fieldHookURL] != ""
+	_, isKey := keyRotator(w.account, t)
+	byItself := isKey || w.account.Settings[fieldHookURL] != ""
 	switch {
 	case planned && t.DisableAutomatedRotation:
 		response.AddWarning("disable_automated_rotation is set, so rotation_period and rotation_schedule plan nothing")
 	case planned && !byItself:
-		response.AddWarning(fmt.Sprintf("only a person can replace a %s of this account, because the account has no reset hook: when its time comes this token does not rotate, "+
-			"it becomes overdue until somebody hands a new value in", t.Type))
+		response.AddWarning(fmt.Sprintf("only a person can replace a %s of this account, because the account has no reset hook: "+
+			"when its time comes this token does not rotate, it becomes overdue until somebody hands a new value in", t.Type))
 	case !planned && byItself && !t.DisableAutomatedRotation:
 		response.AddWarning(fmt.Sprintf("the engine can rotate this token by itself and does not, because neither rotation_period nor rotation_schedule is set: "+
 			"`vault write <mount>/tokens/%s rotation_period=30d` would have it rotate every 30 days", t.name))
+	}
+}
+
+// warnOfPace tells of periods that are shorter than what they depend on.
+func (w *policyWrite) warnOfPace(response *logical.Response) {
+	t := w.token
+	if w.gives("verify_period") && t.VerifyPeriod > 0 && t.VerifyPeriod < shortestVerification {
+		response.AddWarning(fmt.Sprintf("verify_period is %ds, and the engine verifies the tokens of an account together about once a minute at most, "+
+			"to stay below the provider's quota: verifications come later than that", t.VerifyPeriod))
+	}
+	grace := time.Duration(t.RotationGracePeriod) * time.Second
+	_, isKey := keyRotator(w.account, t)
+	if w.gives("rotation_period", "rotation_grace_period") && isKey && t.RotationPeriod > 0 && grace >= t.RotationPeriod {
+		response.AddWarning("rotation_grace_period is not shorter than rotation_period: old values that are still to be retired pile up at the provider")
+	}
+}
+
+// warnOfIdleFields tells of fields that the path has and this write had no use for.
+func (w *policyWrite) warnOfIdleFields(response *logical.Response) {
+	if (!w.isNew || w.token.Current == nil) && w.gives("reason", "verify") {
+		response.AddWarning("reason and verify belong to a credential that is handed in; without one they do nothing")
+	}
+	if w.gives(fieldForce) {
+		response.AddWarning("force is for deletions; it did nothing here")
 	}
 }

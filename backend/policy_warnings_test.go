@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"maps"
 	"strings"
 	"testing"
 
@@ -13,9 +14,7 @@ func TestPolicy_WarnsOfWhatItWillDo(t *testing.T) {
 	f.withImpact(t, nil)
 	_, hook := f.startHook(t, func() {})
 	hooked := map[string]any{"provider": "impact", "account_type": "agency", "base_url": f.server.ImpactURL, "contact_email": "ads@acme.example"}
-	for field, value := range hook {
-		hooked[field] = value
-	}
+	maps.Copy(hooked, hook)
 	f.write(t, "config/hooked", hooked)
 	f.write(t, "tokens/hooked", map[string]any{"account": "hooked", "type": "scoped", "rotation_period": "30d"})
 	client, err := f.provider.OAuthClient(t.Context(), simulator.DefaultName)

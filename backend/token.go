@@ -235,57 +235,51 @@ func (t *token) durations() map[string]*int {
 // applyRotationPolicy takes the fields of a write that say when the credential is replaced. Giving one of the two ways to plan takes
 // the place of the other. That a person is late is told once for a version, whatever is written here.
 func (t *token) applyRotationPolicy(d *framework.FieldData, now time.Time) error {
-	period, periodGiven := d.GetOk("rotation_period")
-	schedule, scheduleGiven := d.GetOk("rotation_schedule")
-	window, windowGiven := d.GetOk("rotation_window")
-	expression, _ := schedule.(string)
+	period, _ := d.Get("rotation_period").(int)
+	window, _ := d.Get("rotation_window").(int)
+	expression, _ := d.Get("rotation_schedule").(string)
 	expression = strings.TrimSpace(expression)
-	planned := periodGiven && period != 0
 	switch {
-	case planned && expression != "":
+	case period != 0 && expression != "":
 		return badInput("rotation_period and rotation_schedule exclude each other; give one of them")
-	case planned && windowGiven && window != 0:
+	case period != 0 && window != 0:
 		return badInput("rotation_window is for a rotation_schedule; a rotation_period has none")
 	}
 	if err := checkSchedule(expression, now); err != nil {
 		return err
 	}
-	if scheduleGiven && expression != t.RotationSchedule {
-		t.RotationSchedule, t.ScheduleSince = expression, now.UTC()
+	before := t.RotationSchedule
+	if _, given := d.GetOk("rotation_schedule"); given || period != 0 {
+		t.RotationSchedule = expression
 	}
-	if periodGiven {
-		t.RotationPeriod = time.Duration(period.(int)) * time.Second
+	if _, given := d.GetOk("rotation_period"); given || expression != "" {
+		t.RotationPeriod = seconds(period)
 	}
-	switch {
-	case planned && t.RotationSchedule != "":
-		t.RotationSchedule, t.ScheduleSince = "", now.UTC()
-	case expression != "":
-		t.RotationPeriod = 0
+	if t.RotationSchedule != before {
+		t.ScheduleSince = now.UTC()
 	}
-	if windowGiven {
-		if err := t.applyWindow(window.(int)); err != nil {
-			return err
-		}
-	}
-	if t.RotationSchedule == "" {
-		t.RotationWindow = 0
-	}
-	if disable, ok := d.GetOk("disable_automated_rotation"); ok {
+	if disable, given := d.GetOk("disable_automated_rotation"); given {
 		t.DisableAutomatedRotation = disable.(bool)
 	}
-	return nil
+	_, windowGiven := d.GetOk("rotation_window")
+	return t.applyWindow(window, windowGiven)
 }
 
-func (t *token) applyWindow(seconds int) error {
-	if seconds != 0 {
-		if err := sdkrotation.DefaultScheduler.ValidateRotationWindow(seconds); err != nil {
+func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
+
+// applyWindow takes the window, which only a schedule has.
+func (t *token) applyWindow(window int, given bool) error {
+	if window != 0 {
+		if err := sdkrotation.DefaultScheduler.ValidateRotationWindow(window); err != nil {
 			return badInput("%s", err)
 		}
 		if t.RotationSchedule == "" {
 			return badInput("rotation_window is for a rotation_schedule, and this token has none")
 		}
 	}
-	t.RotationWindow = time.Duration(seconds) * time.Second
+	if given || t.RotationSchedule == "" {
+		t.RotationWindow = seconds(window)
+	}
 	return nil
 }
 

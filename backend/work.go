@@ -324,6 +324,6 @@ func (b *backend) verifyCurrent(ctx context.Context, storage logical.Storage, a 
 
 func (b *backend) logError(doing, name string, err error) {
 	if err != nil && b.work.Err() == nil {
-		b.Logger().Error(doing+" failed", "token", name, "error", err)
+		b.Logger().Error(doing+" failed", "token", name, "error", b.mountPath.fillIn(err))
 	}
 }
