@@ -18,7 +18,8 @@ const mountPlaceholder = "<mount>/"
 // ownTexts are the fields of responses that hold the engine's own sentences. Others, such as a reason or custom_metadata, are shown
 // as they were given.
 var ownTexts = map[string]bool{
-	"error": true, "last_error": true, "detail": true, "verification_detail": true, "previous_credential": true, "steps": true, "notes": true, "help": true,
+	"error": true, "last_error": true, "detail": true, "verification_detail": true, "previous_credential": true,
+	"steps": true, "notes": true, "help": true,
 }
 
 // finishAnswer gives an error its status, and the texts of a response or an error the path of the mount, so that what they say to type can
@@ -37,7 +38,8 @@ func finishAnswer(req *logical.Request, response *logical.Response, err error) (
 		}
 	}
 	err = mountedError(err, req.MountPoint)
-	if coded, ok := err.(logical.HTTPCodedError); ok && coded.Code() == http.StatusNotFound && req.Operation == logical.ReadOperation { //nolint:errorlint // respond has it outermost
+	coded, ok := err.(logical.HTTPCodedError) //nolint:errorlint // respond has it outermost
+	if ok && coded.Code() == http.StatusNotFound && req.Operation == logical.ReadOperation {
 		return readOfNothing(req, coded)
 	}
 	return response, err

@@ -89,8 +89,8 @@ func withHealthWarning(response *logical.Response, t *token) *logical.Response {
 	case t.Health == rotation.HealthRejected:
 		response.AddWarning("the provider rejects this credential; an operator has to rotate the token")
 	case t.untried():
-		response.AddWarning(fmt.Sprintf("version %d of this credential was published with verify=false, and the provider has not accepted it yet. "+
-			"The engine keeps asking; `vault write -f <mount>/tokens/%s/verify` asks now", t.Number(), t.name))
+		response.AddWarning(fmt.Sprintf("version %d of this credential was published with verify=false, and the provider has not accepted it "+
+			"yet. The engine keeps asking; `vault write -f <mount>/tokens/%s/verify` asks now", t.Number(), t.name))
 	}
 	return response
 }

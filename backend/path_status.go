@@ -34,7 +34,8 @@ func (b *backend) pathStatus() *framework.Path {
 		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "status"},
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.ReadOperation: readOperation(b.pathStatusRead, "Read the state of every token at a glance.", "read", map[string]*framework.FieldSchema{
-				"summary": {Type: framework.TypeMap, Required: true, Description: "Counts over all tokens: total, by health (ok, rejected, unverified, none), overdue, in_flight."},
+				"summary": {Type: framework.TypeMap, Required: true, Description: "Counts over all tokens: total, by health (ok, rejected, unverified, " +
+					"none), overdue, in_flight."},
 				"tokens": {Type: framework.TypeMap, Required: true, Description: "By name: account, type, version, fingerprint, age (seconds), health, overdue, " +
 					"next_vault_rotation, rotation_state, last_error."},
 			}),
@@ -142,8 +143,8 @@ func (t *token) problem(now time.Time) string {
 	case t.planProblem != "":
 		return t.planProblem
 	case t.untried():
-		return fmt.Sprintf("version %d was published with verify=false, and the provider has not accepted it yet; `vault write -f <mount>/tokens/%s/verify` asks now",
-			t.Number(), t.name)
+		return fmt.Sprintf("version %d was published with verify=false, and the provider has not accepted it yet; "+
+			"`vault write -f <mount>/tokens/%s/verify` asks now", t.Number(), t.name)
 	case t.overdue(now):
 		return fmt.Sprintf("its rotation is overdue since %s"+tells, t.nextRotation.UTC().Format(time.RFC3339), t.name)
 	}

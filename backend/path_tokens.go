@@ -373,7 +373,8 @@ func (b *backend) pathTokensUpdate(ctx context.Context, req *logical.Request, d 
 	}
 	for _, field := range slices.Sorted(maps.Keys(b.credentialSchemas())) {
 		if _, given := d.GetOk(field); given {
-			return nil, badInput("%s is accepted only when a token is created; hand a new value in with `vault write <mount>/tokens/%s/rotate`, which reading that path explains", field, name)
+			return nil, badInput("%s is accepted only when a token is created; hand a new value in with "+
+				"`vault write <mount>/tokens/%s/rotate`, which reading that path explains", field, name)
 		}
 	}
 	if err := b.checkForeignOptions(d, t.kind); err != nil {

@@ -51,7 +51,7 @@ func (w *policyWrite) warn(response *logical.Response) {
 func (w *policyWrite) warnOfBareNumbers(response *logical.Response) {
 	for _, name := range barePeriods {
 		if seconds, ok := bareSeconds(w.raw[name]); ok && seconds > 0 && seconds < shortestUsual {
-			response.AddWarning(fmt.Sprintf("%s=%d is %d seconds; for other units write %dm, %dh or %dd", name, seconds, seconds, seconds, seconds, seconds))
+			response.AddWarning(fmt.Sprintf("%s=%d is %d seconds; for other units write %[2]dm, %[2]dh or %[2]dd", name, seconds, seconds))
 		}
 	}
 }
@@ -74,12 +74,12 @@ func bareSeconds(raw any) (int, bool) {
 // rotation, and for good as a failure; and with allowStaticCreds it never renews a read that has a lease.
 func (w *policyWrite) warnOfConsumers(response *logical.Response) {
 	if w.gives("refresh_ttl") && w.token.RefreshTTL < shortestForOperator {
-		response.AddWarning(fmt.Sprintf("refresh_ttl is %ds: Vault Secrets Operator takes a ttl below %ds for a rotation under way and turns unhealthy; "+
-			"give at least %ds if it reads this token", w.token.RefreshTTL, shortestForOperator, shortestForOperator))
+		response.AddWarning(fmt.Sprintf("refresh_ttl is %ds: Vault Secrets Operator takes a ttl below %ds for a rotation under way and turns "+
+			"unhealthy; give at least %ds if it reads this token", w.token.RefreshTTL, shortestForOperator, shortestForOperator))
 	}
 	if w.gives("lease_ttl") && w.token.LeaseTTL > 0 {
-		response.AddWarning("with lease_ttl, reads of creds/ carry a lease: Vault Secrets Operator must then not have allowStaticCreds set for this token, " +
-			"because it would read once and keep the old value after a rotation")
+		response.AddWarning("with lease_ttl, reads of creds/ carry a lease: Vault Secrets Operator must then not have allowStaticCreds set " +
+			"for this token, because it would read once and keep the old value after a rotation")
 	}
 }
 
@@ -99,8 +99,8 @@ func (w *policyWrite) warnOfPlan(response *logical.Response) {
 		response.AddWarning(fmt.Sprintf("only a person can replace a %s of this account, because the account has no reset hook: "+
 			"when its time comes this token does not rotate, it becomes overdue until somebody hands a new value in", t.Type))
 	case !planned && byItself && !t.DisableAutomatedRotation:
-		response.AddWarning(fmt.Sprintf("the engine can rotate this token by itself and does not, because neither rotation_period nor rotation_schedule is set: "+
-			"`vault write <mount>/tokens/%s rotation_period=30d` would have it rotate every 30 days", t.name))
+		response.AddWarning(fmt.Sprintf("the engine can rotate this token by itself and does not, because neither rotation_period nor "+
+			"rotation_schedule is set: `vault write <mount>/tokens/%s rotation_period=30d` would have it rotate every 30 days", t.name))
 	}
 }
 
@@ -108,13 +108,14 @@ func (w *policyWrite) warnOfPlan(response *logical.Response) {
 func (w *policyWrite) warnOfPace(response *logical.Response) {
 	t := w.token
 	if w.gives("verify_period") && t.VerifyPeriod > 0 && t.VerifyPeriod < shortestVerification {
-		response.AddWarning(fmt.Sprintf("verify_period is %ds, and the engine verifies the tokens of an account together about once a minute at most, "+
-			"to stay below the provider's quota: verifications come later than that", t.VerifyPeriod))
+		response.AddWarning(fmt.Sprintf("verify_period is %ds, and the engine verifies the tokens of an account together about once a minute "+
+			"at most, to stay below the provider's quota: verifications come later than that", t.VerifyPeriod))
 	}
 	grace := time.Duration(t.RotationGracePeriod) * time.Second
 	_, isKey := keyRotator(w.account, t)
 	if w.gives("rotation_period", "rotation_grace_period") && isKey && t.RotationPeriod > 0 && grace >= t.RotationPeriod {
-		response.AddWarning("rotation_grace_period is not shorter than rotation_period: old values that are still to be retired pile up at the provider")
+		response.AddWarning("rotation_grace_period is not shorter than rotation_period: " +
+			"old values that are still to be retired pile up at the provider")
 	}
 }
 
