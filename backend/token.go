@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -286,7 +287,7 @@ func (t *token) applyWindow(window int, given bool) error {
 // credentialFields collects the credential of a write, in canonical form; nil where it carries none. Fields of other
 // types are refused.
 func (b *backend) credentialFields(d *framework.FieldData, kind *provider.TokenType) (provider.Values, error) {
-	for name := range b.credentialSchemas() {
+	for _, name := range slices.Sorted(maps.Keys(b.credentialSchemas())) {
 		if _, own := provider.Lookup(kind.Fields, name); own {
 			continue
 		}
