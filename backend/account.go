@@ -139,7 +139,7 @@ func (e *accountEntry) setting(f provider.Field) string {
 func (b *backend) account(ctx context.Context, storage logical.Storage, name string) (*account, error) {
 	a, err := b.accounts.get(ctx, storage, name)
 	if err == nil && a == nil {
-		return nil, badInput("account %q does not exist; configure it at config/%s first", name, name)
+		return nil, badInput("account %q does not exist; configure it with `vault write <mount>/config/%s provider=…` first", name, name)
 	}
 	return a, err
 }

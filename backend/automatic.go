@@ -87,11 +87,11 @@ func (b *backend) countRotation(a *account, t *token, e rotation.Event) {
 	switch {
 	case e == rotation.Published:
 		last := t.History[len(t.History)-1]
-		b.metrics.rotated(last.Source, last.Reason, last.Verification)
+		b.metrics.rotated(last.Source, triggerOf(last.Scheduled), last.Verification)
 	case e == rotation.Failed && t.Pending != nil:
-		b.metrics.rotated(t.Pending.Source, t.Pending.Reason, outcomeFailed)
+		b.metrics.rotated(t.Pending.Source, triggerOf(t.Pending.Scheduled), outcomeFailed)
 	case e == rotation.Failed:
-		b.metrics.rotated(source(a, t), reasonScheduled, outcomeFailed)
+		b.metrics.rotated(source(a, t), triggerSchedule, outcomeFailed)
 	}
 }
 

@@ -19,7 +19,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -54,7 +53,7 @@ type backend struct {
 	*framework.Backend
 
 	providers map[string]provider.Provider
-	// tokenTypes are those of all providers by name. No two providers share a type's name.
+	// tokenTypes are those of all providers by name. No two providers share a type's name: see register.
 	tokenTypes map[string]*platformType
 	now        func() time.Time
 
@@ -84,6 +83,8 @@ type backend struct {
 	watchMu  sync.Mutex
 	watchers map[string]*watcher
 
+	mountPath mountPath
+
 	access  accessTokens
 	metrics *metrics
 }
@@ -105,14 +106,9 @@ func (b *backend) setUp(ctx context.Context, config *logical.BackendConfig) erro
 }
 
 func newBackend(now func() time.Time) *backend {
-	b := &backend{now: now, providers: map[string]provider.Provider{}, tokenTypes: map[string]*platformType{}, watchers: map[string]*watcher{}, metrics: newMetrics()}
+	b := &backend{now: now, watchers: map[string]*watcher{}, metrics: newMetrics()}
 	b.work, b.stopWork = context.WithCancel(context.Background())
-	for _, p := range []provider.Provider{googleads.New(), impact.New()} {
-		b.providers[p.Name()] = p
-		for _, kind := range p.TokenTypes() {
-			b.tokenTypes[kind.Name] = &platformType{kind, p}
-		}
-	}
+	b.providers, b.tokenTypes = register(googleads.New(), impact.New())
 	b.accounts = newStore(configPrefix, b.now, b.decodeAccount)
 	b.accounts.release = (*account).hangUp
 	b.tokens = newStore(tokenPrefix, b.now, b.decodeToken)
@@ -153,22 +149,28 @@ func newBackend(now func() time.Time) *backend {
 	return b
 }
 
-// HandleRequest checks what the sdk would quote in an error before the sdk sees it, and gives every error its status.
+// HandleRequest checks what the sdk would ignore, or quote in an error, before the sdk sees it, and gives every answer its status
+// and its texts the path of the mount.
 func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (response *logical.Response, err error) {
 	defer b.recoverRequest(req.Path, &response, &err)
 	if req.Storage != nil {
 		b.startWork(req.Storage)
 	}
+	b.mountPath.note(req.MountPoint)
 	if req.RequiresSnapshotID != "" {
-		return respond(nil, errNoSnapshots)
+		return finishAnswer(req, nil, errNoSnapshots)
 	}
 	if read, name := hotRead(req); read != nil {
-		return respond(read(b, ctx, req.Storage, name))
+		response, err = read(b, ctx, req.Storage, name)
+		return finishAnswer(req, response, err)
 	}
-	if err := b.checkInput(req); err != nil {
-		return respond(nil, err)
+	if err = b.checkInput(ctx, req); err != nil {
+		return finishAnswer(req, nil, err)
 	}
-	return respond(b.Backend.HandleRequest(ctx, req))
+	// It goes into the history, and is what an identity provider says.
+	req.DisplayName = cleanText(req.DisplayName)
+	response, err = b.Backend.HandleRequest(ctx, req)
+	return finishAnswer(req, response, err)
 }
 
 // HandleExistenceCheck looks at the path only. The sdk would also convert the request's data here, and quote what it
@@ -179,57 +181,6 @@ func (b *backend) HandleExistenceCheck(ctx context.Context, req *logical.Request
 	pathOnly := *req
 	pathOnly.Data = nil
 	return b.Backend.HandleExistenceCheck(ctx, &pathOnly)
-}
-
-// checkInput refuses values that do not fit their field. It never repeats a value, because it could be a secret in
-// the wrong place.
-func (b *backend) checkInput(req *logical.Request) error {
-	switch req.Operation {
-	case logical.CreateOperation, logical.UpdateOperation, logical.ReadOperation, logical.DeleteOperation, logical.ListOperation:
-	default:
-		return nil
-	}
-	path := b.Route(req.Path)
-	if path == nil {
-		return nil
-	}
-	d := &framework.FieldData{Raw: req.Data, Schema: path.Fields}
-	for _, name := range slices.Sorted(maps.Keys(req.Data)) {
-		schema := path.Fields[name]
-		if schema == nil {
-			continue
-		}
-		if _, _, err := d.GetOkErr(name); err != nil || !fits(req.Data[name], schema.Type) {
-			return badInput("%s must be %s", name, fieldForms[schema.Type])
-		}
-	}
-	return nil
-}
-
-// fits refuses what the sdk would convert although it is most likely a mistake: an empty string, such as that of an unset
-// shell variable, to false or 0, a fraction to a whole number, and a boolean to anything.
-func fits(value any, to framework.FieldType) bool {
-	switch v := value.(type) {
-	case nil:
-		return false
-	case bool:
-		return to == framework.TypeBool
-	case float64:
-		return to != framework.TypeInt || v == math.Trunc(v)
-	case string:
-		return v != "" || (to != framework.TypeBool && to != framework.TypeInt)
-	default:
-		return true
-	}
-}
-
-// fieldForms completes the sentence "<field> must be …".
-var fieldForms = map[framework.FieldType]string{
-	framework.TypeString:         "a string",
-	framework.TypeBool:           "true or false",
-	framework.TypeInt:            "a whole number",
-	framework.TypeKVPairs:        "key=value pairs",
-	framework.TypeDurationSecond: "a duration of zero or more, such as 90, 15m or 24h",
 }
 
 // invalidate drops what another node changed in storage.

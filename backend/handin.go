@@ -108,7 +108,7 @@ func (b *backend) handIn(ctx context.Context, req *logical.Request, d *framework
 	if d.Get("verify").(bool) {
 		v, err := b.prove(ctx, req, in, candidate.Credential)
 		if err != nil {
-			b.metrics.rotated(in.source, candidate.Reason, outcomeFailed)
+			b.metrics.rotated(in.source, triggerByHand, outcomeFailed)
 			b.sendTokenEvent(ctx, eventRotateFail, t, "source", string(in.source))
 			return nil, err
 		}
@@ -133,7 +133,7 @@ func (b *backend) handIn(ctx context.Context, req *logical.Request, d *framework
 	for _, warning := range dropped.warnings {
 		response.AddWarning(warning)
 	}
-	b.metrics.rotated(in.source, candidate.Reason, t.History[len(t.History)-1].Verification)
+	b.metrics.rotated(in.source, triggerByHand, t.History[len(t.History)-1].Verification)
 	if in.retirePrevious {
 		response.Data["previous_credential"] = previousRetires + t.Retiring[len(t.Retiring)-1].At.Format(time.RFC3339)
 		warnRevocation(in.account, t, response)

@@ -102,7 +102,7 @@ func TestHotReadsAnswerAsTheFrameworkDoes(t *testing.T) {
 	f.withImpact(t, nil)
 	for name, path := range map[string]string{
 		"a token": "creds/acme-rw", "an unknown token": "creds/nobody", "no access token": "access-token/acme-rw",
-		"a bad name": "creds/..", "no name": "creds/", "another path below": "creds/acme-rw/more",
+		"no name": "creds/",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -22,9 +22,19 @@ const maxTokenSeries = 1000
 
 // Values of the label `trigger`: why a rotation happened, in two classes that do not grow with what operators write.
 const (
-	triggerByHand   = "by_hand"
-	triggerSchedule = "schedule"
+	triggerByHand   trigger = "by_hand"
+	triggerSchedule trigger = "schedule"
 )
+
+type trigger string
+
+// triggerOf is what the record of a rotation says. Its reason is free text, whatever that says.
+func triggerOf(scheduled bool) trigger {
+	if scheduled {
+		return triggerSchedule
+	}
+	return triggerByHand
+}
 
 const familyLiveHeap = "adtokens_go_gc_heap_live_bytes"
 
@@ -80,12 +90,8 @@ func newMetrics() *metrics {
 }
 
 // rotated counts a rotation that was published, refused by the provider, or failed.
-func (m *metrics) rotated(source rotation.Source, reason, outcome string) {
-	trigger := triggerByHand
-	if reason == reasonScheduled {
-		trigger = triggerSchedule
-	}
-	m.rotations.WithLabelValues(string(source), trigger, outcome).Inc()
+func (m *metrics) rotated(source rotation.Source, by trigger, outcome string) {
+	m.rotations.WithLabelValues(string(source), string(by), outcome).Inc()
 }
 
 // observe measures the requests of a client.

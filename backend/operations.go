@@ -57,7 +57,8 @@ func ok(description string, fields map[string]*framework.FieldSchema) map[int][]
 	return map[int][]framework.Response{http.StatusOK: {{Description: description, Fields: fields}}}
 }
 
-// addFieldSchema declares a provider's field. Providers may share a name; then each describes its own meaning.
+// addFieldSchema declares a provider's field. Providers may share a name; then each describes its own meaning, and the field is
+// sensitive if it is secret for any of them.
 func addFieldSchema(into map[string]*framework.FieldSchema, f provider.Field, whose string) {
 	description := whose + f.Description
 	if f.Default != "" {
@@ -67,6 +68,10 @@ func addFieldSchema(into map[string]*framework.FieldSchema, f provider.Field, wh
 		if existing.Description != description {
 			existing.Description += " " + description
 		}
+		if existing.DisplayAttrs == nil {
+			existing.DisplayAttrs = &framework.DisplayAttributes{Name: f.Name}
+		}
+		existing.DisplayAttrs.Sensitive = existing.DisplayAttrs.Sensitive || f.Secret
 		return
 	}
 	into[f.Name] = &framework.FieldSchema{

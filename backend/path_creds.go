@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"time"
 
@@ -32,7 +33,13 @@ func (b *backend) pathCreds() *framework.Path {
 
 func (b *backend) credsFields() map[string]*framework.FieldSchema {
 	fields := b.credentialSchemas()
-	maps.Copy(fields, map[string]*framework.FieldSchema{
+	maps.Copy(fields, credsStateFields())
+	return fields
+}
+
+// credsStateFields are what creds/ gives beside the credential.
+func credsStateFields() map[string]*framework.FieldSchema {
+	return map[string]*framework.FieldSchema{
 		"login_customer_id":   {Type: framework.TypeString, Description: "google_ads: the manager account's id, if the account has one configured."},
 		"base_url":            {Type: framework.TypeString, Required: true, Description: "Address of the provider's API."},
 		"account_url":         {Type: framework.TypeString, Description: "impact: base_url with the account's path."},
@@ -42,8 +49,7 @@ func (b *backend) credsFields() map[string]*framework.FieldSchema {
 		"last_vault_rotation": {Type: framework.TypeTime, Required: true, Description: "When this version was published."},
 		"rotation_period":     {Type: framework.TypeInt, Required: true, Description: "Seconds between planned rotations, or refresh_ttl where no period is set."},
 		"ttl":                 {Type: framework.TypeInt, Required: true, Description: "Seconds after which to read again, at least 1."},
-	})
-	return fields
+	}
 }
 
 func (b *backend) pathCredsRead(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
@@ -70,27 +76,32 @@ func (b *backend) readCreds(ctx context.Context, storage logical.Storage, name s
 	data["last_vault_rotation"] = timestamp(t.Current.PublishedAt)
 	data["rotation_period"] = t.RefreshTTL
 	if t.RotationPeriod > 0 {
-		data["rotation_period"] = int(t.RotationPeriod.Seconds())
+		data["rotation_period"] = max(int(t.RotationPeriod.Seconds()), 1)
 	}
 	data["ttl"] = t.ttl(b.now())
 	response := b.leased(withHealthWarning(&logical.Response{Data: data}, t), t)
 	return t.remember(&t.credsAnswer, a, time.Time{}, response), nil
 }
 
-// withHealthWarning tells whoever reads a credential that the provider is known to refuse it.
+// withHealthWarning tells whoever reads a credential that the provider is known to refuse it, or was never known to accept it.
 func withHealthWarning(response *logical.Response, t *token) *logical.Response {
-	if t.Health == rotation.HealthRejected {
+	switch {
+	case t.Health == rotation.HealthRejected:
 		response.AddWarning("the provider rejects this credential; an operator has to rotate the token")
+	case t.untried():
+		response.AddWarning(fmt.Sprintf("version %d of this credential was published with verify=false, and the provider has not accepted it "+
+			"yet. The engine keeps asking; `vault write -f <mount>/tokens/%s/verify` asks now", t.Number(), t.name))
 	}
 	return response
 }
 
 // ttl is how many seconds a consumer may go on with the value before it looks again: until the next planned rotation,
-// but never longer than refresh_ttl, because a reset can come out of schedule.
+// but never longer than refresh_ttl, because a reset can come out of schedule. A planned time that has passed bounds nothing:
+// nobody knows when a late person comes, and consumers that look every second would find nothing sooner than that.
 func (t *token) ttl(now time.Time) int {
 	ttl := t.RefreshTTL
-	if !t.nextRotation.IsZero() {
-		ttl = min(ttl, int(t.nextRotation.Sub(now).Seconds()))
+	if left := t.nextRotation.Sub(now); !t.nextRotation.IsZero() && left > 0 {
+		ttl = min(ttl, int(left.Seconds()))
 	}
 	return max(ttl, 1)
 }

@@ -39,9 +39,9 @@ func (b *backend) pathHistoryRead(ctx context.Context, req *logical.Request, d *
 		version := map[string]any{
 			"version":      h.Version,
 			"created_at":   timestamp(h.CreatedAt),
-			"reason":       h.Reason,
+			"reason":       cleanText(h.Reason),
 			"entity_id":    h.EntityID,
-			"display_name": h.DisplayName,
+			"display_name": cleanText(h.DisplayName),
 			"source":       string(h.Source),
 			"verification": h.Verification,
 			"fingerprint":  h.Fingerprint,

@@ -34,7 +34,8 @@ func (b *backend) pathStatus() *framework.Path {
 		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "status"},
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.ReadOperation: readOperation(b.pathStatusRead, "Read the state of every token at a glance.", "read", map[string]*framework.FieldSchema{
-				"summary": {Type: framework.TypeMap, Required: true, Description: "Counts over all tokens: total, ok, rejected, unverified, overdue, in_flight."},
+				"summary": {Type: framework.TypeMap, Required: true, Description: "Counts over all tokens: total, by health (ok, rejected, unverified, " +
+					"none), overdue, in_flight."},
 				"tokens": {Type: framework.TypeMap, Required: true, Description: "By name: account, type, version, fingerprint, age (seconds), health, overdue, " +
 					"next_vault_rotation, rotation_state, last_error."},
 			}),
@@ -46,9 +47,9 @@ func (b *backend) pathStatus() *framework.Path {
 	}
 }
 
-// statusSummary counts the tokens of the mount. A token without a credential counts in Total only.
+// statusSummary counts the tokens of the mount, each once by its health.
 type statusSummary struct {
-	total, ok, rejected, unverified, overdue, inFlight int
+	total, ok, rejected, unverified, none, overdue, inFlight int
 }
 
 func (s *statusSummary) add(t *token, now time.Time) {
@@ -60,6 +61,8 @@ func (s *statusSummary) add(t *token, now time.Time) {
 		s.rejected++
 	case rotation.HealthUnverified:
 		s.unverified++
+	case rotation.HealthNone:
+		s.none++
 	}
 	if t.overdue(now) {
 		s.overdue++
@@ -108,7 +111,7 @@ func (b *backend) pathStatusRead(ctx context.Context, req *logical.Request, d *f
 	response.Data = map[string]any{
 		"summary": map[string]any{
 			"total": summary.total, "ok": summary.ok, "rejected": summary.rejected, "unverified": summary.unverified,
-			"overdue": summary.overdue, "in_flight": summary.inFlight,
+			"none": summary.none, "overdue": summary.overdue, "in_flight": summary.inFlight,
 		},
 		"tokens": shown,
 	}
@@ -137,6 +140,11 @@ func (t *token) problem(now time.Time) string {
 		return fmt.Sprintf("the provider rejects version %d"+tells, t.Number(), t.name)
 	case t.LastError != "":
 		return "the last problem was: " + t.LastError
+	case t.planProblem != "":
+		return t.planProblem
+	case t.untried():
+		return fmt.Sprintf("version %d was published with verify=false, and the provider has not accepted it yet; "+
+			"`vault write -f <mount>/tokens/%s/verify` asks now", t.Number(), t.name)
 	case t.overdue(now):
 		return fmt.Sprintf("its rotation is overdue since %s"+tells, t.nextRotation.UTC().Format(time.RFC3339), t.name)
 	}

@@ -97,21 +97,28 @@ func (b *backend) typeNames() []string {
 }
 
 func (b *backend) policyFields() map[string]*framework.FieldSchema {
-	fields := map[string]*framework.FieldSchema{
-		"account":               {Type: framework.TypeString, Description: "Name of the account that the token belongs to. Fixed once the token exists."},
-		"type":                  {Type: framework.TypeString, AllowedValues: allowed(b.typeNames()), Description: "Kind of token, one of the provider's. Fixed once the token exists."},
-		"refresh_ttl":           {Type: framework.TypeDurationSecond, Default: defaultRefreshTTL, Description: "How long an app may go on with a value before it looks again; bounds the outage after a reset. At least 1s."},
-		"verify_period":         {Type: framework.TypeDurationSecond, Default: defaultVerifyPeriod, Description: "How often the provider is asked whether the credential still works; 0 for never."},
-		"rotation_grace_period": {Type: framework.TypeDurationSecond, Default: defaultGracePeriod, Description: "How long an old value lives on that the engine retires itself."},
-		"lease_ttl":             {Type: framework.TypeDurationSecond, Description: "With more than 0, reads of creds/ carry a lease of this length, which ends with the version; each such read writes to storage."},
-		"custom_metadata":       {Type: framework.TypeKVPairs, Description: "Your own key=value pairs, shown when the token is read."},
-	}
+	fields := commonPolicyFields()
+	fields["type"].AllowedValues = allowed(b.typeNames())
 	for _, name := range b.providerNames() {
 		for _, kind := range b.providers[name].TokenTypes() {
 			for _, f := range kind.Options {
 				addFieldSchema(fields, f, "")
 			}
 		}
+	}
+	return fields
+}
+
+// commonPolicyFields define tokens of every type.
+func commonPolicyFields() map[string]*framework.FieldSchema {
+	fields := map[string]*framework.FieldSchema{
+		"account":               {Type: framework.TypeString, Description: "Name of the account that the token belongs to. Fixed once the token exists."},
+		"type":                  {Type: framework.TypeString, Description: "Kind of token, one of the provider's. Fixed once the token exists."},
+		"refresh_ttl":           {Type: framework.TypeDurationSecond, Default: defaultRefreshTTL, Description: "How long an app may go on with a value before it looks again; bounds the outage after a reset. At least 1s."},
+		"verify_period":         {Type: framework.TypeDurationSecond, Default: defaultVerifyPeriod, Description: "How often the provider is asked whether the credential still works; 0 for never."},
+		"rotation_grace_period": {Type: framework.TypeDurationSecond, Default: defaultGracePeriod, Description: "How long an old value lives on that the engine retires itself."},
+		"lease_ttl":             {Type: framework.TypeDurationSecond, Description: "With more than 0, reads of creds/ carry a lease of this length, which ends with the version; each such read writes to storage."},
+		"custom_metadata":       {Type: framework.TypeKVPairs, Description: "Your own key=value pairs, shown when the token is read."},
 	}
 	automatedrotationutil.AddAutomatedRotationFields(fields)
 	delete(fields, "rotation_policy") // a feature of the enterprise edition's rotation manager
@@ -127,7 +134,7 @@ func (b *backend) tokenFields() map[string]*framework.FieldSchema {
 	maps.Copy(fields, b.credentialSchemas())
 	maps.Copy(fields, handInFields())
 	fields["name"] = nameField()
-	fields["force"] = &framework.FieldSchema{Type: framework.TypeBool, Query: true, Description: "When deleting: forget old values that could not be retired, and delete a token whose storage entry cannot be read."}
+	fields[fieldForce] = &framework.FieldSchema{Type: framework.TypeBool, Query: true, Description: "When deleting: forget old values that could not be retired, and delete a token whose storage entry cannot be read."}
 	return fields
 }
 
@@ -136,7 +143,13 @@ func (b *backend) tokenResponseFields() map[string]*framework.FieldSchema {
 	for _, name := range []string{"refresh_ttl", "verify_period", "rotation_grace_period", "lease_ttl", "rotation_period", "rotation_window"} {
 		fields[name] = &framework.FieldSchema{Type: framework.TypeInt, Description: fields[name].Description + " In seconds."}
 	}
-	maps.Copy(fields, map[string]*framework.FieldSchema{
+	maps.Copy(fields, tokenStateFields())
+	return fields
+}
+
+// tokenStateFields are what reading a token gives beside its definition.
+func tokenStateFields() map[string]*framework.FieldSchema {
+	return map[string]*framework.FieldSchema{
 		"provider":            {Type: framework.TypeString, Description: "Ad platform of the account."},
 		"version":             {Type: framework.TypeInt, Description: "Number of the current credential, 0 where there is none."},
 		"fingerprint":         {Type: framework.TypeString, Description: "Keyed hash of the current credential, which identifies it and tells nothing about it."},
@@ -148,8 +161,7 @@ func (b *backend) tokenResponseFields() map[string]*framework.FieldSchema {
 		"next_vault_rotation": {Type: framework.TypeTime, Description: "When the policy wants it replaced."},
 		"overdue":             {Type: framework.TypeBool, Description: "That time has passed."},
 		"retiring":            {Type: framework.TypeSlice, Description: "Old values that the engine is going to retire: version (0 for one that was never published) and at."},
-	})
-	return fields
+	}
 }
 
 func (b *backend) pathTokensExists(ctx context.Context, req *logical.Request, d *framework.FieldData) (bool, error) {
@@ -230,6 +242,9 @@ func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *f
 		data[f.Name] = t.Options[f.Name]
 	}
 	response := &logical.Response{Data: data}
+	if t.planProblem != "" {
+		response.AddWarning(t.planProblem)
+	}
 	if t.overdue(now) {
 		response.AddWarning("the rotation of this token is overdue since " + t.nextRotation.UTC().Format(time.RFC3339) +
 			"; `vault read <mount>/tokens/" + t.name + "/rotate` tells how it is replaced")
@@ -271,6 +286,9 @@ func (b *backend) pathTokensCreate(ctx context.Context, req *logical.Request, d 
 	if err != nil {
 		return nil, err
 	}
+	if err := t.checkMetadata(credential); err != nil {
+		return nil, err
+	}
 	response := &logical.Response{}
 	if credential == nil {
 		err = b.commit(ctx, req, a, t)
@@ -282,6 +300,7 @@ func (b *backend) pathTokensCreate(ctx context.Context, req *logical.Request, d 
 	if err != nil {
 		return nil, err
 	}
+	(&policyWrite{raw: req.Data, fields: d, token: t, account: a, isNew: true}).warn(response)
 	b.sendTokenEvent(ctx, eventTokenWrite, t, "type", t.Type)
 	return response, nil
 }
@@ -306,7 +325,7 @@ func (b *backend) newToken(ctx context.Context, storage logical.Storage, d *fram
 		return nil, nil, badInput("account is missing; name an account of config/")
 	}
 	if !validName.MatchString(t.Account) {
-		return nil, nil, badInput("account must be the name of an account of config/: letters, digits and underscores, joined by dashes or single dots")
+		return nil, nil, badInput("account must be the name of an account of config/: " + nameRule)
 	}
 	a, err := b.account(ctx, storage, t.Account)
 	if err != nil {
@@ -360,7 +379,8 @@ func (b *backend) pathTokensUpdate(ctx context.Context, req *logical.Request, d 
 	}
 	for _, field := range slices.Sorted(maps.Keys(b.credentialSchemas())) {
 		if _, given := d.GetOk(field); given {
-			return nil, badInput("%s is accepted only when a token is created; hand a new value in with tokens/%s/rotate", field, name)
+			return nil, badInput("%s is accepted only when a token is created; hand a new value in with "+
+				"`vault write <mount>/tokens/%s/rotate`, which reading that path explains", field, name)
 		}
 	}
 	if err := b.checkForeignOptions(d, t.kind); err != nil {
@@ -378,7 +398,9 @@ func (b *backend) pathTokensUpdate(ctx context.Context, req *logical.Request, d 
 	}
 	b.plan(a, t)
 	b.sendTokenEvent(ctx, eventTokenWrite, t, "type", t.Type)
-	return &logical.Response{}, nil // for the sdk's warning about fields that it does not know
+	response := &logical.Response{}
+	(&policyWrite{raw: req.Data, fields: d, token: t, account: a}).warn(response)
+	return response, nil
 }
 
 func (b *backend) pathTokensDelete(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {

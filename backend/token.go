@@ -2,16 +2,14 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
-	"unicode"
 
 	"github.com/hashicorp/vault/sdk/framework"
-	"github.com/hashicorp/vault/sdk/helper/automatedrotationutil"
 	"github.com/hashicorp/vault/sdk/helper/custommetadata"
 	"github.com/hashicorp/vault/sdk/logical"
 	sdkrotation "github.com/hashicorp/vault/sdk/rotation"
@@ -49,7 +47,11 @@ type tokenEntry struct {
 	LeaseTTL       int               `json:"lease_ttl,omitempty"`
 	CustomMetadata map[string]string `json:"custom_metadata,omitempty"`
 
-	automatedrotationutil.AutomatedRotationParams
+	// RotationSchedule excludes RotationPeriod; both are empty where nothing is planned.
+	RotationSchedule         string        `json:"rotation_schedule"`
+	RotationWindow           time.Duration `json:"rotation_window"`
+	RotationPeriod           time.Duration `json:"rotation_period"`
+	DisableAutomatedRotation bool          `json:"disable_automated_rotation"`
 	// ScheduleSince is when rotation_schedule was set. What it missed before is not overdue.
 	ScheduleSince time.Time `json:"schedule_since,omitzero"`
 
@@ -66,6 +68,8 @@ type token struct {
 	// nextRotation is zero where no rotation is planned, and schedule nil where there is no rotation_schedule.
 	nextRotation time.Time
 	schedule     *cron.SpecSchedule
+	// planProblem says why nothing is planned although there is a rotation_schedule; empty where there is no problem.
+	planProblem string
 	// The answers to reads of creds/ and access-token/.
 	credsAnswer, accessTokenAnswer atomic.Pointer[warmAnswer]
 }
@@ -80,7 +84,8 @@ func (b *backend) decodeToken(name string, stored []byte) (*token, error) {
 		return nil, fmt.Errorf("its type %q is not known to this plugin (%s)", t.Type, Version)
 	}
 	t.kind, t.provider = &kind.TokenType, kind.platform.Name()
-	return t, t.planRotation()
+	t.planRotation()
+	return t, nil
 }
 
 // platformType is a token type and the provider that has it.
@@ -89,36 +94,29 @@ type platformType struct {
 	platform provider.Provider
 }
 
-// planRotation works out when the policy wants the current credential replaced.
-func (t *token) planRotation() error {
-	t.nextRotation, t.schedule = time.Time{}, nil
+// planRotation works out when the policy wants the current credential replaced. A stored schedule that this version of the plugin
+// cannot read, or that never comes, plans nothing and is a problem to tell: the credential is no worse for it.
+func (t *token) planRotation() {
+	t.nextRotation, t.schedule, t.planProblem = time.Time{}, nil, ""
 	if t.Current == nil || t.DisableAutomatedRotation {
-		return nil
+		return
 	}
 	switch {
 	case t.RotationPeriod > 0:
 		t.nextRotation = t.Current.PublishedAt.Add(t.RotationPeriod)
 	case t.RotationSchedule != "":
-		schedule, err := parseSchedule(t.RotationSchedule)
-		if err != nil {
-			return errors.New("its rotation_schedule is not valid; write a new one")
-		}
 		since := t.Current.PublishedAt
 		if t.ScheduleSince.After(since) {
 			since = t.ScheduleSince
 		}
+		schedule, err := parseSchedule(t.RotationSchedule, since)
+		if err != nil {
+			t.planProblem = fmt.Sprintf("no rotation is planned, because its rotation_schedule %s; write a new one with "+
+				"`vault write <mount>/tokens/%s rotation_schedule=…`", err, t.name)
+			return
+		}
 		t.schedule, t.nextRotation = schedule, schedule.Next(since)
 	}
-	return nil
-}
-
-// parseSchedule reads a cron expression. The parser would also take a time zone (TZ=…) before the fields, and panic where
-// no space follows it.
-func parseSchedule(expression string) (*cron.SpecSchedule, error) {
-	if strings.Contains(expression, "=") {
-		return nil, errors.New("it has a time zone")
-	}
-	return sdkrotation.DefaultScheduler.Parse(expression)
 }
 
 func (t *token) overdue(now time.Time) bool {
@@ -136,6 +134,15 @@ func (t *token) health() rotation.Health {
 		return rotation.HealthNone
 	}
 	return t.Health
+}
+
+// untried says whether the current version was published with verify=false, and the provider has neither accepted nor refused it since.
+func (t *token) untried() bool {
+	if t.Current == nil || t.Current.Proven || t.Health == rotation.HealthOK || t.Health == rotation.HealthRejected || len(t.History) == 0 {
+		return false
+	}
+	entry := t.History[len(t.History)-1]
+	return entry.Version == t.Number() && entry.Verification == rotation.VerificationSkipped
 }
 
 func (t *token) fingerprint() string {
@@ -188,6 +195,11 @@ func (t *token) applyPolicy(d *framework.FieldData, now time.Time) error {
 		if err := custommetadata.Validate(t.CustomMetadata); err != nil {
 			return badInput("custom_metadata must have at most 64 printable keys of up to 128 bytes, with values of 1 to 512 bytes")
 		}
+		for key, value := range t.CustomMetadata {
+			if !plainText(key) || !plainText(value) {
+				return badInput("custom_metadata must have at most 64 printable keys, with values " + textRule)
+			}
+		}
 	}
 	options := maps.Clone(t.Options)
 	for _, f := range t.kind.Options {
@@ -207,7 +219,11 @@ func (t *token) applyPolicy(d *framework.FieldData, now time.Time) error {
 		}
 	}
 	t.Options = options
-	return t.applyRotationPolicy(d, now)
+	if err := t.applyRotationPolicy(d, now); err != nil {
+		return err
+	}
+	t.planRotation()
+	return nil
 }
 
 // durations are the policy's plain lengths of time, in seconds, by field.
@@ -220,39 +236,61 @@ func (t *token) durations() map[string]*int {
 	}
 }
 
+// applyRotationPolicy takes the fields of a write that say when the credential is replaced. Giving one of the two ways to plan takes
+// the place of the other. That a person is late is told once for a version, whatever is written here.
 func (t *token) applyRotationPolicy(d *framework.FieldData, now time.Time) error {
-	schedule, scheduleGiven := d.GetOk("rotation_schedule")
-	if scheduleGiven && schedule.(string) != "" {
-		if _, err := parseSchedule(schedule.(string)); err != nil {
-			return badInput(`rotation_schedule must be a cron expression of five fields (minute, hour, day of month, month, day of week; UTC), such as "0 3 * * SAT"`)
-		}
+	period, _ := d.Get("rotation_period").(int)
+	window, _ := d.Get("rotation_window").(int)
+	expression, _ := d.Get("rotation_schedule").(string)
+	expression = strings.TrimSpace(expression)
+	switch {
+	case period != 0 && expression != "":
+		return badInput("rotation_period and rotation_schedule exclude each other; give one of them")
+	case period != 0 && window != 0:
+		return badInput("rotation_window is for a rotation_schedule; a rotation_period has none")
 	}
-	if window, ok := d.GetOk("rotation_window"); ok && window.(int) != 0 {
-		if err := sdkrotation.DefaultScheduler.ValidateRotationWindow(window.(int)); err != nil {
-			return badInput("%s", err)
-		}
+	if err := checkSchedule(expression, now); err != nil {
+		return err
 	}
 	before := t.RotationSchedule
-	if err := t.ParseAutomatedRotationFields(d); err != nil {
-		return badInput("%s", err)
+	if _, given := d.GetOk("rotation_schedule"); given || period != 0 {
+		t.RotationSchedule = expression
 	}
-	// Giving one of the two ways to plan takes the place of the other.
-	if period, ok := d.GetOk("rotation_period"); ok && period.(int) != 0 {
-		t.RotationSchedule, t.RotationWindow = "", 0
-	} else if scheduleGiven && t.RotationSchedule != "" {
-		t.RotationPeriod = 0
+	if _, given := d.GetOk("rotation_period"); given || expression != "" {
+		t.RotationPeriod = seconds(period)
 	}
 	if t.RotationSchedule != before {
 		t.ScheduleSince = now.UTC()
 	}
-	t.OverdueReported = false
+	if disable, given := d.GetOk("disable_automated_rotation"); given {
+		t.DisableAutomatedRotation = disable.(bool)
+	}
+	_, windowGiven := d.GetOk("rotation_window")
+	return t.applyWindow(window, windowGiven)
+}
+
+func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
+
+// applyWindow takes the window, which only a schedule has.
+func (t *token) applyWindow(window int, given bool) error {
+	if window != 0 {
+		if err := sdkrotation.DefaultScheduler.ValidateRotationWindow(window); err != nil {
+			return badInput("%s", err)
+		}
+		if t.RotationSchedule == "" {
+			return badInput("rotation_window is for a rotation_schedule, and this token has none")
+		}
+	}
+	if given || t.RotationSchedule == "" {
+		t.RotationWindow = seconds(window)
+	}
 	return nil
 }
 
 // credentialFields collects the credential of a write, in canonical form; nil where it carries none. Fields of other
 // types are refused.
 func (b *backend) credentialFields(d *framework.FieldData, kind *provider.TokenType) (provider.Values, error) {
-	for name := range b.credentialSchemas() {
+	for _, name := range slices.Sorted(maps.Keys(b.credentialSchemas())) {
 		if _, own := provider.Lookup(kind.Fields, name); own {
 			continue
 		}
@@ -299,15 +337,35 @@ func (t *token) complete(given provider.Values) (provider.Values, error) {
 // reason reads the free text that goes into the history. It is refused where it holds a part of the credential.
 func reason(d *framework.FieldData, kind *provider.TokenType, credential provider.Values) (string, error) {
 	text := strings.TrimSpace(d.Get("reason").(string))
-	if len(text) > maxReasonLength || strings.ContainsFunc(text, unicode.IsControl) {
-		return "", badInput("reason must be one line of at most %d bytes", maxReasonLength)
+	if len(text) > maxReasonLength || !plainText(text) {
+		return "", badInput("reason must be one line of at most %d bytes, "+textRule, maxReasonLength)
 	}
-	for _, f := range kind.Fields {
-		if f.Secret && credential[f.Name] != "" && strings.Contains(text, credential[f.Name]) {
-			return "", badInput("reason must not contain the value of %s; Vault's audit log may have it in clear by now, so reset the token at the provider again", f.Name)
-		}
+	if field := secretIn(text, kind, credential); field != "" {
+		return "", badInput("reason must not contain the value of %s; Vault's audit log may have it in clear by now, so reset the token at the provider again", field)
 	}
 	return text, nil
+}
+
+// secretIn names the secret field of a credential whose value a text holds; empty where it holds none.
+func secretIn(text string, kind *provider.TokenType, credential provider.Values) string {
+	for _, f := range kind.Fields {
+		if f.Secret && credential[f.Name] != "" && strings.Contains(text, credential[f.Name]) {
+			return f.Name
+		}
+	}
+	return ""
+}
+
+// checkMetadata refuses custom_metadata, which everybody who reads a token sees, that holds a part of the credential beside it.
+func (t *token) checkMetadata(credential provider.Values) error {
+	for key, value := range t.CustomMetadata {
+		for _, text := range []string{key, value} {
+			if field := secretIn(text, t.kind, credential); field != "" {
+				return badInput("custom_metadata must not contain the value of %s; nothing was stored", field)
+			}
+		}
+	}
+	return nil
 }
 
 func fieldNames(fields []provider.Field) string {

@@ -1,12 +1,15 @@
 package backend
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
 )
 
 // at is a Saturday, two hours before the schedule of these tests.
@@ -21,9 +24,7 @@ func policyToken(t *testing.T, change func(*token)) *token {
 	if change != nil {
 		change(tok)
 	}
-	if err := tok.planRotation(); err != nil {
-		t.Fatal(err)
-	}
+	tok.planRotation()
 	return tok
 }
 
@@ -43,10 +44,16 @@ func TestTTLIsBoundedByRefreshTTLAndTheNextRotation(t *testing.T) {
 		"no policy":              {nil, 0, 60},
 		"rotation far away":      {period(90 * 24 * time.Hour), 0, 60},
 		"rotation soon":          {period(time.Hour), time.Hour - 20*time.Second, 20},
-		"due now":                {period(time.Hour), time.Hour, 1},
-		"overdue never recovers": {period(time.Hour), 3 * time.Hour, 1},
-		"schedule soon":          {schedule(0), 2*time.Hour - 5*time.Second, 5},
-		"automation disabled":    {func(t *token) { t.RotationPeriod, t.DisableAutomatedRotation = time.Hour, true }, 3 * time.Hour, 60},
+		"due in a moment":        {period(time.Hour), time.Hour - 300*time.Millisecond, 1},
+		"due now":                {period(time.Hour), time.Hour, 60},
+		"overdue":                {period(time.Hour), 3 * time.Hour, 60},
+		"a schedule that is due": {schedule(0), 2 * time.Hour, 60},
+		"a window that is over":  {schedule(time.Hour), 4 * time.Hour, 60},
+		"failing": {func(t *token) {
+			t.RotationPeriod, t.Failures, t.RetryAt = time.Hour, 3, at.Add(2*time.Hour+5*time.Second)
+		}, 2 * time.Hour, 60},
+		"schedule soon":       {schedule(0), 2*time.Hour - 5*time.Second, 5},
+		"automation disabled": {func(t *token) { t.RotationPeriod, t.DisableAutomatedRotation = time.Hour, true }, 3 * time.Hour, 60},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -179,14 +186,147 @@ func TestOverdueAssistedTokenWarnsItsReaders(t *testing.T) {
 	}
 }
 
-func TestAMisspeltFieldIsAWarning(t *testing.T) {
+func TestOverdueEvent_ComesOnceAVersionWhateverIsWritten(t *testing.T) {
+	t.Parallel()
+	l := &listener{}
+	f := newFixture(t, func(c *logical.BackendConfig) { c.EventsSender = l })
+	f.withImpact(t, map[string]any{"rotation_period": "1h"})
+	overdue := func() (count int) {
+		t.Helper()
+		if err := f.rotateRoutinely(t.Context(), "acme-rw"); err != nil {
+			t.Fatal(err)
+		}
+		for _, kind := range l.kinds() {
+			if kind == eventOverdue {
+				count++
+			}
+		}
+		return count
+	}
+	f.clock.advance(90 * time.Minute)
+	for _, write := range []map[string]any{
+		{"custom_metadata": map[string]any{"team": "ads"}},
+		{"rotation_period": "1h"},
+		{"rotation_period": "30m"},
+		{"rotation_schedule": saturdaysAtThree},
+		{"rotation_period": "2h"},
+		{"disable_automated_rotation": true},
+		{"disable_automated_rotation": false},
+	} {
+		if got := overdue(); got != 1 {
+			t.Fatalf("before writing %v there are %d events, want 1", write, got)
+		}
+		f.write(t, "tokens/acme-rw", write)
+		f.clock.advance(3 * time.Hour)
+	}
+	f.write(t, "tokens/acme-rw/rotate", map[string]any{"auth_token": f.resetReadWrite(t).AuthToken})
+	f.clock.advance(3 * time.Hour)
+	if got := overdue(); got != 2 {
+		t.Errorf("the next version is late as well: got %d events, want 2", got)
+	}
+}
+
+func TestStoredSchedule_ThatCannotBeReadLeavesTheCredentialReadable(t *testing.T) {
+	t.Parallel()
+	for name, stored := range map[string]string{
+		"of another library": "0 3 * * SAT#2",
+		"a time zone":        "TZ=Europe/Berlin 0 3 * * *",
+		"never comes":        "0 0 30 2 *",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			credential := f.withImpact(t, nil)
+			must(t, func() error {
+				tok, unlock, err := f.lockToken(t.Context(), f.storage, "acme-rw")
+				if err != nil {
+					return err
+				}
+				defer unlock()
+				tok.RotationSchedule = stored
+				return f.saveToken(t.Context(), f.storage, tok)
+			}())
+			f.tokens.invalidate("acme-rw")
+			if got := f.read(t, "creds/acme-rw"); got["auth_token"] != credential.AuthToken || got["ttl"] != 60 {
+				t.Errorf("the credential is not served, or with ttl %v", got["ttl"])
+			}
+			for _, path := range []string{"tokens/acme-rw", "status"} {
+				response, err := f.handle(t, logical.ReadOperation, path, nil)
+				if err != nil || len(response.Warnings) != 1 || !containsAll(response.Warnings[0], []string{"rotation_schedule", "write a new one"}) {
+					t.Errorf("%s warns %v, error %v; want one warning that says to write a new schedule", path, response.Warnings, err)
+				}
+			}
+			if err := f.rotateRoutinely(t.Context(), "acme-rw"); err != nil {
+				t.Errorf("routine work fails: %v", err)
+			}
+			f.write(t, "tokens/acme-rw", map[string]any{"refresh_ttl": "30s"})
+			f.write(t, "tokens/acme-rw/rotate", map[string]any{"auth_token": f.resetReadWrite(t).AuthToken})
+			f.write(t, "tokens/acme-rw", map[string]any{"rotation_schedule": saturdaysAtThree})
+			if got := f.read(t, "tokens/acme-rw"); got["next_vault_rotation"] == nil || got["version"] != 2 {
+				t.Errorf("next rotation %v of version %v, want a time and 2", got["next_vault_rotation"], got["version"])
+			}
+		})
+	}
+}
+
+func TestNextVerification_OfAnUntriedVersionIsWithinAMinuteAndBacksOff(t *testing.T) {
+	t.Parallel()
+	for name, verifyPeriod := range map[string]int{"verify_period off": 0, "verify_period of a day": 86400} {
+		tok := policyToken(t, func(t *token) {
+			t.VerifyPeriod = verifyPeriod
+			t.Health = rotation.HealthUnverified
+			t.History = []rotation.HistoryEntry{{Version: 1, Verification: rotation.VerificationSkipped}}
+		})
+		last := at
+		for _, wait := range []time.Duration{30 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute} {
+			due := tok.nextVerification()
+			if got := due.Sub(last); got > wait || got < wait*8/10 {
+				t.Fatalf("%s: the next one is %v after the last, want about %v", name, got, wait)
+			}
+			last = last.Add(wait)
+			tok.LastVerification = &rotation.Check{At: last, Outcome: provider.Inconclusive}
+		}
+		tok.LastVerification.At = at.Add(24 * time.Hour)
+		if got := tok.nextVerification().Sub(tok.LastVerification.At); got > time.Hour || got < 50*time.Minute {
+			t.Errorf("%s: after a day the next one is %v after the last, want an hour", name, got)
+		}
+		tok.Current.Proven, tok.Health = true, rotation.HealthOK
+		if got := tok.nextVerification(); (verifyPeriod == 0) != got.IsZero() {
+			t.Errorf("%s: once it is accepted, the next one is planned for %v", name, got)
+		}
+	}
+}
+
+func TestUntried_WarnsUntilTheProviderHasAccepted(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.withImpact(t, nil)
-	if response := f.write(t, "tokens/acme-rw", map[string]any{"rotation_perod": "30d"}); response == nil || len(response.Warnings) != 1 {
-		t.Errorf("got %v, want one warning", response)
+	f.withImpact(t, map[string]any{"verify_period": 0})
+	warnings := func(path string) string {
+		t.Helper()
+		response, err := f.handle(t, logical.ReadOperation, path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(response.Warnings, "\n")
 	}
-	if response := f.write(t, "tokens/acme-rw", map[string]any{"rotation_period": "30d"}); response != nil {
-		t.Errorf("got %v, want nothing to say", response)
+	fresh := f.resetReadWrite(t)
+	f.write(t, "tokens/acme-rw/rotate", map[string]any{"auth_token": fresh.AuthToken, "verify": false})
+	words := []string{"version 2", "verify=false", "not accepted it yet", "tokens/acme-rw/verify"}
+	for _, path := range []string{"creds/acme-rw", "status"} {
+		if got := warnings(path); !containsAll(got, words) {
+			t.Errorf("%s warns %q, want each of %q", path, got, words)
+		}
+	}
+	must(t, f.provider.InjectFault(t.Context(), simulator.Fault{Service: simulator.Impact, Kind: simulator.FaultDropBefore}))
+	f.write(t, "tokens/acme-rw/verify", nil)
+	if got := warnings("creds/acme-rw"); !containsAll(got, words) {
+		t.Errorf("after silence of the provider creds/ warns %q", got)
+	}
+	must(t, f.provider.ClearFaults(t.Context()))
+	f.write(t, "tokens/acme-rw/verify", nil)
+	for _, path := range []string{"creds/acme-rw", "status"} {
+		if got := warnings(path); got != "" {
+			t.Errorf("after its acceptance %s warns %q", path, got)
+		}
 	}
 }

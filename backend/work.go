@@ -21,6 +21,10 @@ const (
 	retryDamaged = 5 * time.Minute
 	// retryBusy is when to look again at a token that somebody is working on.
 	retryBusy = time.Second
+	// firstTrial is when a version that was published with verify=false is tried first, and maxTrialWait how long it waits at most
+	// for the next time.
+	firstTrial   = 30 * time.Second
+	maxTrialWait = time.Hour
 	// reasonScheduled is the reason of a rotation that the policy asked for.
 	reasonScheduled = "scheduled"
 )
@@ -143,7 +147,8 @@ func (b *backend) saveToken(ctx context.Context, storage logical.Storage, t *tok
 		return err
 	}
 	b.changed(t.name)
-	return t.planRotation()
+	t.planRotation()
+	return nil
 }
 
 // watcher is what those share who wait for changes of a token.
@@ -245,19 +250,29 @@ func (t *token) overdueReport() time.Time {
 	return t.nextRotation
 }
 
-// nextVerification is when the routine check is due. A tenth of jitter, fixed for each token, spreads those that were
-// imported together.
+// nextVerification is when the next check is due: the routine one, or an earlier one of a version that was published untried. A tenth
+// of jitter, fixed for each token, spreads those that were imported together.
 func (t *token) nextVerification() time.Time {
-	if t.VerifyPeriod == 0 || t.Current == nil {
+	if t.Current == nil {
 		return time.Time{}
 	}
 	since := t.Current.PublishedAt
 	if t.LastVerification != nil {
 		since = t.LastVerification.At
 	}
+	period := time.Duration(t.VerifyPeriod) * time.Second
+	if t.untried() {
+		// As long again as it has been untried so far, which doubles the wait each time.
+		wait := min(max(since.Sub(t.Current.PublishedAt), firstTrial), maxTrialWait)
+		if period == 0 || wait < period {
+			period = wait
+		}
+	}
+	if period == 0 {
+		return time.Time{}
+	}
 	hash := fnv.New32a()
 	_, _ = hash.Write([]byte(t.name)) // a hash takes everything
-	period := time.Duration(t.VerifyPeriod) * time.Second
 	return since.Add(period - period/1000*time.Duration(hash.Sum32()%100))
 }
 
@@ -383,6 +398,7 @@ func (b *backend) rotateRoutinely(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
+		intent.Scheduled = true
 		// A refusal is in the record, with the time of the next try. Other errors are storage's.
 		if err := m.Start(ctx, &t.Record, intent); err != nil && !t.RetryAt.After(b.now()) {
 			return err
@@ -420,6 +436,6 @@ func (b *backend) verifyRoutinely(ctx context.Context, name string) error {
 
 func (b *backend) logError(doing, name string, err error) {
 	if err != nil && b.work.Err() == nil {
-		b.Logger().Error(doing+" failed", "token", name, "error", err)
+		b.Logger().Error(doing+" failed", "token", name, "error", b.mountPath.fillIn(err))
 	}
 }

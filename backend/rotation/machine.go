@@ -70,11 +70,13 @@ func (e *NotYet) Error() string {
 // Pending is a rotation under way.
 type Pending struct {
 	// ID is the same for every attempt, so that a hook performs one reset however often it is asked.
-	ID          string    `json:"id"`
-	Source      Source    `json:"source"`
-	Reason      string    `json:"reason,omitempty"`
-	EntityID    string    `json:"entity_id,omitempty"`
-	DisplayName string    `json:"display_name,omitempty"`
+	ID          string `json:"id"`
+	Source      Source `json:"source"`
+	Reason      string `json:"reason,omitempty"`
+	EntityID    string `json:"entity_id,omitempty"`
+	DisplayName string `json:"display_name,omitempty"`
+	// Scheduled is set where the policy asked for it, and nobody by hand.
+	Scheduled   bool      `json:"scheduled,omitempty"`
 	RequestedAt time.Time `json:"requested_at"`
 	// Owner is for whom a key is asked, and OwnerProven by which right: see Rights. Other values have neither.
 	Owner       string `json:"owner,omitempty"`
@@ -424,7 +426,7 @@ func (m *Machine) prove(ctx context.Context, r *Record) error {
 	previous := r.Current
 	r.Publish(Candidate{
 		Credential: p.Credential, Fingerprint: fingerprint, Source: p.Source, Reason: p.Reason,
-		EntityID: p.EntityID, DisplayName: p.DisplayName, RotationID: p.ID, Verified: &v,
+		EntityID: p.EntityID, DisplayName: p.DisplayName, RotationID: p.ID, Scheduled: p.Scheduled, Verified: &v,
 		Made: m.Keys != nil && p.Source == SourceIAM, Same: m.Same,
 	}, now)
 	r.Pending = nil

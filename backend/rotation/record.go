@@ -93,7 +93,9 @@ type HistoryEntry struct {
 	Reason      string    `json:"reason,omitempty"`
 	EntityID    string    `json:"entity_id,omitempty"`
 	DisplayName string    `json:"display_name,omitempty"`
-	Source      Source    `json:"source"`
+	// Scheduled is set where the policy asked for the rotation, and nobody by hand.
+	Scheduled bool   `json:"scheduled,omitempty"`
+	Source    Source `json:"source"`
 	// Verification is the outcome when the version was published, or VerificationSkipped.
 	Verification string    `json:"verification"`
 	Fingerprint  string    `json:"fingerprint"`
@@ -134,6 +136,7 @@ type Candidate struct {
 	DisplayName string
 	RotationID  string
 	Note        string
+	Scheduled   bool
 	// Verified is nil where the provider was not asked.
 	Verified *provider.Verification
 	// Made says that the provider's key API made the value for this token, which proves whose it is.
@@ -159,6 +162,7 @@ func (r *Record) Publish(c Candidate, now time.Time) {
 		Reason:       c.Reason,
 		EntityID:     c.EntityID,
 		DisplayName:  c.DisplayName,
+		Scheduled:    c.Scheduled,
 		Source:       c.Source,
 		Verification: VerificationSkipped,
 		Fingerprint:  c.Fingerprint,

@@ -53,7 +53,7 @@ func TestAChangeBehindVaultsBackIsNoticedWithoutBeingAskedFor(t *testing.T) {
 			_, warnings = w.read(t, "creds/"+tt.token)
 			warns(t, warnings, "rejects this credential", "rotate")
 			status := w.data(t, "status")
-			has(t, status, fields{"summary": fields{"total": 6, "ok": 5, "rejected": 1, "unverified": 0, "overdue": 0, "in_flight": 0}})
+			has(t, status, fields{"summary": fields{"total": 6, "ok": 5, "rejected": 1, "unverified": 0, "none": 0, "overdue": 0, "in_flight": 0}})
 			tokens, _ := status["tokens"].(fields)
 			shown, _ := tokens[tt.token].(fields)
 			has(t, shown, fields{"health": "rejected"})
@@ -96,7 +96,7 @@ func TestAProviderThatIsDownIsNoAlarm(t *testing.T) {
 	if len(warnings) > 0 {
 		t.Errorf("there should be no warning: %q", warnings)
 	}
-	has(t, w.data(t, "status"), fields{"summary": fields{"total": 2, "ok": 2, "rejected": 0, "unverified": 0, "overdue": 0, "in_flight": 0}})
+	has(t, w.data(t, "status"), fields{"summary": fields{"total": 2, "ok": 2, "rejected": 0, "unverified": 0, "none": 0, "overdue": 0, "in_flight": 0}})
 	succeeded(t, w.sim.ClearFaults(t.Context()))
 	w.awaitToken(t, "rw", "be checked with success", func(token fields) bool {
 		outcome, _ := lastVerification(token)

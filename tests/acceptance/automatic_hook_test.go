@@ -365,7 +365,7 @@ func TestAHooksValueThatTheProviderRejectsWaitsUntilItIsValid(t *testing.T) {
 	tellsNoSecret(t, "the token", token)
 	has(t, w.data(t, "creds/rw"), fields{"version": 1, "auth_token": credentials.ReadWrite.AuthToken})
 	status := w.data(t, "status")
-	has(t, status, fields{"summary": fields{"total": 2, "ok": 2, "rejected": 0, "unverified": 0, "overdue": 0, "in_flight": 1}})
+	has(t, status, fields{"summary": fields{"total": 2, "ok": 2, "rejected": 0, "unverified": 0, "none": 0, "overdue": 0, "in_flight": 1}})
 	tokens, _ := status["tokens"].(fields)
 	shown, _ := tokens["rw"].(fields)
 	has(t, shown, fields{"rotation_state": "pending", "last_error": token["last_error"]})

@@ -223,7 +223,7 @@ func TestAFreshKeyIsPublishedOnceItWorks(t *testing.T) {
 	if current := w.currentKey(t); current != old {
 		t.Errorf("apps read the key %s, which does not work yet", current)
 	}
-	has(t, w.data(t, "status"), fields{"summary": fields{"total": 1, "ok": 1, "rejected": 0, "unverified": 0, "overdue": 0, "in_flight": 1}})
+	has(t, w.data(t, "status"), fields{"summary": fields{"total": 1, "ok": 1, "rejected": 0, "unverified": 0, "none": 0, "overdue": 0, "in_flight": 1}})
 
 	has(t, rotation.succeeds(t), fields{"version": 2, "verification": "accepted"})
 	has(t, w.data(t, "tokens/key"), fields{"last_error": "", "health": "ok"})
@@ -280,7 +280,7 @@ func TestAnOrganisationPolicyAgainstNewKeysIsExplained(t *testing.T) {
 	refused(t, err, http.StatusBadRequest, "nothing was changed", "organisation policy", "iam.disableServiceAccountKeyCreation", "FAILED_PRECONDITION")
 	w.hasKeys(t, old)
 	has(t, w.data(t, "tokens/key"), fields{"version": 1, "rotation_state": "idle", "health": "ok"})
-	has(t, w.data(t, "status"), fields{"summary": fields{"total": 1, "ok": 1, "rejected": 0, "unverified": 0, "overdue": 0, "in_flight": 0}})
+	has(t, w.data(t, "status"), fields{"summary": fields{"total": 1, "ok": 1, "rejected": 0, "unverified": 0, "none": 0, "overdue": 0, "in_flight": 0}})
 }
 
 func TestAKeyWithoutThePermissionIsReplacedByTheAccountsKey(t *testing.T) {

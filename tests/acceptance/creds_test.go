@@ -96,7 +96,7 @@ func TestTTLAndRotationPeriodOfCredsFollowThePolicy(t *testing.T) {
 		"shortest refresh_ttl":                {policy: fields{"refresh_ttl": 1}, period: 1, minTTL: 1, maxTTL: 1},
 		"a period far away":                   {policy: fields{"rotation_period": "2160h"}, period: 2160 * 3600, minTTL: 60, maxTTL: 60},
 		"a period that is nearly over":        {policy: fields{"rotation_period": "40s"}, period: 40, minTTL: 1, maxTTL: 40},
-		"a period that is over":               {policy: fields{"rotation_period": "1s"}, period: 1, minTTL: 1, maxTTL: 1, awaitOverdue: true},
+		"a period that is over":               {policy: fields{"rotation_period": "1s"}, period: 1, minTTL: 60, maxTTL: 60, awaitOverdue: true},
 		"a period that is switched off":       {policy: fields{"rotation_period": "40s", "disable_automated_rotation": true}, period: 40, minTTL: 60, maxTTL: 60},
 		"a schedule":                          {policy: fields{"rotation_schedule": "0 0 1 1 *"}, period: 60, minTTL: 1, maxTTL: 60, scheduleRequired: true},
 		"a schedule with a short refresh_ttl": {policy: fields{"rotation_schedule": "* * * * *", "refresh_ttl": 3}, period: 3, minTTL: 1, maxTTL: 3, scheduleRequired: true},

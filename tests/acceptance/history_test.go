@@ -90,7 +90,7 @@ func TestTheStatusShowsEveryTokenAtAGlance(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	has(t, w.data(t, "status"), fields{
-		"summary": fields{"total": 0, "ok": 0, "rejected": 0, "unverified": 0, "overdue": 0, "in_flight": 0}, "tokens": fields{},
+		"summary": fields{"total": 0, "ok": 0, "rejected": 0, "unverified": 0, "none": 0, "overdue": 0, "in_flight": 0}, "tokens": fields{},
 	})
 	w.importLegacyTokens(t)
 	w.importDeveloperToken(t)
@@ -102,7 +102,7 @@ func TestTheStatusShowsEveryTokenAtAGlance(t *testing.T) {
 
 	status := w.data(t, "status")
 	hasOnly(t, status, "summary", "tokens")
-	has(t, status, fields{"summary": fields{"total": 4, "ok": 2, "rejected": 0, "unverified": 1, "overdue": 1, "in_flight": 0}})
+	has(t, status, fields{"summary": fields{"total": 4, "ok": 2, "rejected": 0, "unverified": 1, "none": 1, "overdue": 1, "in_flight": 0}})
 	tokens, _ := status["tokens"].(fields)
 	hasOnly(t, tokens, "dev", "empty", "ro", "rw")
 	for name, want := range map[string]fields{

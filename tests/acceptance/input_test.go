@@ -117,9 +117,6 @@ func TestStringFieldsRefuseWhatIsNoUsableString(t *testing.T) {
 					"too much":             strings.Repeat("x", tooLong),
 					"too much, all secret": strings.Repeat(secret, tooLong/len(secret)+1),
 				} {
-					if field == "reason" && name == "a bidirectional mark" {
-						continue // free text is for every script
-					}
 					data := maps.Clone(tt.base)
 					if data == nil {
 						data = fields{}
@@ -152,17 +149,17 @@ var otherFields = map[string]struct {
 	"verify_connection":          {"config/google", []any{""}, []string{"true or false"}},
 	"reset_hook_timeout":         {"config/google", []any{-1}, []string{"a duration"}},
 	"refresh_ttl":                {"tokens/rw", []any{0, -1, "-5s", ""}, []string{"at least 1s", "a duration"}},
-	"rotation_period":            {"tokens/rw", []any{-1, "-5s", "9223372036854775807", "300000000000"}, []string{"a duration"}},
+	"rotation_period":            {"tokens/rw", []any{-1, "-5s", "", 1.9, "9223372036854775807", "300000000000", 1e30}, []string{"a duration"}},
 	"rotation_window":            {"tokens/rw", []any{-1, 10}, []string{"a duration", "3600 seconds"}},
 	"rotation_schedule":          {"tokens/rw", []any{"every day", "* * *", "61 * * * *", "@reboot"}, []string{"five fields", "a string"}},
 	"disable_automated_rotation": {"tokens/rw", []any{""}, []string{"true or false"}},
-	"verify_period":              {"tokens/rw", []any{-1}, []string{"a duration"}},
-	"rotation_grace_period":      {"tokens/rw", []any{-1}, []string{"a duration"}},
-	"lease_ttl":                  {"tokens/rw", []any{-1}, []string{"a duration"}},
+	"verify_period":              {"tokens/rw", []any{-1, "", 1.9, "1.9", "500ms"}, []string{"a duration"}},
+	"rotation_grace_period":      {"tokens/rw", []any{-1, "", 1.9}, []string{"a duration"}},
+	"lease_ttl":                  {"tokens/rw", []any{-1, "", 1.9}, []string{"a duration"}},
 	"force":                      {"tokens/rw", []any{""}, []string{"true or false"}},
 	"custom_metadata": {
 		"tokens/rw",
-		[]any{7, true, fields{"a": fields{"b": "c"}}, fields{"a": strings.Repeat("x", 513)}, fields{"a": ""}, manyKeys(65)},
+		[]any{7, true, "", fields{"a": fields{"b": "c"}}, fields{"a": strings.Repeat("x", 513)}, fields{"a": ""}, manyKeys(65)},
 		[]string{"key=value pairs", "64 printable keys"},
 	},
 	"verify of an import":   {"tokens/new", []any{""}, []string{"true or false"}},
@@ -513,5 +510,204 @@ func TestTheStatusRefusesPagesThatAreNone(t *testing.T) {
 	for _, limit := range []string{"0", "-1", "many", "1.5"} {
 		_, err := w.Client.Logical().ReadWithDataWithContext(t.Context(), w.Path+"/status", url.Values{"limit": {limit}})
 		refused(t, err, http.StatusBadRequest, "limit")
+	}
+}
+
+func TestUnknownFields_AreRefusedBeforeAnythingHappens(t *testing.T) {
+	t.Parallel()
+	w := newInputWorld(t)
+	hook := startHook(t, w)
+	w.addHook(t, "agency", hook)
+	before := w.snapshot(t)
+	secret := vaulttest.Secret(t, "value of an unknown field", "valueOfAnUnknownField")
+	for name, tt := range map[string]struct {
+		path  string
+		data  fields
+		words []string
+	}{
+		"a dash":             {"tokens/rw/rotate", fields{"auth-token": secret}, []string{"auth-token", "did you mean auth_token=-?", "account_sid, auth_token, cas"}},
+		"other case":         {"tokens/rw/rotate", fields{"Auth_Token": secret}, []string{"did you mean auth_token=-?"}},
+		"a field too many":   {"tokens/key/rotate", fields{"service_account_keys": secret}, []string{"did you mean service_account_key=-?"}},
+		"check and set":      {"tokens/rw/rotate", fields{"check_and_set": 1}, []string{"did you mean cas?"}},
+		"beside a right one": {"tokens/rw/rotate", fields{"auth_token": secret, "cass": 7, "reason": "why"}, []string{"is no field of tokens/rw/rotate"}},
+		"a verification":     {"tokens/rw/verify", fields{"auth_token": secret}, []string{"takes no fields"}},
+		"a policy":           {"tokens/rw", fields{"rotation-period": "30d"}, []string{"did you mean rotation_period?"}},
+		"a new token":        {"tokens/new", fields{"account": "agency", "type": "scoped", "account-sid": "x", "auth_tokn": secret}, []string{"account_sid", "auth_token=-"}},
+		"a new account":      {"config/new", with(w.impactFields(simulator.Agency), "base-url", "x"), []string{"did you mean base_url?"}},
+		"an account":         {"config/google", fields{"customer_id": "1"}, []string{"did you mean login_customer_id?"}},
+		"the name":           {"tokens/rw", fields{"name": "other"}, []string{"name is a part of the path"}},
+	} {
+		tellsNoSecret(t, name, w.refuses(t, tt.path, tt.data, tt.words...))
+	}
+	_, err := w.Client.Logical().DeleteWithDataWithContext(t.Context(), w.Path+"/tokens/rw", url.Values{"forse": {"true"}})
+	refused(t, err, http.StatusBadRequest, "did you mean force?")
+	w.unchanged(t, before)
+	hook.mu.Lock()
+	defer hook.mu.Unlock()
+	if len(hook.requests) > 0 {
+		t.Errorf("the hook was asked %d times", len(hook.requests))
+	}
+}
+
+func TestUnknownFields_OfReadsAreWarnings(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.importLegacyTokens(t)
+	secret, err := w.Client.Logical().ReadWithDataWithContext(t.Context(), w.Path+"/creds/rw", url.Values{"version": {"1"}})
+	succeeded(t, err)
+	warns(t, secret.Warnings, "version")
+	if secret.Data["auth_token"] == nil {
+		t.Error("the credential is not there")
+	}
+}
+
+func TestEmptyDurations_OfAnUnsetShellVariableAreRefused(t *testing.T) {
+	t.Parallel()
+	w := newInputWorld(t)
+	before := w.snapshot(t)
+	for path, names := range map[string][]string{
+		"tokens/rw":     {"refresh_ttl", "verify_period", "rotation_grace_period", "lease_ttl", "rotation_period", "rotation_window", "custom_metadata", "disable_automated_rotation"},
+		"config/google": {"request_timeout", "reset_hook_timeout", "verify_connection"},
+	} {
+		for _, name := range names {
+			output := w.CLI(t, vaulttest.Command{Args: []string{"write", w.Path + "/" + path, name + "="}})
+			if output.ExitCode == 0 || !strings.Contains(output.Stderr, name+" must be") {
+				t.Errorf("%s= of %s: exit code %d, %s", name, path, output.ExitCode, output.Stderr)
+			}
+		}
+	}
+	for _, value := range []any{1.9, "1.9", "500ms", "1.5s", -1, "-0.5s", 1e30} {
+		w.refuses(t, "tokens/rw", fields{"verify_period": value}, "verify_period must be", "whole seconds")
+	}
+	w.write(t, "tokens/ro", fields{"verify_period": "1.5h"})
+	has(t, w.data(t, "tokens/ro"), fields{"verify_period": 5400})
+	w.write(t, "tokens/ro", fields{"verify_period": "24h"})
+	w.unchanged(t, before)
+}
+
+func TestSchedule_MistakesAreToldByTheirField(t *testing.T) {
+	t.Parallel()
+	w := newInputWorld(t)
+	before := w.snapshot(t)
+	for schedule, words := range map[string][]string{
+		"0 3 * * 7":                  {"day of week", "Sunday is 0 or SUN"},
+		"60 3 * * *":                 {"minute", "0 to 59"},
+		"@weekly":                    {`"0 0 * * 0"`},
+		"TZ=Europe/Berlin 0 3 * * *": {"time zone", "UTC"},
+		"0 0 3 * * SAT":              {"6 fields"},
+		"0 0 30 2 *":                 {"never comes"},
+		"0 0 31 4,6,9,11 *":          {"never comes"},
+	} {
+		w.refuses(t, "tokens/rw", fields{"rotation_schedule": schedule}, append(words, "rotation_schedule", "five fields")...)
+	}
+	w.unchanged(t, before)
+}
+
+func TestNames_ThatDoNotFitAreToldTheRule(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.importLegacyTokens(t)
+	for _, name := range []string{"a@b.example", "a b", "ends.", "team/acme", "ümlaut"} {
+		for _, args := range [][]string{
+			{"write", "tokens/" + name, "account=agency", "type=scoped"},
+			{"write", "tokens/" + name + "/rotate", "auth_token=x"},
+			{"read", "tokens/" + name},
+			{"read", "creds/" + name},
+			{"read", "access-token/" + name},
+			{"delete", "tokens/" + name},
+			{"write", "config/" + name, "provider=impact"},
+			{"read", "config/" + name},
+		} {
+			args[1] = w.Path + "/" + args[1]
+			output := w.CLI(t, vaulttest.Command{Args: args})
+			if output.ExitCode == 0 || !strings.Contains(output.Stderr, "Code: 400") || !strings.Contains(output.Stderr, "letters, digits and underscores, joined by dashes or single dots") {
+				t.Errorf("vault %s: exit code %d, %s", strings.Join(args, " "), output.ExitCode, output.Stderr)
+			}
+		}
+	}
+}
+
+func TestReadOfNothing_SaysOnTheCommandLineWhatIsNotThere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.importLegacyTokens(t)
+	for _, path := range []string{"creds/nobody", "access-token/nobody", "tokens/nobody/rotate", "tokens/nobody/history"} {
+		for _, flag := range []string{"-format=table", "-format=json", "-field=auth_token"} {
+			output := w.CLI(t, vaulttest.Command{Args: []string{"read", flag, w.Path + "/" + path}})
+			if output.ExitCode == 0 || output.Stdout != "" || !strings.Contains(output.Stderr, `token "nobody" does not exist; `+"`vault list "+w.Path+"/tokens`") {
+				t.Errorf("vault read %s %s: exit code %d, %q, %s", flag, path, output.ExitCode, output.Stdout, output.Stderr)
+			}
+		}
+		_, err := w.Read(t.Context(), path)
+		refused(t, err, http.StatusNotFound, "does not exist")
+	}
+	output := w.CLI(t, vaulttest.Command{Args: []string{"read", "-wrap-ttl=60", w.Path + "/creds/nobody"}})
+	if output.ExitCode == 0 || strings.Contains(output.Stdout, "wrapping_token") {
+		t.Errorf("an error was wrapped: exit code %d, %q, %s", output.ExitCode, output.Stdout, output.Stderr)
+	}
+	for _, path := range []string{"tokens/nobody", "config/nobody"} { // Terraform makes anew what it finds gone
+		secret, err := w.Client.Logical().ReadWithContext(t.Context(), w.Path+"/"+path)
+		if secret != nil || err != nil {
+			t.Errorf("reading %s gives %v, error %v", path, secret, err)
+		}
+		output := w.CLI(t, vaulttest.Command{Args: []string{"read", w.Path + "/" + path}})
+		if output.ExitCode == 0 || !strings.Contains(output.Stderr, "No value found at "+w.Path+"/"+path) {
+			t.Errorf("vault read %s: exit code %d, %s", path, output.ExitCode, output.Stderr)
+		}
+	}
+}
+
+func TestMessages_NameTheMountWhereverItIs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	mount := *w.Mount
+	mount.Path = "team-a/" + w.Path
+	succeeded(t, w.Client.Sys().MountWithContext(t.Context(), mount.Path, &api.MountInput{Type: vaulttest.PluginName}))
+	w.Mount = &mount
+	w.importLegacyTokens(t)
+	w.write(t, "tokens/empty", fields{"account": "agency", "type": "scoped"})
+	w.write(t, "tokens/rw", fields{"rotation_period": "1s"})
+	w.refuses(t, "tokens/rw/rotate", fields{}, "`vault write "+mount.Path+"/tokens/rw/rotate auth_token=-`")
+	_, err := w.Read(t.Context(), "creds/empty")
+	refused(t, err, http.StatusBadRequest, "`vault write "+mount.Path+"/tokens/empty/rotate")
+	vaulttest.Await(t, "the token to be overdue", func() bool { return w.data(t, "tokens/rw")["overdue"] == true })
+	for _, path := range []string{"tokens/rw", "status"} {
+		_, warnings := w.read(t, path)
+		warns(t, warnings, "overdue", "`vault read "+mount.Path+"/tokens/rw/rotate`")
+	}
+	steps := asJSON(t, w.data(t, "tokens/rw/rotate")["steps"])
+	mentions(t, "the runbook", steps, "`vault write "+mount.Path+"/tokens/rw/rotate auth_token=-`")
+}
+
+func TestUntried_WarnsReadersUntilTheProviderHasAccepted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.importLegacyTokens(t)
+	fresh := done(w.sim.ResetReadWrite(t.Context(), "agency"))(t)
+	w.write(t, "tokens/rw/rotate", fields{"auth_token": fresh.AuthToken, "verify": false})
+	for _, path := range []string{"creds/rw", "status"} {
+		_, warnings := w.read(t, path)
+		warns(t, warnings, "version 2", "verify=false", "`vault write -f "+w.Path+"/tokens/rw/verify`")
+	}
+	w.write(t, "tokens/rw/verify", nil)
+	for _, path := range []string{"creds/rw", "status"} {
+		_, warnings := w.read(t, path)
+		if len(warnings) > 0 {
+			t.Errorf("%s warns %q", path, warnings)
+		}
+	}
+}
+
+func TestUntried_IsVerifiedByTheEngineWithinAMinute(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	credentials := done(w.sim.ImpactCredentials(t.Context(), "agency"))(t)
+	w.write(t, "config/agency", w.impactFields(simulator.Agency))
+	w.write(t, "tokens/rw", with(with(impactToken("legacy_read_write", credentials.ReadWrite), "verify", false), "verify_period", 0))
+	has(t, w.data(t, "tokens/rw"), fields{"health": "unverified"})
+	vaulttest.Await(t, "the engine to verify it", func() bool { return w.data(t, "tokens/rw")["health"] == "ok" })
+	_, warnings := w.read(t, "creds/rw")
+	if len(warnings) > 0 {
+		t.Errorf("it still warns %q", warnings)
 	}
 }

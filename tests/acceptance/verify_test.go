@@ -197,7 +197,7 @@ func TestAResetBehindVaultsBackIsShownEverywhereUntilTheRotation(t *testing.T) {
 	warns(t, warnings, "reject", "rotate")
 	w.verify(t, "ro", "accepted")
 	has(t, w.data(t, "status"), fields{
-		"summary": fields{"total": 2, "ok": 1, "rejected": 1, "unverified": 0, "overdue": 0, "in_flight": 0},
+		"summary": fields{"total": 2, "ok": 1, "rejected": 1, "unverified": 0, "none": 0, "overdue": 0, "in_flight": 0},
 	})
 	list, err := w.List(t.Context(), "tokens")
 	succeeded(t, err)
@@ -217,7 +217,7 @@ func TestAResetBehindVaultsBackIsShownEverywhereUntilTheRotation(t *testing.T) {
 		vaulttest.Errorf(t, "the warning outlives the rotation: %q", warnings)
 	}
 	has(t, w.data(t, "status"), fields{
-		"summary": fields{"total": 2, "ok": 2, "rejected": 0, "unverified": 0, "overdue": 0, "in_flight": 0},
+		"summary": fields{"total": 2, "ok": 2, "rejected": 0, "unverified": 0, "none": 0, "overdue": 0, "in_flight": 0},
 	})
 }
 

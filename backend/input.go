@@ -1,0 +1,425 @@
+package backend
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+)
+
+// checkInput refuses a request whose data or name does not fit, before the sdk sees it: the sdk ignores fields that it does not
+// know, converts what is most likely a mistake, and quotes values in its errors. No message of checkInput repeats a value, because
+// it could be a secret in the wrong place.
+func (b *backend) checkInput(ctx context.Context, req *logical.Request) error {
+	switch req.Operation {
+	case logical.CreateOperation, logical.UpdateOperation, logical.ReadOperation, logical.DeleteOperation, logical.ListOperation:
+	default:
+		return nil
+	}
+	path := b.Route(req.Path)
+	if err := checkPathName(req.Path, path != nil); err != nil || path == nil {
+		return err
+	}
+	if _, supported := path.Operations[req.Operation]; !supported {
+		return nil // the framework says so
+	}
+	d := &framework.FieldData{Raw: req.Data, Schema: path.Fields}
+	for _, name := range slices.Sorted(maps.Keys(req.Data)) {
+		schema := path.Fields[name]
+		if schema == nil {
+			continue
+		}
+		if _, _, err := d.GetOkErr(name); err != nil || !fits(req.Data[name], schema.Type) {
+			return badInput("%s must be %s", name, fieldForms[schema.Type])
+		}
+	}
+	// A read or list with a parameter too many answers all the same, with the sdk's warning: nothing is done or lost.
+	if req.Operation == logical.ReadOperation || req.Operation == logical.ListOperation {
+		return nil
+	}
+	return b.checkFieldNames(ctx, req, path)
+}
+
+// fits refuses what the sdk would convert although it is most likely a mistake: an empty text, such as that of an unset
+// shell variable, to anything but a text; a fraction to a whole number; and a boolean or a large number to anything.
+func fits(value any, to framework.FieldType) bool {
+	if value == nil {
+		return false
+	}
+	if number, ok := value.(json.Number); ok {
+		value = number.String()
+	}
+	switch to {
+	case framework.TypeDurationSecond:
+		return isDuration(value)
+	case framework.TypeInt:
+		return isWhole(value)
+	case framework.TypeBool:
+		return isBool(value)
+	case framework.TypeKVPairs:
+		return isPairs(value)
+	default:
+		return keepsItsText(value)
+	}
+}
+
+// isPairs wants pairs whose values stay what they are as texts.
+func isPairs(value any) bool {
+	switch v := value.(type) {
+	case string:
+		return strings.TrimSpace(v) != ""
+	case map[string]any:
+		for _, inner := range v {
+			if !keepsItsText(inner) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// keepsItsText says whether a value is the same as a text: a boolean would become "1", and a number beyond maxExact another one.
+func keepsItsText(value any) bool {
+	switch v := value.(type) {
+	case nil, bool:
+		return false
+	case float64:
+		return math.Abs(v) <= maxExact
+	}
+	return true
+}
+
+// maxExact is the largest number up to which JSON's numbers are exact.
+const maxExact = 1 << 53
+
+// maxSeconds is what fits a time.Duration.
+const maxSeconds = math.MaxInt64 / int64(time.Second)
+
+var wholeNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
+
+// isWhole wants a whole number as people write it. The sdk would read a text with a leading zero as an octal number.
+func isWhole(value any) bool {
+	switch v := value.(type) {
+	case bool:
+		return false
+	case float64:
+		return v == math.Trunc(v) && math.Abs(v) <= maxExact
+	case string:
+		return wholeNumber.MatchString(v)
+	default:
+		return true // Go's own whole numbers; what is none at all is the sdk's to refuse
+	}
+}
+
+// isDuration wants whole seconds, because the sdk would cut 1.9 to 1 and 500ms to 0, which for most fields means "never".
+func isDuration(value any) bool {
+	switch v := value.(type) {
+	case bool:
+		return false
+	case float64:
+		return v == math.Trunc(v) && v >= 0 && v <= float64(maxSeconds)
+	case string:
+		if strings.TrimSpace(v) == "" {
+			return false
+		}
+		// What is no duration to Go is a number of seconds or of days (90d), or the sdk refuses it.
+		d, err := time.ParseDuration(v)
+		return err != nil || v == "0" || d >= 0 && d%time.Second == 0
+	default:
+		return true
+	}
+}
+
+func isBool(value any) bool {
+	switch v := value.(type) {
+	case float64:
+		return v == 0 || v == 1
+	case int:
+		return v == 0 || v == 1
+	case string:
+		return v != ""
+	default:
+		return true
+	}
+}
+
+// fieldForms completes the sentence "<field> must be …".
+var fieldForms = map[framework.FieldType]string{
+	framework.TypeString:         "a string",
+	framework.TypeBool:           "true or false",
+	framework.TypeInt:            "a whole number",
+	framework.TypeKVPairs:        "key=value pairs; an empty object ({}, as JSON) removes them all",
+	framework.TypeDurationSecond: "a duration of zero or more whole seconds, such as 90, 15m or 24h",
+}
+
+// nameRule is the rule for names of accounts and tokens in words.
+const nameRule = "letters, digits and underscores, joined by dashes or single dots, at most 128 characters"
+
+// namedPaths are the first parts of paths that are followed by a name, with what bears the name.
+var namedPaths = map[string]string{
+	"config": "an account", "tokens": "a token", "creds": "a token", "access-token": "a token",
+}
+
+// checkPathName explains a path that the framework does not route because of the name in it, and refuses a name that is too long.
+func checkPathName(path string, routed bool) error {
+	noun, rest, _ := strings.Cut(path, "/")
+	bearer, named := namedPaths[noun]
+	if !named || rest == "" {
+		return nil
+	}
+	name, below, deeper := strings.Cut(rest, "/")
+	switch {
+	case len(name) > maxNameLength:
+	case routed, deeper && below == "" && validName.MatchString(name):
+		return nil // a list of what no list is for, the framework says so
+	case deeper && noun == "tokens" && validName.MatchString(name):
+		return badInput("there is no such path below a token: those are tokens/<name>/rotate, tokens/<name>/verify and tokens/<name>/history. "+
+			"If the slash was meant as a part of the name: the name of a token is %s", nameRule)
+	}
+	return badInput("the name of %s must be %s, such as acme-rw; nothing was changed", bearer, nameRule)
+}
+
+// checkFieldNames refuses fields that the path, or the type of its token, does not have. The sdk would ignore them, and do the
+// rest: with a misspelt credential field, an automatic rotation.
+func (b *backend) checkFieldNames(ctx context.Context, req *logical.Request, path *framework.Path) error {
+	own := b.inputNames(ctx, req, path)
+	var unknown []string
+	for _, name := range slices.Sorted(maps.Keys(req.Data)) {
+		switch {
+		case capturedBy(path, name):
+			if fmt.Sprint(req.Data[name]) != strings.Split(req.Path, "/")[1] {
+				return badInput("%s is a part of the path, and the path has another one: leave the field out; nothing was changed", name)
+			}
+		case path.Fields[name] == nil, req.Operation == logical.DeleteOperation && !slices.Contains(own, name):
+			unknown = append(unknown, name)
+		}
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	what := req.Path
+	if req.Operation == logical.DeleteOperation {
+		what = "a deletion of " + req.Path
+	}
+	has := "it takes no fields"
+	if len(own) > 0 {
+		has = "its fields are " + strings.Join(own, ", ")
+	}
+	return badInput("%s; %s. Nothing was changed", noFieldOf(what, unknown, own, path.Fields), has)
+}
+
+// maxUnknown bounds how many unknown fields a message names.
+const maxUnknown = 5
+
+// noFieldOf says which fields are unknown, and what was most likely meant.
+func noFieldOf(what string, unknown, own []string, schemas map[string]*framework.FieldSchema) string {
+	var named []string
+	unnamed := 0
+	for _, name := range unknown {
+		near := nearest(name, own)
+		switch {
+		case len(named) == maxUnknown || near == "" && !plainWord.MatchString(name):
+			unnamed++
+		case near == "":
+			named = append(named, name)
+		case isSensitive(schemas[near]):
+			named = append(named, fmt.Sprintf("%s (did you mean %s=-?)", name, near))
+		default:
+			named = append(named, fmt.Sprintf("%s (did you mean %s?)", name, near))
+		}
+	}
+	switch {
+	case len(named) == 0:
+		return "a field that " + what + " does not have was given; its name is not repeated, because it could be a part of a secret"
+	case len(unknown) == 1:
+		return named[0] + " is no field of " + what
+	case unnamed > 0:
+		named = append(named, fmt.Sprintf("%d more", unnamed))
+	}
+	return strings.Join(named, ", ") + " are no fields of " + what
+}
+
+func isSensitive(schema *framework.FieldSchema) bool {
+	return schema != nil && schema.DisplayAttrs != nil && schema.DisplayAttrs.Sensitive
+}
+
+// plainWord is what a field's name looks like that may be repeated: a secret in its place, such as the beginning of one that ends in
+// "=", has digits, capitals or more letters in a row.
+var plainWord = regexp.MustCompile(`^[a-z]{1,12}(?:[_-][a-z]{1,12}){0,3}$`)
+
+// capturedBy says whether the field is the name in the path.
+func capturedBy(path *framework.Path, field string) bool {
+	return strings.Contains(path.Pattern, "(?P<"+field+">")
+}
+
+// inputNames lists the fields that a write or deletion takes: of the token's type and of the account's provider, where these are
+// known.
+func (b *backend) inputNames(ctx context.Context, req *logical.Request, path *framework.Path) []string {
+	noun, rest, _ := strings.Cut(req.Path, "/")
+	name, _, _ := strings.Cut(rest, "/")
+	foreign := map[string]bool{}
+	switch noun {
+	case "tokens":
+		foreign = b.foreignTokenFields(ctx, req, name)
+	case "config":
+		foreign = b.foreignAccountFields(ctx, req, name)
+	}
+	var names []string
+	for field := range path.Fields {
+		if !capturedBy(path, field) && !foreign[field] && (field == fieldForce) == (req.Operation == logical.DeleteOperation) {
+			names = append(names, field)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// fieldForce is for deletions.
+const fieldForce = "force"
+
+// foreignTokenFields are the fields that only tokens of other types have. An error of storage hides nothing but that.
+func (b *backend) foreignTokenFields(ctx context.Context, req *logical.Request, name string) map[string]bool {
+	var own *provider.TokenType
+	t, err := b.tokens.get(ctx, req.Storage, name)
+	exists := err == nil && t != nil
+	if exists {
+		own = t.kind
+	} else if kind, ok := b.tokenTypes[strings.TrimSpace(fmt.Sprint(req.Data["type"]))]; ok {
+		own = &kind.TokenType
+	}
+	foreign := map[string]bool{}
+	if own == nil {
+		return foreign
+	}
+	if exists && req.Path == "tokens/"+name {
+		own = &provider.TokenType{Options: own.Options} // values are for tokens/<name>/rotate
+		foreign["reason"], foreign["verify"] = true, true
+	}
+	for _, kind := range b.tokenTypes {
+		for _, f := range slices.Concat(kind.Fields, kind.Options) {
+			foreign[f.Name] = true
+		}
+	}
+	for _, f := range slices.Concat(own.Fields, own.Options) {
+		delete(foreign, f.Name)
+	}
+	return foreign
+}
+
+// foreignAccountFields are the fields that only accounts of other providers have.
+func (b *backend) foreignAccountFields(ctx context.Context, req *logical.Request, name string) map[string]bool {
+	own, ok := b.providers[fmt.Sprint(req.Data["provider"])]
+	if a, err := b.accounts.get(ctx, req.Storage, name); err == nil && a != nil {
+		own, ok = a.platform, true
+	}
+	foreign := map[string]bool{}
+	if !ok {
+		return foreign
+	}
+	for _, p := range b.providers {
+		for _, f := range p.AccountFields() {
+			foreign[f.Name] = true
+		}
+	}
+	for _, f := range accountFields(own) {
+		delete(foreign, f.Name)
+	}
+	return foreign
+}
+
+// otherWords are what people call some fields, without the characters that join words.
+var otherWords = map[string]string{
+	"checkandset": "cas", "comment": "reason", "message": "reason", "why": "reason",
+	"metadata": "custom_metadata", "schedule": "rotation_schedule", "cron": "rotation_schedule", "period": "rotation_period",
+	"ttl": "refresh_ttl", "sid": "account_sid", "email": "contact_email", "customerid": "login_customer_id",
+	"keyfile": "service_account_key", "graceperiod": "rotation_grace_period",
+}
+
+// nearest is the known field that was most likely meant; empty where none is near.
+func nearest(given string, known []string) string {
+	if len(given) > 64 {
+		return ""
+	}
+	bare := letters(given)
+	if other := otherWords[bare]; slices.Contains(known, other) {
+		return other
+	}
+	best, least := "", math.MaxInt
+	for _, name := range known {
+		target := letters(name)
+		distance := editDistance(bare, target)
+		if distance <= len(target)/4 && distance < least {
+			best, least = name, distance
+		}
+	}
+	if best == "" && len(bare) >= minPart {
+		best = onlyWithPart(bare, known)
+	}
+	return best
+}
+
+// minPart is how many letters a part of a field's name needs to stand for it.
+const minPart = 3
+
+// onlyWithPart is the only known field that begins or ends with the given word, such as auth_token for token.
+func onlyWithPart(word string, known []string) string {
+	found := ""
+	for _, name := range known {
+		target := letters(name)
+		if !strings.HasPrefix(target, word) && !strings.HasSuffix(target, word) {
+			continue
+		}
+		if found != "" {
+			return ""
+		}
+		found = name
+	}
+	return found
+}
+
+// letters drops case and what joins words: auth-token, authToken and AUTH_TOKEN are one.
+func letters(name string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsLetter(r) && !unicode.IsDigit(r) {
+			return -1
+		}
+		return unicode.ToLower(r)
+	}, name)
+}
+
+// editDistance counts the letters that were left out, added, changed or swapped with their neighbours.
+func editDistance(from, to string) int {
+	a, b := []rune(from), []rune(to)
+	var before []int
+	last := make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := range a {
+		row := make([]int, len(b)+1)
+		row[0] = i + 1
+		for j := range b {
+			changed := last[j]
+			if a[i] != b[j] {
+				changed++
+			}
+			row[j+1] = min(changed, last[j+1]+1, row[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+		before, last = last, row
+	}
+	return last[len(b)]
+}
