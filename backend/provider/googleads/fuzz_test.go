@@ -22,7 +22,7 @@ type canned struct {
 }
 
 func (c canned) answer(r *http.Request) *http.Response {
-	return &http.Response{StatusCode: c.status, Header: http.Header{"Request-Id": {c.id}}, Body: io.NopCloser(bytes.NewReader(c.body)), Request: r}
+	return &http.Response{StatusCode: c.status, Header: http.Header{"Request-Id": {c.id}, "Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(c.body)), Request: r}
 }
 
 // cannedGoogle is a Google of three parts, each of which answers every request alike.
