@@ -236,6 +236,8 @@ func FuzzKeyFile(f *testing.F) {
 	} {
 		f.Add([]byte(keyFile(f, members)))
 	}
+	f.Add([]byte(strings.ReplaceAll(keyFile(f, nil), `\n`, "\n")))
+	f.Add([]byte(strings.ReplaceAll(keyFile(f, nil), `\n`, `\\n`)))
 	for _, file := range []string{"", "null", `["service_account"]`, base64.StdEncoding.EncodeToString([]byte(keyFile(f, nil)))} {
 		f.Add([]byte(file))
 	}

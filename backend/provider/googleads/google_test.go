@@ -255,3 +255,13 @@ func checked(t *testing.T) func(provider.Verification, error) (provider.Verifica
 		return v, silence
 	}
 }
+
+// verifyAccount calls VerifyAccount for an account that has an identity, with the checks of verify.
+func verifyAccount(t *testing.T, a provider.Account) (provider.Verification, *provider.Error) {
+	t.Helper()
+	v, err := googleads.New().VerifyAccount(t.Context(), a)
+	if v == nil {
+		v = &provider.Verification{}
+	}
+	return checked(t)(*v, err)
+}

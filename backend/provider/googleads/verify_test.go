@@ -355,6 +355,62 @@ func TestVerifyIdentity(t *testing.T) {
 	}
 }
 
+// TestVerify_RefusalsOfAGoodGrantComeWithAdvice has what a person is to do for each code that Google documents.
+func TestVerify_RefusalsOfAGoodGrantComeWithAdvice(t *testing.T) {
+	t.Parallel()
+	rpc := func(reason string) http.HandlerFunc {
+		return rpcError(403, "PERMISSION_DENIED", `{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"`+reason+`","domain":"googleapis.com"}`)
+	}
+	tests := map[string]struct {
+		ads  http.HandlerFunc
+		says string
+	}{
+		noProject:                              {adsError(403, noProject), "ask for Explorer access"},
+		notPermitted:                           {adsError(403, notPermitted), "Test access only"},
+		noAdsUser:                              {adsError(401, noAdsUser), "Admin, then Access and security"},
+		"USER_PERMISSION_DENIED":               {adsError(403, "USER_PERMISSION_DENIED"), "check login_customer_id"},
+		"PROJECT_DISABLED":                     {adsError(403, "PROJECT_DISABLED"), "not disabled"},
+		"CLOUD_PROJECT_NOT_UNDER_ORGANIZATION": {adsError(403, "CLOUD_PROJECT_NOT_UNDER_ORGANIZATION"), "organisation"},
+		"SERVICE_ACCESS_DENIED":                {adsError(403, "SERVICE_ACCESS_DENIED"), "Google Ads API page"},
+		"MISSING_TOS":                          {adsError(403, "MISSING_TOS"), "terms of service"},
+		"INCOMPLETE_SIGNUP":                    {adsError(403, "INCOMPLETE_SIGNUP"), "sign-up"},
+		"SERVICE_DISABLED":                     {rpc("SERVICE_DISABLED"), "not enabled"},
+		"ACCESS_TOKEN_SCOPE_INSUFFICIENT":      {rpc("ACCESS_TOKEN_SCOPE_INSUFFICIENT"), "lacks the scope https://www.googleapis.com/auth/adwords"},
+	}
+	for code, tc := range tests {
+		t.Run(code, func(t *testing.T) {
+			t.Parallel()
+			google := newGoogle(t)
+			google.ads = tc.ads
+			got, err := verify(t, google.account(t), oauthClientToken)
+			if err != nil || got.Outcome != provider.Accepted || !got.Caveat || got.Code != code || !strings.Contains(got.Detail, tc.says) {
+				t.Errorf("got %+v, error %v; want accepted, with a warning that says %q", got, err, tc.says)
+			}
+			if code == noAdsUser && (strings.Contains(got.Detail, "api_version") || strings.Contains(got.Detail, "login_customer_id")) {
+				t.Errorf("got %q, which sends people after what is not the cause", got.Detail)
+			}
+			// Of a developer token the same answer says nothing.
+			dev, err := verify(t, google.account(t, withIdentity...), developerTokenToken)
+			if err != nil || dev.Outcome != provider.Inconclusive || !strings.Contains(dev.Detail, tc.says) {
+				t.Errorf("developer token: got %+v, error %v; want inconclusive with %q", dev, err, tc.says)
+			}
+		})
+	}
+}
+
+func TestVerify_UnknownRefusalOfAGrantIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	for _, token := range []provider.Token{oauthClientToken, keyToken(t)} {
+		google := newGoogle(t)
+		google.token = oauthError(401, "something_new")
+		_, err := verify(t, google.account(t), token)
+		if err == nil || err.Kind != provider.Unavailable || err.Code != "something_new" || !strings.Contains(err.Problem, "cannot tell whether the credential is refused") {
+			t.Errorf("%s: got error %+v, want one with the code that says that nothing is known", token.Type, err)
+		}
+		google.wantCalls(t, tokenCall)
+	}
+}
+
 func TestVerifyServiceAccountKeyTellsThatAFreshKeyTakesTime(t *testing.T) {
 	t.Parallel()
 	google := newGoogle(t)
@@ -405,6 +461,18 @@ func TestVerifyWithoutAUsefulAnswer(t *testing.T) {
 		"maintenance":          {handler: reply(503, page, "Retry-After", "60"), says: "HTTP 503", wait: time.Minute},
 		"dropped connection":   {handler: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, says: "closed the connection"},
 		"list instead of JSON": {handler: reply(200, `["customers/1"]`), says: "unreadable answer (HTTP 200)"},
+		"nothing":              {handler: reply(200, ""), says: "unreadable answer (HTTP 200)"},
+		"refusal of nothing":   {handler: reply(401, ""), says: "unreadable answer (HTTP 401)"},
+		"empty object":         {handler: reply(200, "{}"), says: "unreadable answer (HTTP 200)"},
+		"yes of a proxy":       {handler: reply(200, `{"status":"ok"}`, "request-id", "req-proxy"), says: "unreadable answer (HTTP 200)"},
+		"other list":           {handler: reply(200, `{"resourceNames":["projects/1"]}`, "request-id", "req-proxy"), says: "unreadable answer (HTTP 200)"},
+		"error of a proxy":     {handler: reply(403, `{"error":{"status":"blocked","code":403}}`), says: "unreadable answer (HTTP 403)"},
+		"error, as a page": {
+			handler: reply(401, `{"error":{"code":401,"status":"UNAUTHENTICATED"}}`, "Content-Type", "text/html"), says: "unreadable answer (HTTP 401)",
+		},
+		"customers, as a page": {
+			handler: reply(200, `{"resourceNames":["customers/1234567890"]}`, "Content-Type", "text/html"), says: "unreadable answer (HTTP 200)",
+		},
 	}
 	tokens := []provider.Token{developerTokenToken, oauthClientToken, keyToken(t)}
 	for name, fault := range faults {
