@@ -24,7 +24,7 @@ var customerIDWords = []string{
 }
 
 // checkCustomerID takes the ten digits whatever stands between them: dashes of all kinds, spaces, dots, invisible
-// characters. Words may stand before and after, not between.
+// characters. Words may stand before and after, not between; digits of other scripts count as words.
 func checkCustomerID(value string) (string, error) {
 	var digits, word strings.Builder
 	words := []string{}
@@ -36,12 +36,12 @@ func checkCustomerID(value string) (string, error) {
 		}
 	}
 	for _, r := range value {
-		switch digit, isDigit := digitOf(r); {
+		switch isDigit := r >= '0' && r <= '9'; {
 		case isDigit && between && digits.Len() > 0:
 			return "", errNoCustomerID
 		case isDigit:
 			endWord()
-			digits.WriteByte(digit)
+			digits.WriteRune(r)
 			between = false
 		case unicode.IsLetter(r), unicode.IsNumber(r):
 			word.WriteRune(r)
@@ -56,16 +56,6 @@ func checkCustomerID(value string) (string, error) {
 		return "", errNoCustomerID
 	}
 	return digits.String(), nil
-}
-
-// digitOf returns the ASCII digit of a digit of the scripts that browsers and keyboards put into copied numbers.
-func digitOf(r rune) (byte, bool) {
-	for _, zero := range []rune{'0', '０', '٠', '۰'} {
-		if r >= zero && r <= zero+9 {
-			return byte('0' + r - zero), true
-		}
-	}
-	return 0, false
 }
 
 func checkAPIVersion(value string) (string, error) {

@@ -28,7 +28,7 @@ func TestFieldsHaveTheirCanonicalForm(t *testing.T) {
 		"customer ID with other dashes":     {"login_customer_id", "123–456‑7890", "1234567890", ""},
 		"customer ID with dots":             {"login_customer_id", "123.456.7890", "1234567890", ""},
 		"customer ID, invisible characters": {"login_customer_id", "\u200b123\u00a0456\u202f7890\u200e", "1234567890", ""},
-		"customer ID in full-width digits":  {"login_customer_id", "１２３-４５６-７８９０", "1234567890", ""},
+		"customer ID in full-width digits":  {"login_customer_id", "１２３-４５６-７８９０", "", "login_customer_id must be the 10 digits"},
 		"customer ID as a resource name":    {"login_customer_id", "customers/1234567890", "1234567890", ""},
 		"customer ID with its label":        {"login_customer_id", "Customer ID: 123-456-7890", "1234567890", ""},
 		"customer ID as configured":         {"login_customer_id", `login_customer_id: "1234567890"`, "1234567890", ""},
