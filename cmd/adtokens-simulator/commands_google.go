@@ -83,6 +83,10 @@ func oauthCommands() []command {
 			func(ctx context.Context, client *simulator.Client, args []string) (any, error) {
 				return nil, client.SetPublishingStatus(ctx, simulator.PublishingStatus(args[0]))
 			})},
+		{"google token-uri", []string{"ADDRESS"}, "Have new key files name this token endpoint, such as Google's own behind a proxy", plain(
+			func(ctx context.Context, client *simulator.Client, args []string) (any, error) {
+				return nil, client.SetTokenURI(ctx, args[0])
+			})},
 		{"google expires-in", []string{"WAY"}, "Have the life of access tokens told or omitted", plain(
 			func(ctx context.Context, client *simulator.Client, args []string) (any, error) {
 				return nil, client.SetExpiresIn(ctx, simulator.ExpiresIn(args[0]))

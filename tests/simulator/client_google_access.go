@@ -32,6 +32,12 @@ func (c *Client) SetPublishingStatus(ctx context.Context, status PublishingStatu
 	return err
 }
 
+// SetTokenURI says which token endpoint new key files name.
+func (c *Client) SetTokenURI(ctx context.Context, address string) error {
+	_, err := call[none](ctx, c, "google/token-uri", value{address})
+	return err
+}
+
 // SetExpiresIn says whether the token endpoint names the life of an access token.
 func (c *Client) SetExpiresIn(ctx context.Context, way ExpiresIn) error {
 	_, err := call[none](ctx, c, "google/expires-in", value{string(way)})

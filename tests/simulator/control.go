@@ -50,6 +50,7 @@ func (s *Simulator) routeGoogle(mux *http.ServeMux) {
 	mux.Handle("POST /google/oauth-client-state", action(s, s.controlOAuthClientState))
 	mux.Handle("POST /google/revocation", action(s, s.controlRevocation))
 	mux.Handle("POST /google/publishing-status", action(s, s.controlPublishingStatus))
+	mux.Handle("POST /google/token-uri", action(s, s.controlTokenURI))
 	mux.Handle("POST /google/expires-in", action(s, s.controlExpiresIn))
 }
 

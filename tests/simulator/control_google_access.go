@@ -1,6 +1,9 @@
 package simulator
 
-import "fmt"
+import (
+	"fmt"
+	"net/url"
+)
 
 // adsAccessOf names one identity, and what Google Ads thinks of it.
 type adsAccessOf struct {
@@ -50,6 +53,15 @@ func (s *Simulator) controlRevocation(in value) (none, error) {
 
 func (s *Simulator) controlPublishingStatus(in value) (none, error) {
 	return choose(&s.google.PublishingStatus, PublishingStatus(in.Value), PublishingInProduction, PublishingTesting)
+}
+
+// controlTokenURI says what key files name from now on: Google's own address, where a proxy leads from there to here.
+func (s *Simulator) controlTokenURI(in value) (none, error) {
+	if address, err := url.Parse(in.Value); err != nil || address.Host == "" {
+		return none{}, fmt.Errorf("%q is no address such as https://oauth2.googleapis.com/token", in.Value)
+	}
+	s.google.TokenURI = in.Value
+	return none{}, nil
 }
 
 func (s *Simulator) controlExpiresIn(in value) (none, error) {

@@ -110,6 +110,18 @@ func TestRevocationScopes(t *testing.T) {
 	}
 }
 
+func TestKeyFilesCanNameGooglesOwnTokenEndpoint(t *testing.T) {
+	t.Parallel()
+	const address = "https://oauth2.googleapis.com/token"
+	w := newWorld(t)
+	check(t, w.console.SetTokenURI(t.Context(), address))
+	key := decodeKey(t, must(w.console.ServiceAccountKey(t.Context(), simulator.DefaultName))(t))
+	a := goodAssertion(t, key)
+	if a.Audience = []string{address}; w.grantAssertion(t, a.sign(t)).status != 200 {
+		t.Error("an assertion for the address that the key file names is refused")
+	}
+}
+
 func TestExpiresInCanBeLeftOut(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

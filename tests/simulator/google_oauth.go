@@ -191,7 +191,7 @@ func (s *Simulator) verify(account *serviceAccount, token *jwt.JSONWebToken) (as
 }
 
 func (s *Simulator) checkClaims(claims assertionClaims) *oauthError {
-	if !claims.Audience.Contains(s.tokenURL()) {
+	if !claims.Audience.Contains(s.tokenURL()) && !claims.Audience.Contains(s.google.TokenURI) {
 		return invalidGrant("Invalid JWT: Failed audience check.")
 	}
 	now := s.now()

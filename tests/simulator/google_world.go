@@ -46,17 +46,20 @@ const (
 )
 
 type googleWorld struct {
-	ManagerCustomerID    string                     `json:"manager_customer_id"`
-	DeveloperToken       string                     `json:"developer_token"`
-	DeveloperTokenMode   DeveloperTokenMode         `json:"developer_token_mode"`
-	DeveloperTokenStatus DeveloperTokenStatus       `json:"developer_token_status"`
-	ProjectAccess        ProjectAccess              `json:"project_access"`
-	Revocation           RevocationScope            `json:"revocation"`
-	PublishingStatus     PublishingStatus           `json:"publishing_status"`
-	ExpiresIn            ExpiresIn                  `json:"expires_in"`
-	OAuthClients         map[string]*oauthClient    `json:"oauth_clients"`
-	ServiceAccounts      map[string]*serviceAccount `json:"service_accounts"`
-	IAM                  IAMSettings                `json:"iam"`
+	ManagerCustomerID    string               `json:"manager_customer_id"`
+	DeveloperToken       string               `json:"developer_token"`
+	DeveloperTokenMode   DeveloperTokenMode   `json:"developer_token_mode"`
+	DeveloperTokenStatus DeveloperTokenStatus `json:"developer_token_status"`
+	ProjectAccess        ProjectAccess        `json:"project_access"`
+	Revocation           RevocationScope      `json:"revocation"`
+	PublishingStatus     PublishingStatus     `json:"publishing_status"`
+	ExpiresIn            ExpiresIn            `json:"expires_in"`
+	// TokenURI is what new key files name. Assertions for it are accepted beside those for the simulator's own address.
+	TokenURI string `json:"token_uri"`
+
+	OAuthClients    map[string]*oauthClient    `json:"oauth_clients"`
+	ServiceAccounts map[string]*serviceAccount `json:"service_accounts"`
+	IAM             IAMSettings                `json:"iam"`
 }
 
 // oauthClient and what was made for it, oldest first.
@@ -84,6 +87,7 @@ func (s *Simulator) newGoogleWorld() googleWorld {
 		Revocation:           RevocationOfToken,
 		PublishingStatus:     PublishingInProduction,
 		ExpiresIn:            ExpiresInTold,
+		TokenURI:             s.tokenURL(),
 		OAuthClients:         map[string]*oauthClient{},
 		ServiceAccounts:      map[string]*serviceAccount{},
 		IAM:                  IAMSettings{KeyLimitError: KeyLimitResourceExhausted, KeyCreation: KeyCreationAllowed},

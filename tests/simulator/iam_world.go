@@ -144,7 +144,7 @@ func (s *Simulator) addKey(account *serviceAccount) (*accountKey, error) {
 		"client_email":                account.Email,
 		"client_id":                   account.ID,
 		"auth_uri":                    "https://accounts.google.com/o/oauth2/auth",
-		"token_uri":                   s.tokenURL(),
+		"token_uri":                   s.google.TokenURI,
 		"auth_provider_x509_cert_url": "https://www.googleapis.com/oauth2/v1/certs",
 		"client_x509_cert_url":        "https://www.googleapis.com/robot/v1/metadata/x509/" + strings.Replace(account.Email, "@", "%40", 1),
 		"universe_domain":             "googleapis.com",
