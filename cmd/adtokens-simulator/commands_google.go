@@ -19,15 +19,18 @@ func googleCommands() []command {
 			func(ctx context.Context, client *simulator.Client, _ []string) (any, error) {
 				return client.DeveloperToken(ctx)
 			})},
-		{"google developer-token-mode", []string{"MODE"}, "Treat the developer-token header as enforced, ignored (since September 2026) or header_refused", plain(
+		{"google developer-token-mode", []string{"MODE"}, "Treat the developer-token header as enforced, ignored (since September 2026) or " +
+			"header_refused", plain(
 			func(ctx context.Context, client *simulator.Client, args []string) (any, error) {
 				return nil, client.SetDeveloperTokenMode(ctx, simulator.DeveloperTokenMode(args[0]))
 			})},
-		{"google developer-token-status", []string{"STATUS"}, "Make the developer token approved, not_approved, prohibited or not_on_allowlist", plain(
+		{"google developer-token-status", []string{"STATUS"}, "Make the developer token approved, not_approved, prohibited or " +
+			"not_on_allowlist", plain(
 			func(ctx context.Context, client *simulator.Client, args []string) (any, error) {
 				return nil, client.SetDeveloperTokenStatus(ctx, simulator.DeveloperTokenStatus(args[0]))
 			})},
-		{"google project-access", []string{"ACCESS"}, "Make the Cloud project approved, not_approved, disabled, not_under_organization, service_denied, no_terms, incomplete_signup or api_disabled", plain(
+		{"google project-access", []string{"ACCESS"}, "Make the Cloud project approved, not_approved, disabled, not_under_organization, " +
+			"service_denied, no_terms, incomplete_signup or api_disabled", plain(
 			func(ctx context.Context, client *simulator.Client, args []string) (any, error) {
 				return nil, client.SetProjectAccess(ctx, simulator.ProjectAccess(args[0]))
 			})},
@@ -74,12 +77,13 @@ func oauthCommands() []command {
 				return nil, client.WithdrawConsent(ctx, name)
 			})},
 		{"google oauth-client-state", []string{"STATE"}, "Make an OAuth client active, disabled, deleted or session_ended", oauthClientState},
-		{"google ads-access", []string{"ACCESS"}, "Give the user of an OAuth client, or a service account, the access granted, none or no_two_step", adsAccess},
+		{"google ads-access", []string{"ACCESS"}, "Give the user of an OAuth client, or a service account, the access granted, none or " +
+			"no_two_step", adsAccess},
 		{"google revocation", []string{"SCOPE"}, "Have a revocation end the token, or the whole consent of user and client", plain(
 			func(ctx context.Context, client *simulator.Client, args []string) (any, error) {
 				return nil, client.SetRevocation(ctx, simulator.RevocationScope(args[0]))
 			})},
-		{"google publishing-status", []string{"STATUS"}, "Put the OAuth apps into production or testing; refresh tokens made in testing live 7 days", plain(
+		{"google publishing-status", []string{"STATUS"}, "Put the OAuth apps into production or testing, where refresh tokens live 7 days", plain(
 			func(ctx context.Context, client *simulator.Client, args []string) (any, error) {
 				return nil, client.SetPublishingStatus(ctx, simulator.PublishingStatus(args[0]))
 			})},

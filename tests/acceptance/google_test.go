@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -90,10 +91,7 @@ func TestGoogle_KeyFilesInTheFormsInWhichPeoplePassThemOn(t *testing.T) {
 	var members map[string]string
 	succeeded(t, json.Unmarshal(file, &members))
 	with := func(change func(string) string) string {
-		changed := map[string]string{}
-		for name, value := range members {
-			changed[name] = value
-		}
+		changed := maps.Clone(members)
 		changed["private_key"] = change(members["private_key"])
 		return jsonText(t, changed)
 	}

@@ -183,7 +183,8 @@ func managedPolicyViolation() *googleError {
 	info["metadata"] = map[string]string{"service": "iam.googleapis.com", "customConstraints": policy}
 	return &googleError{
 		Code: http.StatusBadRequest, Status: "FAILED_PRECONDITION",
-		Message: fmt.Sprintf("Operation denied by org policy: [%q: %q].", policy, "This constraint, when enforced, blocks service account key creation."),
+		Message: fmt.Sprintf("Operation denied by org policy: [%q: %q].", policy, "This constraint, when enforced, blocks service account key "+
+			"creation."),
 		Details: []any{info},
 	}
 }

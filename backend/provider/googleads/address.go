@@ -20,9 +20,9 @@ var googleTokenURIs = []string{
 }
 
 // detailSelfAsserted is what an acceptance comes to that the credential's own address gave.
-const detailSelfAsserted = "An access token was granted at the token_uri that the key file itself names. That is none of Google's own addresses, and the " +
-	"account has no token_url: so the key itself chose who answers, which proves to nobody else whose key it is, and the account's own key does nothing for it. " +
-	"Set token_url in the account's configuration to the token endpoint that is to be trusted"
+const detailSelfAsserted = "An access token was granted at the token_uri that the key file itself names. That is none of Google's own " +
+	"addresses, and the account has no token_url: so the key itself chose who answers, which proves to nobody else whose key it is, and " +
+	"the account's own key does nothing for it. Set token_url in the account's configuration to the token endpoint that is to be trusted"
 
 // selfAsserted reports whether access tokens for an identity, account settings or a credential, come from an address
 // that only the identity's own key file names.

@@ -61,7 +61,8 @@ func checkCustomerID(value string) (string, error) {
 func checkAPIVersion(value string) (string, error) {
 	number := strings.TrimPrefix(strings.ToLower(value), "v")
 	if major, minor, found := strings.Cut(number, "."); found && isMajor(major) && isMajor("1"+minor) {
-		return "", fmt.Errorf("must be a major version such as %s: minor versions have the address of their major one, so give v%s", defaultAPIVersion, major)
+		return "", fmt.Errorf("must be a major version such as %s: minor versions have the address of their major one, so give v%s",
+			defaultAPIVersion, major)
 	}
 	if !isMajor(number) {
 		return "", fmt.Errorf("must be a major version such as %s", defaultAPIVersion)

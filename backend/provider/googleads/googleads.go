@@ -59,15 +59,22 @@ func (platform) Name() string { return "google_ads" }
 
 func (platform) AccountFields() []provider.Field {
 	fields := []provider.Field{
-		{Name: fieldLoginCustomerID, Check: checkCustomerID, Description: "Customer ID of the manager account, 10 digits; what stands between them is removed. Sent as login-customer-id."},
-		{Name: fieldAPIVersion, Default: defaultAPIVersion, Check: checkAPIVersion, Description: "Major version of the Google Ads API, such as v26."},
-		{Name: fieldBaseURL, Endpoint: true, Default: defaultBaseURL, Check: checkAddress(fieldBaseURL), Description: "Address of the Google Ads API."},
-		{Name: fieldTokenURL, Endpoint: true, Check: checkAddress(fieldTokenURL), Description: "Address of the OAuth token endpoint. Default: the key file's token_uri, else " + defaultTokenURL + ". " +
-			"Without it, a key file with another token_uri than Google's own proves nothing."},
-		{Name: fieldRevokeURL, Endpoint: true, Check: checkAddress(fieldRevokeURL), Description: "Address of the OAuth revocation endpoint. Default: " + defaultRevokeURL + "."},
-		{Name: fieldIAMURL, Endpoint: true, Check: checkAddress(fieldIAMURL), Description: "Address of the IAM API. Default: " + defaultIAMURL + "."},
+		{Name: fieldLoginCustomerID, Check: checkCustomerID, Description: "Customer ID of the manager account, 10 digits; what stands between " +
+			"them is removed. Sent as login-customer-id."},
+		{Name: fieldAPIVersion, Default: defaultAPIVersion, Check: checkAPIVersion, Description: "Major version of the Google Ads API, such " +
+			"as v26."},
+		{Name: fieldBaseURL, Endpoint: true, Default: defaultBaseURL, Check: checkAddress(fieldBaseURL), Description: "Address of the Google " +
+			"Ads API."},
+		{Name: fieldTokenURL, Endpoint: true, Check: checkAddress(fieldTokenURL), Description: "Address of the OAuth token endpoint. Default: " +
+			"the key file's token_uri, else " + defaultTokenURL + ". Without it, a key file with another token_uri than Google's own proves " +
+			"nothing."},
+		{Name: fieldRevokeURL, Endpoint: true, Check: checkAddress(fieldRevokeURL), Description: "Address of the OAuth revocation endpoint. " +
+			"Default: " + defaultRevokeURL + "."},
+		{Name: fieldIAMURL, Endpoint: true, Check: checkAddress(fieldIAMURL), Description: "Address of the IAM API. " +
+			"Default: " + defaultIAMURL + "."},
 	}
-	return append(fields, identityFields("The account's own OAuth identity, which verifies developer tokens, and as a key also manages others: ")...)
+	return append(fields, identityFields("The account's own OAuth identity, which verifies developer tokens, and as a key also manages "+
+		"others: ")...)
 }
 
 // identityFields are the two kinds of OAuth identity: client_id, client_secret and refresh_token, or a key file.
@@ -76,7 +83,8 @@ func identityFields(purpose string) []provider.Field {
 		{Name: fieldClientID, Check: provider.Opaque, Description: purpose + "client ID of the OAuth client."},
 		{Name: fieldClientSecret, Secret: true, Check: provider.Opaque, Description: purpose + "client secret of the OAuth client."},
 		{Name: fieldRefreshToken, Secret: true, Check: provider.Opaque, Description: purpose + "refresh token with the scope " + scopeAdWords + "."},
-		{Name: fieldServiceAccountKey, Secret: true, Check: checkKeyFile, Description: purpose + "JSON key file of a service account, as it is or in base64."},
+		{Name: fieldServiceAccountKey, Secret: true, Check: checkKeyFile, Description: purpose + "JSON key file of a service account, as it " +
+			"is or in base64."},
 	}
 }
 

@@ -179,19 +179,22 @@ func (k keyring) credential(created *iam.ServiceAccountKey) (provider.Values, bo
 // both possible, and each has other causes as well. Limited is the error of a plain rate limit.
 func (k keyring) explainNoNewKey(ctx context.Context, answer *iamAnswer, limited error) error {
 	if policy := answer.forbiddingPolicy(); policy != "" {
-		return &provider.Refused{Code: answer.status, Detail: "An organisation policy (constraints/" + policy + ") forbids new keys of " + k.owner +
+		return &provider.Refused{Code: answer.status, Detail: "An organisation policy " +
+			"(constraints/" + policy + ") forbids new keys of " + k.owner +
 			": have an administrator of the organisation's policies exempt its project; without an exemption nobody can make one"}
 	}
 	keys, err := k.list(ctx)
 	switch {
 	case err == nil && len(keys) >= maxKeys:
-		return &provider.Refused{Code: answer.status, Detail: fmt.Sprintf("%s has %d keys, and Google allows no more than %d: %s; delete one that nobody uses "+
+		return &provider.Refused{Code: answer.status, Detail: fmt.Sprintf("%s has %d keys, and Google allows no more than %d: %s; delete one "+
+			"that nobody uses "+
 			"in the Google Cloud console, since Vault deletes no keys but those that this token has held", k.owner, len(keys), maxKeys, describe(keys))}
 	case limited != nil:
 		return limited
 	default:
-		return &provider.Refused{Code: answer.status, Detail: "Google refuses to make a key of " + k.owner + " and does not say why: check the organisation's " +
-			"policies, such as constraints/" + managedKeyCreationPolicy + ", and that the service account is enabled and has fewer than 10 keys"}
+		return &provider.Refused{Code: answer.status, Detail: "Google refuses to make a key of " + k.owner + " and does not say why: check " +
+			"the organisation's policies, such as constraints/" + managedKeyCreationPolicy + ", and that the service account is enabled and has " +
+			"fewer than 10 keys"}
 	}
 }
 
@@ -261,10 +264,12 @@ func (k keyring) act(ctx context.Context, request keyRequest) (*iamAnswer, error
 		if err != nil || !answer.denied() {
 			return answer, err
 		}
-		reasons, code = append(reasons, "Google does not let it manage the keys of "+k.owner+", or does not know that service account"), answer.status
+		reasons, code = append(reasons, "Google does not let it manage the keys of "+k.owner+", or does not know that service "+
+			"account"), answer.status
 	}
 	if k.account.Settings[fieldServiceAccountKey] != "" && selfAsserted(k.account.Settings, k.token.Credential) {
-		reasons[0] += "; and the account's service_account_key does nothing for a key whose token_uri is none of Google's own, as long as the account has no token_url"
+		reasons[0] += "; and the account's service_account_key does nothing for a key whose token_uri is none of Google's own, as long as the " +
+			"account has no token_url"
 	}
 	return nil, &provider.Refused{Code: code, Detail: strings.Join(reasons, "; as for the account's service_account_key: ") +
 		"; a rotation needs the role Service Account Key Admin (roles/iam.serviceAccountKeyAdmin) on " + k.owner +
@@ -297,7 +302,8 @@ func (k keyring) send(ctx context.Context, access *oauth2.Token, request keyRequ
 	case e.response == nil && e.err != nil:
 		return nil, e.err
 	case e.response == nil:
-		return nil, &provider.Error{Host: "Google", Problem: "cannot be called: its client library does not work with the GOOGLE_API_… environment variables of the Vault server"}
+		return nil, &provider.Error{Host: "Google", Problem: "cannot be called: its client library does not work with the GOOGLE_API_… " +
+			"environment variables of the Vault server"}
 	}
 	return parseIAM(e, err, append(secretsOf(k.account.Settings, k.token.Credential), access.AccessToken))
 }

@@ -40,7 +40,8 @@ func checkKeyFile(value string) (string, error) {
 	return text, nil
 }
 
-var errNoKeyFile = errors.New("must be the JSON key file of a service account, as the Google Cloud console downloads it (in the CLI: @key-file.json)")
+var errNoKeyFile = errors.New("must be the JSON key file of a service account, as the Google Cloud console downloads it (in the CLI: " +
+	"@key-file.json)")
 
 // Both become part of addresses of the IAM API.
 var (
@@ -80,7 +81,8 @@ func parseKeyFile(value string) (*keyFile, error) {
 	return &key, nil
 }
 
-var errNoPrivateKey = fmt.Errorf(`must be a key file whose "private_key" is a PEM encoded RSA key (PKCS #8 or PKCS #1, no passphrase) of at least %d bits`, minKeyBits)
+var errNoPrivateKey = fmt.Errorf(
+	`must be a key file whose "private_key" is a PEM encoded RSA key (PKCS #8 or PKCS #1, no passphrase) of at least %d bits`, minKeyBits)
 
 // isRSAKey reads what golang.org/x/oauth2 reads: PKCS #8 or PKCS #1, whatever the PEM block is called.
 func isRSAKey(text string) bool {

@@ -153,14 +153,15 @@ func (m member) text() (string, bool) {
 
 // otherFiles are the files that people take for a key file, by their "type", with where they belong.
 var otherFiles = map[string]string{
-	"authorized_user": "the credentials of a user, as gcloud keeps them: they belong into the fields client_id, client_secret and refresh_token " +
-		"(a token of the type oauth_client); its consent must have the scope " + scopeAdWords,
+	"authorized_user": "the credentials of a user, as gcloud keeps them: they belong into the fields client_id, client_secret and " +
+		"refresh_token (a token of the type oauth_client); its consent must have the scope " + scopeAdWords,
 	"external_account": "a workload identity federation file, which holds no key: this engine needs a key of the service account itself, " +
 		"or an OAuth client with a refresh token",
-	"external_account_authorized_user": "the file of a workforce identity federation login, which holds no key: this engine needs the key file of a " +
-		"service account, or an OAuth client with a refresh token",
-	"impersonated_service_account": "a file that says whose place another credential takes, and holds no key of that service account: make one for it and hand that in",
-	"gdch_service_account":         "the file of a service identity of Google Distributed Cloud, which the Google Ads API does not know",
+	"external_account_authorized_user": "the file of a workforce identity federation login, which holds no key: this engine needs the key " +
+		"file of a service account, or an OAuth client with a refresh token",
+	"impersonated_service_account": "a file that says whose place another credential takes, and holds no key of that service account: make " +
+		"one for it and hand that in",
+	"gdch_service_account": "the file of a service identity of Google Distributed Cloud, which the Google Ads API does not know",
 }
 
 // explainOtherFile names the file that this is instead of a key file; nil where it may be one.
@@ -179,8 +180,8 @@ func explainOtherFile(members []member) error {
 	case has("type"):
 		return nil
 	case has("installed"), has("web"):
-		return errors.New(want + "the file of an OAuth client, which holds no refresh token: its client_id and client_secret belong into these fields " +
-			"(a token of the type oauth_client), beside the refresh_token of a consent")
+		return errors.New(want + "the file of an OAuth client, which holds no refresh token: its client_id and client_secret belong into " +
+			"these fields (a token of the type oauth_client), beside the refresh_token of a consent")
 	case has("privateKeyData"):
 		return errors.New(want + "the whole answer of the IAM API: hand in its privateKeyData, as it is")
 	case has("refresh_token"):
@@ -242,9 +243,12 @@ func repairPrivateKey(members []member) (bool, error) {
 var (
 	escapedLineBreak = regexp.MustCompile(`\\+[rn]`)
 	emptyLine        = regexp.MustCompile(`\n[ \t\r]*\n`)
-	pemFrame         = regexp.MustCompile(`^\s*-----\s*BEGIN\s*(RSA)?\s*PRIVATE\s*KEY\s*-----([A-Za-z0-9+/=\s]*)-----\s*END\s*(RSA)?\s*PRIVATE\s*KEY\s*-----\s*$`)
-	pemOfAKey        = regexp.MustCompile(`BEGIN\s*(RSA)?\s*PRIVATE\s*KEY`)
+	pemFrame         = regexp.MustCompile(`^\s*-----\s*BEGIN` + pemLabel + `-----([A-Za-z0-9+/=\s]*)-----\s*END` + pemLabel + `-----\s*$`)
+	pemOfAKey        = regexp.MustCompile(`BEGIN` + pemLabel)
 )
+
+// pemLabel matches the names of private keys in PEM, whose spaces may be lost.
+const pemLabel = `\s*(RSA)?\s*PRIVATE\s*KEY\s*`
 
 // withLineBreaks returns the PEM of a private key that has lost its lines; empty where it is no whole key. Found says
 // whether there is a key of which that can be said.

@@ -14,26 +14,30 @@ import (
 // What an answer about a developer token means to an operator.
 const (
 	detailTokenProven = "Google Ads accepts the developer token, and rejects a wrong one of the same form"
-	detailTestOnly    = "The developer token is genuine, but has test-only access: it works with test accounts and not with production accounts"
-	detailSunset      = "Google Ads accepts the developer token, and a wrong one of the same form as well, so its answer proves nothing: " +
-		"Google retired developer tokens on 9 September 2026 and ignores the developer-token header since"
+	detailTestOnly    = "The developer token is genuine, but has test-only access: it works with test accounts and not with production " +
+		"accounts"
+	detailSunset = "Google Ads accepts the developer token, and a wrong one of the same form as well, so its answer proves nothing: Google " +
+		"retired developer tokens on 9 September 2026 and ignores the developer-token header since"
 	detailHeaderRefused = "This version of the Google Ads API refuses the developer-token header itself: apps must stop sending it; " +
 		"without it the same call succeeds"
-	detailNoIdentity = "The account has no OAuth identity, and a developer token can only be tried together with one: " +
-		"set client_id, client_secret and refresh_token, or service_account_key, in the account's configuration"
-	detailIdentityRefused = "Google refuses the account's own OAuth identity, so it could not be asked about the developer token; " +
-		"correct the identity in the account's configuration"
-	detailControlUnclear = "Google Ads accepts the developer token, but answered the control call with a wrong token by another error " +
-		"than that the token is invalid, so its answer proves nothing"
-	detailNotToldApart = "Google Ads says that the developer token is not approved, and does not tell it from a wrong one, so its answer proves nothing"
-	detailNotPermitted = "Google Ads refused the call because of what the Google Cloud project or the user behind the account's OAuth identity may do, " +
-		"so it says nothing about the developer token; check the project's access level and the user's access to the manager account"
+	detailNoIdentity = "The account has no OAuth identity, and a developer token can only be tried together with one: set client_id, " +
+		"client_secret and refresh_token, or service_account_key, in the account's configuration"
+	detailIdentityRefused = "Google refuses the account's own OAuth identity, so it could not be asked about the developer token; correct " +
+		"the identity in the account's configuration"
+	detailControlUnclear = "Google Ads accepts the developer token, but answered the control call with a wrong token by another error than " +
+		"that the token is invalid, so its answer proves nothing"
+	detailNotToldApart = "Google Ads says that the developer token is not approved, and does not tell it from a wrong one, so its answer " +
+		"proves nothing"
+	detailNotPermitted = "Google Ads refused the call because of what the Google Cloud project or the user behind the account's OAuth " +
+		"identity may do, so it says nothing about the developer token; check the project's access level and the user's access to the manager " +
+		"account"
 )
 
 // tokenRejections are the codes that refuse a developer token.
 var tokenRejections = map[string]string{
-	codeTokenInvalid:        "Google Ads rejects the developer token: it is not valid, or not any more since a reset",
-	codeTokenProhibited:     "Google Ads rejects the developer token: it may not be used with the Google Cloud project of the account's OAuth identity",
+	codeTokenInvalid: "Google Ads rejects the developer token: it is not valid, or not any more since a reset",
+	codeTokenProhibited: "Google Ads rejects the developer token: it may not be used with the Google Cloud project of the account's OAuth " +
+		"identity",
 	codeTokenNotOnAllowlist: "Google Ads rejects the developer token: it is not on the allowlist",
 }
 
@@ -105,29 +109,37 @@ func judgeIdentity(answer *adsAnswer) provider.Verification {
 	}
 	switch {
 	case answer.ok() && answer.customers == 0:
-		return warned("the Google Ads API lists no customer for it: give its user or service account access in Google Ads under Admin, then Access and security")
+		return warned("the Google Ads API lists no customer for it: give its user or service account access in Google Ads under Admin, then " +
+			"Access and security")
 	case answer.ok():
 		return verdict(answer, provider.Accepted, "Google grants an access token, and the Google Ads API accepts it")
 	case answer.has(codeTwoStepVerification):
-		v := verdict(answer, provider.Rejected, "Google grants an access token, but the Google Ads API refuses every call with it: "+refusalAdvice[codeTwoStepVerification])
+		v := verdict(answer, provider.Rejected,
+			"Google grants an access token, but the Google Ads API refuses every call with it: "+refusalAdvice[codeTwoStepVerification])
 		v.Code = codeTwoStepVerification
 		return v
 	case answer.advice() != "" && !answer.wantsDeveloperToken():
 		return warned("the Google Ads API does not let it in: " + answer.advice())
 	case answer.permissionDenied() && !answer.wantsDeveloperToken():
-		return warned("the Google Ads API does not let it in: check the access level of the Google Cloud project and the permissions in Google Ads")
+		return warned("the Google Ads API does not let it in: check the access level of the Google Cloud project and the permissions in " +
+			"Google Ads")
 	case answer.bearerRefused():
-		return verdict(answer, provider.Inconclusive, "Google grants an access token, but the Google Ads API does not take it, so its answer proves nothing; "+
+		return verdict(answer, provider.Inconclusive, "Google grants an access token, but the Google Ads API does not take it, so its answer "+
+			"proves nothing; "+
 			"check base_url of the account")
 	case answer.wantsDeveloperToken():
-		return verdict(answer, provider.Accepted, "Google grants an access token, and the Google Ads API takes it; it still wants a developer token beside it")
+		return verdict(answer, provider.Accepted, "Google grants an access token, and the Google Ads API takes it; it still wants a developer "+
+			"token beside it")
 	case answer.status == http.StatusUnauthorized:
-		return verdict(answer, provider.Inconclusive, "Google grants an access token, but the Google Ads API does not accept who is behind it, for a reason that "+
+		return verdict(answer, provider.Inconclusive, "Google grants an access token, but the Google Ads API does not accept who is behind "+
+			"it, for a reason that "+
 			"this engine does not know, so apps may fail with it")
 	case answer.has(codeUnsupportedVersion):
-		return warned("this version of the Google Ads API is not live (HTTP " + strconv.Itoa(answer.status) + "): check api_version of the account")
+		return warned("this version of the Google Ads API is not live (HTTP " + strconv.Itoa(answer.status) + "): check api_version of the " +
+			"account")
 	default:
-		return warned(fmt.Sprintf("the Google Ads API refused the call (HTTP %d): check api_version and login_customer_id of the account", answer.status))
+		return warned(fmt.Sprintf("the Google Ads API refused the call (HTTP %d): check api_version and login_customer_id of the "+
+			"account", answer.status))
 	}
 }
 
