@@ -35,7 +35,7 @@ With verify_connection the OAuth identity of a google_ads account is tried befor
 have no identity of their own: each token carries its Account SID and Auth Token.
 `
 	contactEmailMissing = "contact_email is not set: the provider announces API changes, policy problems and leaked tokens by e-mail; " +
-		"set the team's address that is also the API contact at the provider"
+		"set a team's address that the provider has on file: its API contact, and an owner or editor of the cloud project where it writes to those"
 )
 
 func (b *backend) pathConfig() *framework.Path {

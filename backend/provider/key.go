@@ -31,6 +31,8 @@ type Key struct {
 	Owner     string    `json:"owner"`
 	ID        string    `json:"id"`
 	CreatedAt time.Time `json:"created_at,omitzero"`
+	// ExpiresAt is when the platform begins to refuse the key by itself; zero where it never does.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
 
 // Identity names the key among all keys of the platform, in one spelling.

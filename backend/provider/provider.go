@@ -124,6 +124,10 @@ type Verification struct {
 	Code string
 	// RequestID is what the platform's support asks for, where it gave one.
 	RequestID string
+	// SelfAsserted marks an answer that came from an address which the credential itself names, and which neither the
+	// platform nor the account's settings vouch for. It tells whether the credential works where it says that it does,
+	// and proves to nobody else whose it is: no right may follow from it.
+	SelfAsserted bool
 }
 
 // Runbook is how a person replaces a token.

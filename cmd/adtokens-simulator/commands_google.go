@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"time"
 
@@ -18,15 +19,18 @@ func googleCommands() []command {
 			func(ctx context.Context, client *simulator.Client, _ []string) (any, error) {
 				return client.DeveloperToken(ctx)
 			})},
-		{"google developer-token-mode", []string{"MODE"}, "Treat the developer-token header as enforced, ignored or header_refused", plain(
+		{"google developer-token-mode", []string{"MODE"}, "Treat the developer-token header as enforced, ignored (since September 2026) or " +
+			"header_refused", plain(
 			func(ctx context.Context, client *simulator.Client, args []string) (any, error) {
 				return nil, client.SetDeveloperTokenMode(ctx, simulator.DeveloperTokenMode(args[0]))
 			})},
-		{"google developer-token-status", []string{"STATUS"}, "Make the developer token approved, not_approved, prohibited or not_on_allowlist", plain(
+		{"google developer-token-status", []string{"STATUS"}, "Make the developer token approved, not_approved, prohibited or " +
+			"not_on_allowlist", plain(
 			func(ctx context.Context, client *simulator.Client, args []string) (any, error) {
 				return nil, client.SetDeveloperTokenStatus(ctx, simulator.DeveloperTokenStatus(args[0]))
 			})},
-		{"google project-access", []string{"ACCESS"}, "Make the Cloud project approved or not_approved for production", plain(
+		{"google project-access", []string{"ACCESS"}, "Make the Cloud project approved, not_approved, disabled, not_under_organization, " +
+			"service_denied, no_terms, incomplete_signup or api_disabled", plain(
 			func(ctx context.Context, client *simulator.Client, args []string) (any, error) {
 				return nil, client.SetProjectAccess(ctx, simulator.ProjectAccess(args[0]))
 			})},
@@ -72,6 +76,50 @@ func oauthCommands() []command {
 			func(ctx context.Context, client *simulator.Client, name string) (any, error) {
 				return nil, client.WithdrawConsent(ctx, name)
 			})},
+		{"google oauth-client-state", []string{"STATE"}, "Make an OAuth client active, disabled, deleted or session_ended", oauthClientState},
+		{"google ads-access", []string{"ACCESS"}, "Give the user of an OAuth client, or a service account, the access granted, none or " +
+			"no_two_step", adsAccess},
+		{"google revocation", []string{"SCOPE"}, "Have a revocation end the token, or the whole consent of user and client", plain(
+			func(ctx context.Context, client *simulator.Client, args []string) (any, error) {
+				return nil, client.SetRevocation(ctx, simulator.RevocationScope(args[0]))
+			})},
+		{"google publishing-status", []string{"STATUS"}, "Put the OAuth apps into production or testing, where refresh tokens live 7 days", plain(
+			func(ctx context.Context, client *simulator.Client, args []string) (any, error) {
+				return nil, client.SetPublishingStatus(ctx, simulator.PublishingStatus(args[0]))
+			})},
+		{"google token-uri", []string{"ADDRESS"}, "Have new key files name this token endpoint, such as Google's own behind a proxy", plain(
+			func(ctx context.Context, client *simulator.Client, args []string) (any, error) {
+				return nil, client.SetTokenURI(ctx, args[0])
+			})},
+		{"google expires-in", []string{"WAY"}, "Have the life of access tokens told or omitted", plain(
+			func(ctx context.Context, client *simulator.Client, args []string) (any, error) {
+				return nil, client.SetExpiresIn(ctx, simulator.ExpiresIn(args[0]))
+			})},
+	}
+}
+
+func oauthClientState(flags *flag.FlagSet) action {
+	name := flags.String("client", simulator.DefaultName, "`name` of the client")
+	return func(ctx context.Context, client *simulator.Client, args []string) (any, error) {
+		return nil, client.SetOAuthClientState(ctx, *name, simulator.OAuthClientState(args[0]))
+	}
+}
+
+// adsAccess is about the default OAuth client unless a flag names another identity.
+func adsAccess(flags *flag.FlagSet) action {
+	name := flags.String("client", "", "`name` of the client (default \""+simulator.DefaultName+"\")")
+	account := flags.String("service-account", "", "`name` of the service account, instead of a client")
+	return func(ctx context.Context, client *simulator.Client, args []string) (any, error) {
+		access := simulator.AdsAccess(args[0])
+		switch {
+		case *name != "" && *account != "":
+			return nil, errors.New("ads-access is about either an OAuth client or a service account")
+		case *account != "":
+			return nil, client.SetServiceAccountAdsAccess(ctx, *account, access)
+		case *name == "":
+			*name = simulator.DefaultName
+		}
+		return nil, client.SetClientAdsAccess(ctx, *name, access)
 	}
 }
 
@@ -147,7 +195,9 @@ func configureIAM(flags *flag.FlagSet) action {
 		changes = append(changes, func(s *simulator.IAMSettings) { s.KeyLimitError = simulator.KeyLimitError(text) })
 		return nil
 	})
-	flags.Func("key-creation", "organisation `policy`: allowed or forbidden", func(text string) error {
+	duration("key-life", "let new keys end after this `duration`; 0s is never",
+		func(s *simulator.IAMSettings) *time.Duration { return &s.KeyLife })
+	flags.Func("key-creation", "organisation `policy`: allowed, forbidden (legacy) or forbidden_managed", func(text string) error {
 		changes = append(changes, func(s *simulator.IAMSettings) { s.KeyCreation = simulator.KeyCreation(text) })
 		return nil
 	})

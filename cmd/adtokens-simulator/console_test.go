@@ -45,7 +45,7 @@ func TestConsoleActions(t *testing.T) {
 	t.Parallel()
 	const (
 		nothing        = `^$`
-		developerToken = `^[0-9A-Za-z]{22}\n$`
+		developerToken = `^[0-9A-Za-z][-_0-9A-Za-z]{21}\n$`
 		authToken      = `^[0-9A-Za-z]{32}\n$`
 		accountSID     = `^IR[0-9A-Za-z]{32}\n$`
 		object         = `^\{\n(.*\n)+\}\n$`
@@ -54,24 +54,34 @@ func TestConsoleActions(t *testing.T) {
 		before string // an action that the tested one builds on
 		want   string
 	}{
-		"google reset-developer-token":                               {"", developerToken},
-		"google show-developer-token":                                {"", developerToken},
-		"google developer-token-mode ignored":                        {"", nothing},
-		"google developer-token-status not_approved":                 {"", nothing},
-		"google project-access not_approved":                         {"", nothing},
-		"google create-oauth-client app":                             {"", object},
-		"google show-oauth-client -field client_id":                  {"", `^[0-9]{12}-[0-9a-z]{32}\.apps\.googleusercontent\.com\n$`},
-		"google show-oauth-client -field client_secret":              {"", `^GOCSPX-[-_0-9A-Za-z]{28}\n$`},
-		"google show-oauth-client -field refresh_token":              {"", `^1//0[-_0-9A-Za-z]{99}\n$`},
-		"google create-service-account robot":                        {"", `"client_email": "robot@`},
-		"google show-service-account-key":                            {"", `"type": "service_account"`},
-		"google add-client-secret -field client_secret":              {"", `^GOCSPX-[-_0-9A-Za-z]{28}\n$`},
-		"google new-consent -client app -field refresh_token":        {"google create-oauth-client app", `^1//0[-_0-9A-Za-z]{99}\n$`},
-		"google withdraw-consent":                                    {"", nothing},
-		"google list-service-account-keys":                           {"google show-service-account-key", `"created": "`},
-		"google create-service-account-key -service-account default": {"", `"client_email": "default@`},
-		"google key-administration denied":                           {"", nothing},
-		"google show-iam-settings":                                   {"google configure-iam -propagation 2s", `"key_propagation": 2000000000`},
+		"google reset-developer-token":                                      {"", developerToken},
+		"google show-developer-token":                                       {"", developerToken},
+		"google developer-token-mode ignored":                               {"", nothing},
+		"google developer-token-status not_approved":                        {"", nothing},
+		"google project-access not_approved":                                {"", nothing},
+		"google create-oauth-client app":                                    {"", object},
+		"google show-oauth-client -field client_id":                         {"", `^[0-9]{12}-[0-9a-z]{32}\.apps\.googleusercontent\.com\n$`},
+		"google show-oauth-client -field client_secret":                     {"", `^GOCSPX-[-_0-9A-Za-z]{28}\n$`},
+		"google show-oauth-client -field refresh_token":                     {"", `^1//0[-_0-9A-Za-z]{99}\n$`},
+		"google create-service-account robot":                               {"", `"client_email": "robot@`},
+		"google show-service-account-key":                                   {"", `"type": "service_account"`},
+		"google add-client-secret -field client_secret":                     {"", `^GOCSPX-[-_0-9A-Za-z]{28}\n$`},
+		"google new-consent -client app -field refresh_token":               {"google create-oauth-client app", `^1//0[-_0-9A-Za-z]{99}\n$`},
+		"google withdraw-consent":                                           {"", nothing},
+		"google project-access api_disabled":                                {"", nothing},
+		"google ads-access no_two_step":                                     {"", nothing},
+		"google ads-access none -client default":                            {"", nothing},
+		"google ads-access none -service-account default":                   {"", nothing},
+		"google oauth-client-state session_ended -client default":           {"", nothing},
+		"google revocation consent":                                         {"", nothing},
+		"google publishing-status testing":                                  {"", nothing},
+		"google token-uri https://oauth2.googleapis.com/token":              {"", nothing},
+		"google expires-in omitted":                                         {"", nothing},
+		"google configure-iam -key-life 8h -key-creation forbidden_managed": {"", nothing},
+		"google list-service-account-keys":                                  {"google show-service-account-key", `"created": "`},
+		"google create-service-account-key -service-account default":        {"", `"client_email": "default@`},
+		"google key-administration denied":                                  {"", nothing},
+		"google show-iam-settings":                                          {"google configure-iam -propagation 2s", `"key_propagation": 2000000000`},
 		"google configure-iam -propagation 2s -deletion-delay 1s -list-lag 1s -limit-error failed_precondition -key-creation forbidden": {"", nothing},
 		"hook reset oauth_client -field refresh_token":                      {"", `^1//0[-_0-9A-Za-z]{99}\n$`},
 		"impact create-account shop brand":                                  {"", nothing},
@@ -219,15 +229,18 @@ func TestMistakesAreExplained(t *testing.T) {
 		code int
 		want string
 	}{
-		"google":                             {exitUsage, `no console action "google"`},
-		"google drop-everything":             {exitUsage, `no console action "google drop-everything"`},
-		"google developer-token-mode":        {exitUsage, "type console google developer-token-mode MODE"},
-		"google show-oauth-client -x":        {exitUsage, "flag provided but not defined: -x"},
-		"google show-oauth-client -field x":  {exitUsage, `no field "x"`},
-		"google show-oauth-client -client x": {exitFailure, `there is no OAuth client "x"`},
-		"impact upgrade-api-version x":       {exitUsage, `"x" is not a whole number`},
-		"impact show-credentials -token x":   {exitUsage, `not "x"`},
-		"clock advance tomorrow":             {exitUsage, "invalid duration"},
+		"google":                                              {exitUsage, `no console action "google"`},
+		"google drop-everything":                              {exitUsage, `no console action "google drop-everything"`},
+		"google developer-token-mode":                         {exitUsage, "type console google developer-token-mode MODE"},
+		"google show-oauth-client -x":                         {exitUsage, "flag provided but not defined: -x"},
+		"google show-oauth-client -field x":                   {exitUsage, `no field "x"`},
+		"google show-oauth-client -client x":                  {exitFailure, `there is no OAuth client "x"`},
+		"google token-uri nowhere":                            {exitFailure, "is no address"},
+		"google revocation everything":                        {exitFailure, `"everything" is none of [token consent]`},
+		"google ads-access none -client a -service-account b": {exitFailure, "either an OAuth client or a service account"},
+		"impact upgrade-api-version x":                        {exitUsage, `"x" is not a whole number`},
+		"impact show-credentials -token x":                    {exitUsage, `not "x"`},
+		"clock advance tomorrow":                              {exitUsage, "invalid duration"},
 	} {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()

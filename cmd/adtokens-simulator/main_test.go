@@ -86,7 +86,7 @@ func TestCommandServesOverTLSAndStopsOnSignal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !regexp.MustCompile(`^[0-9A-Za-z]{22}\n$`).Match(output) {
+	if !regexp.MustCompile(`^[0-9A-Za-z][-_0-9A-Za-z]{21}\n$`).Match(output) {
 		t.Error("the console did not print one developer token")
 	}
 	checkLog(t, command)

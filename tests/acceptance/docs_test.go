@@ -47,6 +47,7 @@ func TestDocsCommands(t *testing.T) {
 		t.Skip("only on Linux can the plugin be told by its environment to trust the simulated internet")
 	}
 	sim, hook := vaulttest.StartSimulator(t), freeAddress(t)
+	succeeded(t, sim.SetTokenURI(t.Context(), "https://oauth2.googleapis.com/token")) // as Google's key files have it
 	plugins, dir := realTempDir(t), t.TempDir()
 	server := vaulttest.StartBare(t, vaulttest.Bare{PluginDirectory: plugins, Environment: startInternet(t, map[string]string{
 		"api.impact.com":           sim.ImpactURL,

@@ -46,6 +46,12 @@ func (s *Simulator) routeGoogle(mux *http.ServeMux) {
 	mux.Handle("POST /google/delete-client-secret", action(s, s.controlDeleteClientSecret))
 	mux.Handle("POST /google/new-consent", action(s, s.controlNewConsent))
 	mux.Handle("POST /google/withdraw-consent", action(s, s.controlWithdrawConsent))
+	mux.Handle("POST /google/ads-access", action(s, s.controlAdsAccess))
+	mux.Handle("POST /google/oauth-client-state", action(s, s.controlOAuthClientState))
+	mux.Handle("POST /google/revocation", action(s, s.controlRevocation))
+	mux.Handle("POST /google/publishing-status", action(s, s.controlPublishingStatus))
+	mux.Handle("POST /google/token-uri", action(s, s.controlTokenURI))
+	mux.Handle("POST /google/expires-in", action(s, s.controlExpiresIn))
 }
 
 func (s *Simulator) routeIAM(mux *http.ServeMux) {

@@ -31,7 +31,8 @@ func (s *Simulator) controlDeveloperTokenStatus(in value) (none, error) {
 }
 
 func (s *Simulator) controlProjectAccess(in value) (none, error) {
-	return choose(&s.google.ProjectAccess, ProjectAccess(in.Value), ProjectApproved, ProjectNotApproved)
+	return choose(&s.google.ProjectAccess, ProjectAccess(in.Value), ProjectApproved, ProjectNotApproved, ProjectDisabled,
+		ProjectNotUnderOrganization, ProjectServiceDenied, ProjectNoTerms, ProjectIncompleteSignup, ProjectAPIDisabled)
 }
 
 func (s *Simulator) controlCreateOAuthClient(in name) (OAuthCredential, error) {
@@ -58,7 +59,7 @@ func (c *oauthClient) credential() OAuthCredential {
 		}
 	}
 	if n := len(c.RefreshTokens); n > 0 {
-		credential.RefreshToken = c.RefreshTokens[n-1]
+		credential.RefreshToken = c.RefreshTokens[n-1].Value
 	}
 	return credential
 }

@@ -124,8 +124,8 @@ func (s *Simulator) controlKeyAdministration(in keyAdministration) (none, error)
 func (s *Simulator) controlShowIAMSettings(none) (IAMSettings, error) { return s.google.IAM, nil }
 
 func (s *Simulator) controlConfigureIAM(in IAMSettings) (none, error) {
-	if in.KeyPropagation < 0 || in.KeyDeletionDelay < 0 || in.KeyListLag < 0 {
-		return none{}, fmt.Errorf("delays must not be negative")
+	if in.KeyPropagation < 0 || in.KeyDeletionDelay < 0 || in.KeyListLag < 0 || in.KeyLife < 0 {
+		return none{}, fmt.Errorf("delays and lives must not be negative")
 	}
 	if in.KeyLimitError == "" {
 		in.KeyLimitError = KeyLimitResourceExhausted
@@ -136,7 +136,7 @@ func (s *Simulator) controlConfigureIAM(in IAMSettings) (none, error) {
 	if _, err := choose(&in.KeyLimitError, in.KeyLimitError, KeyLimitResourceExhausted, KeyLimitFailedPrecondition); err != nil {
 		return none{}, err
 	}
-	if _, err := choose(&in.KeyCreation, in.KeyCreation, KeyCreationAllowed, KeyCreationForbidden); err != nil {
+	if _, err := choose(&in.KeyCreation, in.KeyCreation, KeyCreationAllowed, KeyCreationForbidden, KeyCreationForbiddenManaged); err != nil {
 		return none{}, err
 	}
 	s.google.IAM = in

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// The major versions that are live; older ones are sunset.
+// The major versions that are live in November 2026; older ones are sunset, v22 since 7 October.
 const (
-	oldestAdsVersion = 24
+	oldestAdsVersion = 23
 	latestAdsVersion = 26
 )
 
@@ -105,8 +105,14 @@ func (s *Simulator) handleListAccessibleCustomers(w http.ResponseWriter, r *http
 		return
 	}
 	s.mu.Lock()
-	_, denied := s.authorize(r, scopeAdWords)
-	failure := s.adsCheck(r, version)
+	caller, denied := s.authorize(r, scopeAdWords)
+	if denied == nil {
+		denied = s.projectRefusal()
+	}
+	var failure *adsFailure
+	if denied == nil {
+		failure = s.adsCheck(r, version, caller)
+	}
 	customer := s.google.ManagerCustomerID
 	s.mu.Unlock()
 	switch {
@@ -141,13 +147,16 @@ func (s *Simulator) authorize(r *http.Request, scope string) (*accessToken, *goo
 		return nil, &googleError{Code: http.StatusUnauthorized, Message: summaries[http.StatusUnauthorized]}
 	}
 	if !slices.Contains(token.scopes, scope) {
-		return nil, &googleError{Code: http.StatusForbidden, Message: "Request had insufficient authentication scopes."}
+		return nil, &googleError{
+			Code: http.StatusForbidden, Message: "Request had insufficient authentication scopes.",
+			Details: []any{errorInfo("ACCESS_TOKEN_SCOPE_INSUFFICIENT")},
+		}
 	}
 	return token, nil
 }
 
 // adsCheck returns the error of an authenticated request, or nil. The caller holds mu.
-func (s *Simulator) adsCheck(r *http.Request, version int) *adsFailure {
+func (s *Simulator) adsCheck(r *http.Request, version int, caller *accessToken) *adsFailure {
 	if version < oldestAdsVersion {
 		return &adsFailure{
 			http.StatusBadRequest, "requestError", "UNSUPPORTED_VERSION",
@@ -160,11 +169,14 @@ func (s *Simulator) adsCheck(r *http.Request, version int) *adsFailure {
 			"The login customer ID could not be validated.",
 		}
 	}
+	if failure := adsAccessFailures[caller.adsAccess()]; failure != nil {
+		return failure
+	}
 	if failure := s.developerTokenCheck(r.Header.Values("developer-token")); failure != nil {
 		return failure
 	}
-	if s.google.ProjectAccess == ProjectApproved {
-		return nil
+	if s.google.ProjectAccess != ProjectNotApproved {
+		return projectFailures[s.google.ProjectAccess]
 	}
 	// The specific code came with v25; older versions have only the general one.
 	failure := &adsFailure{
@@ -180,8 +192,15 @@ func (s *Simulator) adsCheck(r *http.Request, version int) *adsFailure {
 
 // developerTokenCheck judges the values of the developer-token header.
 func (s *Simulator) developerTokenCheck(values []string) *adsFailure {
+	missing := &adsFailure{
+		http.StatusBadRequest, "requestError", "DEVELOPER_TOKEN_PARAMETER_MISSING",
+		"Developer token parameter missing in the request.",
+	}
 	switch s.google.DeveloperTokenMode {
 	case DeveloperTokenIgnored:
+		if len(values) > 0 && values[0] == "" {
+			return missing
+		}
 		return nil
 	case DeveloperTokenHeaderRefused:
 		if len(values) == 0 {
@@ -194,10 +213,7 @@ func (s *Simulator) developerTokenCheck(values []string) *adsFailure {
 		}
 	}
 	if len(values) == 0 || values[0] == "" {
-		return &adsFailure{
-			http.StatusBadRequest, "requestError", "DEVELOPER_TOKEN_PARAMETER_MISSING",
-			"Developer token parameter missing in the request.",
-		}
+		return missing
 	}
 	if !sameSecret(values[0], s.google.DeveloperToken) {
 		return &adsFailure{

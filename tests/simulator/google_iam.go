@@ -105,11 +105,15 @@ func (s *Simulator) accountByName(project, name string) *serviceAccount {
 }
 
 func (a *serviceAccount) resource(key *accountKey) serviceAccountKey {
+	end := "9999-12-31T23:59:59Z"
+	if !key.Expires.IsZero() {
+		end = key.Expires.UTC().Format(time.RFC3339)
+	}
 	return serviceAccountKey{
 		Name:            "projects/" + googleProject + "/serviceAccounts/" + a.Email + "/keys/" + key.ID,
 		KeyAlgorithm:    keyAlgorithm,
 		ValidAfterTime:  key.Created.UTC().Format(time.RFC3339),
-		ValidBeforeTime: "9999-12-31T23:59:59Z",
+		ValidBeforeTime: end,
 		KeyOrigin:       "GOOGLE_PROVIDED",
 		KeyType:         userManaged,
 		Disabled:        key.Disabled,
@@ -120,8 +124,11 @@ func (s *Simulator) createKey(r *http.Request, account *serviceAccount) (any, *g
 	if failure := checkKeyRequest(r); failure != nil {
 		return nil, failure
 	}
-	if s.google.IAM.KeyCreation == KeyCreationForbidden {
+	switch s.google.IAM.KeyCreation {
+	case KeyCreationForbidden:
 		return nil, policyViolation(account)
+	case KeyCreationForbiddenManaged:
+		return nil, managedPolicyViolation()
 	}
 	if account.existing() >= maxKeys {
 		return nil, s.keyLimitReached()
@@ -166,6 +173,19 @@ func policyViolation(account *serviceAccount) *googleError {
 				"description": message,
 			}},
 		}},
+	}
+}
+
+// managedPolicyViolation is the answer of the policy that newer organisations begin with.
+func managedPolicyViolation() *googleError {
+	const policy = "constraints/iam.managed.disableServiceAccountKeyCreation"
+	info := errorInfo("CUSTOM_ORG_POLICY_VIOLATION")
+	info["metadata"] = map[string]string{"service": "iam.googleapis.com", "customConstraints": policy}
+	return &googleError{
+		Code: http.StatusBadRequest, Status: "FAILED_PRECONDITION",
+		Message: fmt.Sprintf("Operation denied by org policy: [%q: %q].", policy, "This constraint, when enforced, blocks service account key "+
+			"creation."),
+		Details: []any{info},
 	}
 }
 

@@ -40,14 +40,15 @@ type oauthError struct {
 	status      int
 	Code        string `json:"error"`
 	Description string `json:"error_description"`
+	Subtype     string `json:"error_subtype,omitempty"`
 }
 
 func invalidRequest(description string) *oauthError {
-	return &oauthError{http.StatusBadRequest, "invalid_request", description}
+	return &oauthError{status: http.StatusBadRequest, Code: "invalid_request", Description: description}
 }
 
 func invalidGrant(description string) *oauthError {
-	return &oauthError{http.StatusBadRequest, "invalid_grant", description}
+	return &oauthError{status: http.StatusBadRequest, Code: "invalid_grant", Description: description}
 }
 
 func writeOAuthError(w http.ResponseWriter, e oauthError) {
@@ -65,7 +66,7 @@ func writeGoogleJSON(w http.ResponseWriter, status int, body any) {
 // grantResponse is the answer of the token endpoint.
 type grantResponse struct {
 	AccessToken string `json:"access_token"`
-	ExpiresIn   int    `json:"expires_in"`
+	ExpiresIn   int    `json:"expires_in,omitempty"`
 	Scope       string `json:"scope,omitempty"`
 	TokenType   string `json:"token_type"`
 }
@@ -105,7 +106,7 @@ func (s *Simulator) grant(r *http.Request) (*grantResponse, *oauthError) {
 	case "urn:ietf:params:oauth:grant-type:jwt-bearer":
 		return s.grantAssertion(r.PostForm.Get("assertion"))
 	default:
-		return nil, &oauthError{http.StatusBadRequest, "unsupported_grant_type", "Invalid grant_type: " + grantType}
+		return nil, &oauthError{status: http.StatusBadRequest, Code: "unsupported_grant_type", Description: "Invalid grant_type: " + grantType}
 	}
 }
 
@@ -121,17 +122,22 @@ func (s *Simulator) grantRefresh(r *http.Request) (*grantResponse, *oauthError) 
 	}
 	client := s.clientByID(clientID)
 	if client == nil {
-		return nil, &oauthError{http.StatusUnauthorized, "invalid_client", "The OAuth client was not found."}
+		return nil, &oauthError{status: http.StatusUnauthorized, Code: "invalid_client", Description: "The OAuth client was not found."}
+	}
+	if refusal := client.stateRefusal(); refusal != nil {
+		return nil, refusal
 	}
 	if !client.acceptsSecret(secret) {
-		return nil, &oauthError{http.StatusUnauthorized, "invalid_client", "The provided client secret is invalid."}
+		return nil, &oauthError{status: http.StatusUnauthorized, Code: "invalid_client", Description: "The provided client secret is invalid."}
 	}
 	if token == "" {
 		return nil, invalidRequest("Missing required parameter: refresh_token")
 	}
-	if !client.hasRefreshToken(token) {
+	consent := client.refreshToken(token, s.now())
+	if consent == nil {
 		return nil, invalidGrant("Token has been expired or revoked.")
 	}
+	consent.Used = s.now()
 	response := s.newAccessToken(accessToken{scopes: []string{scopeAdWords}, client: client, refreshToken: token})
 	response.Scope = scopeAdWords
 	return response, nil
@@ -185,7 +191,7 @@ func (s *Simulator) verify(account *serviceAccount, token *jwt.JSONWebToken) (as
 }
 
 func (s *Simulator) checkClaims(claims assertionClaims) *oauthError {
-	if !claims.Audience.Contains(s.tokenURL()) {
+	if !claims.Audience.Contains(s.tokenURL()) && !claims.Audience.Contains(s.google.TokenURI) {
 		return invalidGrant("Invalid JWT: Failed audience check.")
 	}
 	now := s.now()
@@ -197,16 +203,16 @@ func (s *Simulator) checkClaims(claims assertionClaims) *oauthError {
 			"Check your iat and exp values in the JWT claim.")
 	}
 	if claims.Subject != "" && claims.Subject != claims.Issuer {
-		return &oauthError{http.StatusUnauthorized, "unauthorized_client", "Client is unauthorized to retrieve access tokens " +
+		return &oauthError{status: http.StatusUnauthorized, Code: "unauthorized_client", Description: "Client is unauthorized to retrieve access tokens " +
 			"using this method, or client not authorized for any of the scopes requested."}
 	}
 	scopes := strings.Fields(claims.Scope)
 	if len(scopes) == 0 {
-		return &oauthError{http.StatusBadRequest, "invalid_scope", "Empty or missing scope not allowed."}
+		return &oauthError{status: http.StatusBadRequest, Code: "invalid_scope", Description: "Empty or missing scope not allowed."}
 	}
 	for _, scope := range scopes {
 		if scope != scopeAdWords && scope != scopeCloudPlatform {
-			return &oauthError{http.StatusBadRequest, "invalid_scope", "Invalid OAuth scope or ID token audience provided."}
+			return &oauthError{status: http.StatusBadRequest, Code: "invalid_scope", Description: "Invalid OAuth scope or ID token audience provided."}
 		}
 	}
 	return nil
@@ -224,8 +230,12 @@ func (s *Simulator) newAccessToken(token accessToken) *grantResponse {
 		owner = token.serviceAccount.Name
 	}
 	s.issue(Secret{GoogleToken, kindAccessToken, owner, "", value})
-	// Google rounds the life down by the time that the answer takes.
-	return &grantResponse{AccessToken: value, ExpiresIn: int(accessTokenLife.Seconds()) - 1, TokenType: "Bearer"}
+	response := &grantResponse{AccessToken: value, TokenType: "Bearer"}
+	if s.google.ExpiresIn == ExpiresInTold {
+		// Google rounds the life down by the time that the answer takes.
+		response.ExpiresIn = int(accessTokenLife.Seconds()) - 1
+	}
+	return response
 }
 
 // liveAccessToken returns nil for an unknown, expired or revoked token. The caller holds mu.
@@ -234,7 +244,7 @@ func (s *Simulator) liveAccessToken(value string) *accessToken {
 	if token == nil || !s.now().Before(token.expires) {
 		return nil
 	}
-	if token.client != nil && !slices.Contains(token.client.RefreshTokens, token.refreshToken) {
+	if token.client != nil && token.client.refreshToken(token.refreshToken, s.now()) == nil {
 		return nil
 	}
 	return token
@@ -255,7 +265,7 @@ func (s *Simulator) handleRevoke(w http.ResponseWriter, r *http.Request) {
 	revoked := s.revoke(value)
 	s.mu.Unlock()
 	if !revoked {
-		writeOAuthError(w, oauthError{http.StatusBadRequest, "invalid_token", "Token expired or revoked"})
+		writeOAuthError(w, oauthError{status: http.StatusBadRequest, Code: "invalid_token", Description: "Token expired or revoked"})
 		return
 	}
 	writeGoogleJSON(w, http.StatusOK, struct{}{})
@@ -266,19 +276,23 @@ func (s *Simulator) revoke(value string) bool {
 	if token := s.liveAccessToken(value); token != nil {
 		delete(s.accessTokens, value)
 		if token.client != nil {
-			token.client.dropRefreshToken(token.refreshToken)
+			s.dropRefreshToken(token.client, token.refreshToken)
 		}
 		return true
 	}
 	for _, client := range s.google.OAuthClients {
-		if client.hasRefreshToken(value) {
-			client.dropRefreshToken(value)
+		if client.refreshToken(value, s.now()) != nil {
+			s.dropRefreshToken(client, value)
 			return true
 		}
 	}
 	return false
 }
 
-func (c *oauthClient) dropRefreshToken(value string) {
-	c.RefreshTokens = slices.DeleteFunc(c.RefreshTokens, func(token string) bool { return token == value })
+// dropRefreshToken ends a refresh token, and with it the others of the client where a revocation ends the consent: all
+// of a client's consents here are of one user.
+func (s *Simulator) dropRefreshToken(client *oauthClient, value string) {
+	client.RefreshTokens = slices.DeleteFunc(client.RefreshTokens, func(token *refreshToken) bool {
+		return s.google.Revocation == RevocationOfConsent || token.Value == value
+	})
 }

@@ -358,9 +358,9 @@ func TestListAccessibleCustomers(t *testing.T) {
 		code       string
 	}{
 		"latest version":       {"v26", nil, 200, "", ""},
-		"oldest live version":  {"v24", nil, 200, "", ""},
+		"oldest live version":  {"v23", nil, 200, "", ""},
 		"login customer":       {"v26", map[string]string{"login-customer-id": "1234567890"}, 200, "", ""},
-		"sunset version":       {"v23", nil, 400, "INVALID_ARGUMENT", "UNSUPPORTED_VERSION"},
+		"sunset version":       {"v22", nil, 400, "INVALID_ARGUMENT", "UNSUPPORTED_VERSION"},
 		"login with dashes":    {"v26", map[string]string{"login-customer-id": "123-456-7890"}, 400, "INVALID_ARGUMENT", "INVALID_LOGIN_CUSTOMER_ID"},
 		"unknown bearer token": {"v26", map[string]string{"Authorization": "Bearer x"}, 401, "UNAUTHENTICATED", ""},
 		"basic authentication": {"v26", map[string]string{"Authorization": "Basic eDp5"}, 401, "UNAUTHENTICATED", ""},
@@ -411,7 +411,7 @@ func TestGoogleAnswersUnknownPathsWithAPage(t *testing.T) {
 
 func TestDeveloperTokenModes(t *testing.T) {
 	t.Parallel()
-	const genuine, wrong, missing = "genuine", "0123456789abcdefABCDEF", ""
+	const genuine, wrong, missing, empty = "genuine", "0123456789abcdefABCDEF", "", "empty"
 	tests := map[string]struct {
 		mode   simulator.DeveloperTokenMode
 		status simulator.DeveloperTokenStatus
@@ -427,6 +427,7 @@ func TestDeveloperTokenModes(t *testing.T) {
 		"enforced, not on allowlist": {simulator.DeveloperTokenEnforced, simulator.DeveloperTokenNotOnAllowlist, genuine, 403, "DEVELOPER_TOKEN_NOT_ON_ALLOWLIST"},
 		"ignored, genuine":           {simulator.DeveloperTokenIgnored, simulator.DeveloperTokenApproved, genuine, 200, ""},
 		"ignored, wrong":             {simulator.DeveloperTokenIgnored, simulator.DeveloperTokenProhibited, wrong, 200, ""},
+		"ignored, empty":             {simulator.DeveloperTokenIgnored, simulator.DeveloperTokenApproved, empty, 400, "DEVELOPER_TOKEN_PARAMETER_MISSING"},
 		"ignored, missing":           {simulator.DeveloperTokenIgnored, simulator.DeveloperTokenApproved, missing, 200, ""},
 		"header refused, genuine":    {simulator.DeveloperTokenHeaderRefused, simulator.DeveloperTokenApproved, genuine, 400, "UNKNOWN"},
 		"header refused, missing":    {simulator.DeveloperTokenHeaderRefused, simulator.DeveloperTokenApproved, missing, 200, ""},
@@ -440,6 +441,8 @@ func TestDeveloperTokenModes(t *testing.T) {
 			case genuine:
 			case missing:
 				delete(header, "developer-token")
+			case empty:
+				header["developer-token"] = ""
 			default:
 				header["developer-token"] = test.token
 			}
@@ -464,8 +467,8 @@ func TestResetEndsThePreviousDeveloperToken(t *testing.T) {
 	w := newWorld(t)
 	header := w.authorized(t)
 	fresh := must(w.console.ResetDeveloperToken(t.Context()))(t)
-	if !regexp.MustCompile(`^[0-9A-Za-z]{22}$`).MatchString(fresh) {
-		t.Error("the new developer token is not 22 alphanumeric characters")
+	if !regexp.MustCompile(`^[-_0-9A-Za-z]{22}$`).MatchString(fresh) {
+		t.Error("the new developer token is not 22 letters, digits, - and _")
 	}
 	if answer := send(t, request{method: "GET", url: w.customersURL("v26"), header: header}); answer.status != 401 {
 		t.Errorf("the previous token got status %d", answer.status)
@@ -485,6 +488,7 @@ func TestProjectWithoutAccess(t *testing.T) {
 		"v26": "CLOUD_PROJECT_NOT_APPROVED_FOR_PRODUCTION",
 		"v25": "CLOUD_PROJECT_NOT_APPROVED_FOR_PRODUCTION",
 		"v24": "ACTION_NOT_PERMITTED",
+		"v23": "ACTION_NOT_PERMITTED",
 	} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
@@ -519,8 +523,8 @@ func TestCloudScopeIsNotEnoughForAds(t *testing.T) {
 	a.Scope = "https://www.googleapis.com/auth/cloud-platform"
 	token := w.grantAssertion(t, a.sign(t)).text(t, "access_token")
 	answer := send(t, request{method: "GET", url: w.customersURL("v26"), header: map[string]string{"Authorization": "Bearer " + token}})
-	if status, _, _ := adsError(t, answer); status != "PERMISSION_DENIED" {
-		t.Errorf("got %s", status)
+	if answer.status != 403 || !strings.Contains(string(answer.body), `"PERMISSION_DENIED"`) || !strings.Contains(string(answer.body), `"ACCESS_TOKEN_SCOPE_INSUFFICIENT"`) {
+		t.Errorf("got status %d, want 403 with the reason", answer.status)
 	}
 }
 

@@ -12,9 +12,10 @@ type DeveloperTokenMode string
 const (
 	// DeveloperTokenEnforced is how it was before 9 September 2026: the header is required and checked.
 	DeveloperTokenEnforced DeveloperTokenMode = "enforced"
-	// DeveloperTokenIgnored is how it is since: any value is accepted, and none.
+	// DeveloperTokenIgnored is how it is since: any value is accepted, and none; an empty header is still refused.
 	DeveloperTokenIgnored DeveloperTokenMode = "ignored"
-	// DeveloperTokenHeaderRefused is how a future major version is expected to be: requests that carry the header fail.
+	// DeveloperTokenHeaderRefused is how a future major version, v27 at the earliest, is expected to be: requests that carry
+	// the header fail.
 	DeveloperTokenHeaderRefused DeveloperTokenMode = "header_refused"
 )
 
@@ -34,27 +35,41 @@ type ProjectAccess string
 
 // The kinds of access.
 const (
-	ProjectApproved    ProjectAccess = "approved"
-	ProjectNotApproved ProjectAccess = "not_approved"
+	ProjectApproved             ProjectAccess = "approved"
+	ProjectNotApproved          ProjectAccess = "not_approved" // Test access only
+	ProjectDisabled             ProjectAccess = "disabled"
+	ProjectNotUnderOrganization ProjectAccess = "not_under_organization"
+	ProjectServiceDenied        ProjectAccess = "service_denied"
+	ProjectNoTerms              ProjectAccess = "no_terms"
+	ProjectIncompleteSignup     ProjectAccess = "incomplete_signup"
+	ProjectAPIDisabled          ProjectAccess = "api_disabled"
 )
 
 type googleWorld struct {
-	ManagerCustomerID    string                     `json:"manager_customer_id"`
-	DeveloperToken       string                     `json:"developer_token"`
-	DeveloperTokenMode   DeveloperTokenMode         `json:"developer_token_mode"`
-	DeveloperTokenStatus DeveloperTokenStatus       `json:"developer_token_status"`
-	ProjectAccess        ProjectAccess              `json:"project_access"`
-	OAuthClients         map[string]*oauthClient    `json:"oauth_clients"`
-	ServiceAccounts      map[string]*serviceAccount `json:"service_accounts"`
-	IAM                  IAMSettings                `json:"iam"`
+	ManagerCustomerID    string               `json:"manager_customer_id"`
+	DeveloperToken       string               `json:"developer_token"`
+	DeveloperTokenMode   DeveloperTokenMode   `json:"developer_token_mode"`
+	DeveloperTokenStatus DeveloperTokenStatus `json:"developer_token_status"`
+	ProjectAccess        ProjectAccess        `json:"project_access"`
+	Revocation           RevocationScope      `json:"revocation"`
+	PublishingStatus     PublishingStatus     `json:"publishing_status"`
+	ExpiresIn            ExpiresIn            `json:"expires_in"`
+	// TokenURI is what new key files name. Assertions for it are accepted beside those for the simulator's own address.
+	TokenURI string `json:"token_uri"`
+
+	OAuthClients    map[string]*oauthClient    `json:"oauth_clients"`
+	ServiceAccounts map[string]*serviceAccount `json:"service_accounts"`
+	IAM             IAMSettings                `json:"iam"`
 }
 
 // oauthClient and what was made for it, oldest first.
 type oauthClient struct {
-	Name          string          `json:"name"`
-	ClientID      string          `json:"client_id"`
-	Secrets       []*clientSecret `json:"secrets"`
-	RefreshTokens []string        `json:"refresh_tokens"`
+	Name          string           `json:"name"`
+	ClientID      string           `json:"client_id"`
+	Secrets       []*clientSecret  `json:"secrets"`
+	RefreshTokens []*refreshToken  `json:"refresh_tokens"`
+	State         OAuthClientState `json:"state"`
+	AdsAccess     AdsAccess        `json:"ads_access"`
 }
 
 type clientSecret struct {
@@ -69,6 +84,10 @@ func (s *Simulator) newGoogleWorld() googleWorld {
 		DeveloperTokenMode:   DeveloperTokenEnforced,
 		DeveloperTokenStatus: DeveloperTokenApproved,
 		ProjectAccess:        ProjectApproved,
+		Revocation:           RevocationOfToken,
+		PublishingStatus:     PublishingInProduction,
+		ExpiresIn:            ExpiresInTold,
+		TokenURI:             s.tokenURL(),
 		OAuthClients:         map[string]*oauthClient{},
 		ServiceAccounts:      map[string]*serviceAccount{},
 		IAM:                  IAMSettings{KeyLimitError: KeyLimitResourceExhausted, KeyCreation: KeyCreationAllowed},
@@ -80,7 +99,8 @@ func (s *Simulator) newGoogleWorld() googleWorld {
 }
 
 func (s *Simulator) resetDeveloperToken() string {
-	s.google.DeveloperToken = randomString(alphanumeric, 22)
+	// Google's documentation says alphanumeric, sample tokens in its client libraries have - and _ as well.
+	s.google.DeveloperToken = randomString(alphanumeric, 1) + randomString(base64URL, 21)
 	s.issue(Secret{GoogleAds, kindDeveloperToken, "manager", s.google.ManagerCustomerID, s.google.DeveloperToken})
 	return s.google.DeveloperToken
 }
@@ -89,6 +109,7 @@ func (s *Simulator) addOAuthClient(name string) *oauthClient {
 	client := &oauthClient{
 		Name:     name,
 		ClientID: randomString(digits, 12) + "-" + randomString(digits+lowerLetters, 32) + ".apps.googleusercontent.com",
+		State:    OAuthClientActive, AdsAccess: AdsAccessGranted,
 	}
 	s.google.OAuthClients[name] = client
 	s.addClientSecret(client)
@@ -106,12 +127,15 @@ func (s *Simulator) addClientSecret(client *oauthClient) {
 const maxRefreshTokens = 100
 
 func (s *Simulator) addRefreshToken(client *oauthClient) {
-	token := "1//0" + randomString(base64URL, 99)
+	now := s.now()
+	token := &refreshToken{
+		Value: "1//0" + randomString(base64URL, 99), Made: now, Used: now, Testing: s.google.PublishingStatus == PublishingTesting,
+	}
 	client.RefreshTokens = append(client.RefreshTokens, token)
 	if len(client.RefreshTokens) > maxRefreshTokens {
 		client.RefreshTokens = client.RefreshTokens[1:]
 	}
-	s.issue(Secret{GoogleToken, kindRefreshToken, client.Name, client.ClientID, token})
+	s.issue(Secret{GoogleToken, kindRefreshToken, client.Name, client.ClientID, token.Value})
 }
 
 func (s *Simulator) tokenURL() string { return s.options.GoogleURL + "/token" }
@@ -130,8 +154,4 @@ func (c *oauthClient) acceptsSecret(value string) bool {
 	return slices.ContainsFunc(c.Secrets, func(secret *clientSecret) bool {
 		return !secret.Disabled && sameSecret(secret.Value, value)
 	})
-}
-
-func (c *oauthClient) hasRefreshToken(value string) bool {
-	return slices.ContainsFunc(c.RefreshTokens, func(token string) bool { return sameSecret(token, value) })
 }

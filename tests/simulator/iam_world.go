@@ -19,13 +19,16 @@ const (
 	KeyLimitFailedPrecondition KeyLimitError = "failed_precondition" // HTTP 400
 )
 
-// KeyCreation says what the organisation policy iam.disableServiceAccountKeyCreation does.
+// KeyCreation says which organisation policy forbids new keys, if any does.
 type KeyCreation string
 
 // The policy's effects.
 const (
-	KeyCreationAllowed   KeyCreation = "allowed"
+	KeyCreationAllowed KeyCreation = "allowed"
+	// KeyCreationForbidden is the legacy policy, iam.disableServiceAccountKeyCreation.
 	KeyCreationForbidden KeyCreation = "forbidden"
+	// KeyCreationForbiddenManaged is iam.managed.disableServiceAccountKeyCreation, which newer organisations begin with.
+	KeyCreationForbiddenManaged KeyCreation = "forbidden_managed"
 )
 
 // KeyAdministration is a service account's permission to manage the keys of the project's service accounts, its own included.
@@ -44,7 +47,9 @@ type IAMSettings struct {
 	// KeyDeletionDelay is how long assertions of a deleted key are still accepted.
 	KeyDeletionDelay time.Duration `json:"key_deletion_delay"`
 	// KeyListLag is how long reads do not show that a key was made or deleted.
-	KeyListLag    time.Duration `json:"key_list_lag"`
+	KeyListLag time.Duration `json:"key_list_lag"`
+	// KeyLife is how long new keys live, as the policy iam.serviceAccountKeyExpiryHours has it; 0 is for ever.
+	KeyLife       time.Duration `json:"key_life"`
 	KeyLimitError KeyLimitError `json:"key_limit_error"`
 	KeyCreation   KeyCreation   `json:"key_creation"`
 }
@@ -58,6 +63,7 @@ type serviceAccount struct {
 	ID                string            `json:"unique_id"`
 	Keys              []*accountKey     `json:"keys"`
 	KeyAdministration KeyAdministration `json:"key_administration"`
+	AdsAccess         AdsAccess         `json:"ads_access"`
 
 	// systemKey is the id of the key that Google manages itself. Nobody can sign with it; it shows up in lists.
 	systemKey string
@@ -88,6 +94,8 @@ type KeyInfo struct {
 	ID       string    `json:"id"`
 	Created  time.Time `json:"created"`
 	Disabled bool      `json:"disabled"`
+	// Expires is the zero time for a key that lives until it is deleted.
+	Expires time.Time `json:"expires,omitzero"`
 	// Deleted is the zero time for a key that was not deleted.
 	Deleted time.Time `json:"deleted,omitzero"`
 }
@@ -98,6 +106,7 @@ func (s *Simulator) addServiceAccount(name string) *serviceAccount {
 		Email:             name + "@" + googleProject + ".iam.gserviceaccount.com",
 		ID:                "1" + randomString(digits, 20),
 		KeyAdministration: KeyAdministrationAllowed,
+		AdsAccess:         AdsAccessGranted,
 		systemKey:         randomString(hexDigits, 40),
 		created:           s.now(),
 	}
@@ -123,6 +132,9 @@ func (s *Simulator) addKey(account *serviceAccount) (*accountKey, error) {
 		usable:  period{from: now.Add(s.google.IAM.KeyPropagation)},
 		visible: period{from: now.Add(s.google.IAM.KeyListLag)},
 	}
+	if s.google.IAM.KeyLife > 0 {
+		key.Expires = now.Add(s.google.IAM.KeyLife).Truncate(time.Second)
+	}
 	block := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 	key.File, err = json.MarshalIndent(map[string]string{
 		"type":                        "service_account",
@@ -132,7 +144,7 @@ func (s *Simulator) addKey(account *serviceAccount) (*accountKey, error) {
 		"client_email":                account.Email,
 		"client_id":                   account.ID,
 		"auth_uri":                    "https://accounts.google.com/o/oauth2/auth",
-		"token_uri":                   s.tokenURL(),
+		"token_uri":                   s.google.TokenURI,
 		"auth_provider_x509_cert_url": "https://www.googleapis.com/oauth2/v1/certs",
 		"client_x509_cert_url":        "https://www.googleapis.com/robot/v1/metadata/x509/" + strings.Replace(account.Email, "@", "%40", 1),
 		"universe_domain":             "googleapis.com",
@@ -187,5 +199,6 @@ func (s *Simulator) removeKey(key *accountKey) {
 // isUsable reports whether assertions of the key are accepted now. The documentation speaks of delays of creation and
 // deletion only: disabling works at once.
 func (s *Simulator) isUsable(key *accountKey) bool {
-	return !key.Disabled && key.usable.includes(s.now())
+	now := s.now()
+	return !key.Disabled && key.usable.includes(now) && (key.Expires.IsZero() || now.Before(key.Expires))
 }

@@ -89,7 +89,7 @@ func (s *Simulator) isLive(secret Secret) bool {
 		return client != nil && client.acceptsSecret(secret.Value)
 	case kindRefreshToken:
 		client := s.clientByID(secret.ID)
-		return client != nil && client.hasRefreshToken(secret.Value)
+		return client != nil && client.refreshToken(secret.Value, s.now()) != nil
 	case kindPrivateKey:
 		key := s.google.ServiceAccounts[secret.Owner].key(secret.ID)
 		return key != nil && s.isUsable(key)

@@ -2,6 +2,7 @@ package googleads
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
 	"net/http"
@@ -22,9 +23,6 @@ const (
 	codeResourceExhausted   = "RESOURCE_EXHAUSTED"
 )
 
-// permissionCodes speak of what the Google Cloud project or the user may do, not of who asks.
-var permissionCodes = []string{"CLOUD_PROJECT_NOT_APPROVED_FOR_PRODUCTION", "ACTION_NOT_PERMITTED", "USER_PERMISSION_DENIED"}
-
 // adsCall is one listAccessibleCustomers, the cheapest call that proves a credential.
 type adsCall struct {
 	access *oauth2.Token
@@ -41,6 +39,8 @@ type adsAnswer struct {
 	codes     []string
 	detailed  bool
 	requestID string
+	// customers is how many a 2xx answer lists.
+	customers int
 }
 
 func (a *adsAnswer) ok() bool { return a.status < http.StatusMultipleChoices }
@@ -71,7 +71,7 @@ func (a *adsAnswer) wantsDeveloperToken() bool {
 
 // permissionDenied reports whether the caller was known and not let in.
 func (a *adsAnswer) permissionDenied() bool {
-	return a.status == http.StatusForbidden || slices.ContainsFunc(permissionCodes, a.has)
+	return a.status == http.StatusForbidden || a.advice() != ""
 }
 
 // listCustomers makes the call. Its error is a *provider.Error.
@@ -108,36 +108,48 @@ func listCustomers(ctx context.Context, a provider.Account, c adsCall) (*adsAnsw
 	return answer, nil
 }
 
-// adsFailure is the body of an error answer.
-type adsFailure struct {
-	Error struct {
-		Status  string `json:"status"`
-		Details []struct {
-			Errors []struct {
-				// ErrorCode maps the kind of error to its code, for example authenticationError to DEVELOPER_TOKEN_INVALID.
-				ErrorCode map[string]string `json:"errorCode"`
-			} `json:"errors"`
-			RequestID string `json:"requestId"`
-		} `json:"details"`
+// adsBody is the body of an answer, of an error or not.
+type adsBody struct {
+	ResourceNames []string `json:"resourceNames"`
+	Error         struct {
+		Status  string            `json:"status"`
+		Details []json.RawMessage `json:"details"`
 	} `json:"error"`
+}
+
+// adsDetail is a GoogleAdsFailure or google.rpc's ErrorInfo.
+type adsDetail struct {
+	Errors []struct {
+		// ErrorCode maps the kind of error to its code, for example authenticationError to DEVELOPER_TOKEN_INVALID.
+		ErrorCode map[string]string `json:"errorCode"`
+	} `json:"errors"`
+	RequestID string `json:"requestId"`
+	Reason    string `json:"reason"`
 }
 
 // parseAnswer returns an answer even where the body is unreadable: what is known from the headers.
 func parseAnswer(response *provider.Response, secrets []string) (*adsAnswer, error) {
 	answer := &adsAnswer{status: response.Status, requestID: publicID(response.Header.Get("request-id"), secrets)}
-	var failure adsFailure
-	if err := response.Decode(&failure); err != nil || answer.ok() {
+	var body adsBody
+	if err := decode(response, &body); err != nil {
 		return answer, err
 	}
-	for _, detail := range failure.Error.Details {
+	if answer.ok() {
+		return answer, answer.countCustomers(response, body.ResourceNames)
+	}
+	var reasons []string
+	for _, raw := range body.Error.Details {
+		var detail adsDetail
+		if json.Unmarshal(raw, &detail) != nil {
+			continue // some other detail
+		}
 		if answer.requestID == "" {
 			answer.requestID = publicID(detail.RequestID, secrets)
 		}
+		reasons = appendPublic(reasons, detail.Reason, secrets)
 		for _, e := range detail.Errors {
 			for _, kind := range slices.Sorted(maps.Keys(e.ErrorCode)) {
-				if code := publicID(e.ErrorCode[kind], secrets); code != "" {
-					answer.codes = append(answer.codes, code)
-				}
+				answer.codes = appendPublic(answer.codes, e.ErrorCode[kind], secrets)
 			}
 		}
 	}
@@ -145,10 +157,39 @@ func parseAnswer(response *provider.Response, secrets []string) (*adsAnswer, err
 	if answer.detailed {
 		return answer, nil
 	}
-	status := publicID(failure.Error.Status, secrets)
+	// In front of the API, Google answers with a name of google.rpc and perhaps a reason.
+	status := rpcStatus(publicID(body.Error.Status, secrets))
 	if status == "" {
 		return answer, response.Unreadable()
 	}
-	answer.codes = []string{status}
+	answer.codes = append(reasons, status)
 	return answer, nil
+}
+
+// countCustomers tells the list of customers from the JSON of somebody else. Of an empty list little or nothing is in the
+// answer, so only the request ID, which every answer of the API has, shows that it is one.
+func (a *adsAnswer) countCustomers(response *provider.Response, names []string) error {
+	a.customers = len(names)
+	if slices.ContainsFunc(names, func(name string) bool { return !strings.HasPrefix(name, "customers/") }) {
+		return response.Unreadable()
+	}
+	if len(names) > 0 {
+		return nil
+	}
+	var members map[string]any
+	if err := decode(response, &members); err != nil {
+		return err
+	}
+	delete(members, "resourceNames")
+	if len(members) > 0 || response.Header.Get("request-id") == "" {
+		return response.Unreadable()
+	}
+	return nil
+}
+
+func appendPublic(codes []string, code string, secrets []string) []string {
+	if code = publicID(code, secrets); code == "" {
+		return codes
+	}
+	return append(codes, code)
 }

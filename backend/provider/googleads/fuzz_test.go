@@ -22,7 +22,7 @@ type canned struct {
 }
 
 func (c canned) answer(r *http.Request) *http.Response {
-	return &http.Response{StatusCode: c.status, Header: http.Header{"Request-Id": {c.id}}, Body: io.NopCloser(bytes.NewReader(c.body)), Request: r}
+	return &http.Response{StatusCode: c.status, Header: http.Header{"Request-Id": {c.id}, "Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(c.body)), Request: r}
 }
 
 // cannedGoogle is a Google of three parts, each of which answers every request alike.
@@ -236,6 +236,8 @@ func FuzzKeyFile(f *testing.F) {
 	} {
 		f.Add([]byte(keyFile(f, members)))
 	}
+	f.Add([]byte(strings.ReplaceAll(keyFile(f, nil), `\n`, "\n")))
+	f.Add([]byte(strings.ReplaceAll(keyFile(f, nil), `\n`, `\\n`)))
 	for _, file := range []string{"", "null", `["service_account"]`, base64.StdEncoding.EncodeToString([]byte(keyFile(f, nil)))} {
 		f.Add([]byte(file))
 	}

@@ -198,10 +198,15 @@ func customers(w http.ResponseWriter, r *http.Request) {
 
 // adsError is a GoogleAdsFailure, with a message that echoes the secrets. The request ID is in the body only.
 func adsError(status int, code string) http.HandlerFunc {
-	return reply(status, fmt.Sprintf(`{"error":{"code":%d,"status":"FAILED","message":"bad %[3]s","details":[
+	return reply(status, fmt.Sprintf(`{"error":{"code":%d,"status":%[4]q,"message":"bad %[3]s","details":[
 		{"@type":"type.googleapis.com/google.rpc.Help","links":[]},
 		{"@type":"type.googleapis.com/google.ads.googleads.v26.errors.GoogleAdsFailure",
-		 "errors":[{"errorCode":{"someError":%[2]q},"message":"bad %[3]s"}],"requestId":"req-%[1]d"}]}}`, status, code, developerToken))
+		 "errors":[{"errorCode":{"someError":%[2]q},"message":"bad %[3]s"}],"requestId":"req-%[1]d"}]}}`, status, code, developerToken, rpcNames[status]))
+}
+
+// rpcNames are the names of google.rpc that belong to HTTP statuses.
+var rpcNames = map[int]string{
+	400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED", 503: "UNAVAILABLE",
 }
 
 // statusError is what Google's front end answers: no GoogleAdsFailure.
@@ -249,4 +254,14 @@ func checked(t *testing.T) func(provider.Verification, error) (provider.Verifica
 		}
 		return v, silence
 	}
+}
+
+// verifyAccount calls VerifyAccount for an account that has an identity, with the checks of verify.
+func verifyAccount(t *testing.T, a provider.Account) (provider.Verification, *provider.Error) {
+	t.Helper()
+	v, err := googleads.New().VerifyAccount(t.Context(), a)
+	if v == nil {
+		v = &provider.Verification{}
+	}
+	return checked(t)(*v, err)
 }

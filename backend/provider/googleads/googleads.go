@@ -39,7 +39,8 @@ const (
 	defaultIAMURL    = "https://iam.googleapis.com"
 )
 
-// defaultAPIVersion is the newest major version of the Google Ads API; about three are live at a time.
+// defaultAPIVersion is the newest major version of the Google Ads API. Google brings four a year, and each lives about a
+// year.
 const defaultAPIVersion = "v26"
 
 type platform struct{}
@@ -58,14 +59,22 @@ func (platform) Name() string { return "google_ads" }
 
 func (platform) AccountFields() []provider.Field {
 	fields := []provider.Field{
-		{Name: fieldLoginCustomerID, Check: checkCustomerID, Description: "Customer ID of the manager account, 10 digits; dashes are removed. Sent as login-customer-id."},
-		{Name: fieldAPIVersion, Default: defaultAPIVersion, Check: checkAPIVersion, Description: "Major version of the Google Ads API, such as v26."},
-		{Name: fieldBaseURL, Endpoint: true, Default: defaultBaseURL, Check: provider.EndpointURL, Description: "Address of the Google Ads API."},
-		{Name: fieldTokenURL, Endpoint: true, Check: provider.EndpointURL, Description: "Address of the OAuth token endpoint. Default: the key file's token_uri, else " + defaultTokenURL + "."},
-		{Name: fieldRevokeURL, Endpoint: true, Check: provider.EndpointURL, Description: "Address of the OAuth revocation endpoint. Default: " + defaultRevokeURL + "."},
-		{Name: fieldIAMURL, Endpoint: true, Check: provider.EndpointURL, Description: "Address of the IAM API. Default: " + defaultIAMURL + "."},
+		{Name: fieldLoginCustomerID, Check: checkCustomerID, Description: "Customer ID of the manager account, 10 digits; what stands between " +
+			"them is removed. Sent as login-customer-id."},
+		{Name: fieldAPIVersion, Default: defaultAPIVersion, Check: checkAPIVersion, Description: "Major version of the Google Ads API, such " +
+			"as v26."},
+		{Name: fieldBaseURL, Endpoint: true, Default: defaultBaseURL, Check: checkAddress(fieldBaseURL), Description: "Address of the Google " +
+			"Ads API."},
+		{Name: fieldTokenURL, Endpoint: true, Check: checkAddress(fieldTokenURL), Description: "Address of the OAuth token endpoint. Default: " +
+			"the key file's token_uri, else " + defaultTokenURL + ". Without it, a key file with another token_uri than Google's own proves " +
+			"nothing."},
+		{Name: fieldRevokeURL, Endpoint: true, Check: checkAddress(fieldRevokeURL), Description: "Address of the OAuth revocation endpoint. " +
+			"Default: " + defaultRevokeURL + "."},
+		{Name: fieldIAMURL, Endpoint: true, Check: checkAddress(fieldIAMURL), Description: "Address of the IAM API. " +
+			"Default: " + defaultIAMURL + "."},
 	}
-	return append(fields, identityFields("The account's own OAuth identity, which verifies developer tokens, and as a key also manages others: ")...)
+	return append(fields, identityFields("The account's own OAuth identity, which verifies developer tokens, and as a key also manages "+
+		"others: ")...)
 }
 
 // identityFields are the two kinds of OAuth identity: client_id, client_secret and refresh_token, or a key file.
@@ -74,22 +83,9 @@ func identityFields(purpose string) []provider.Field {
 		{Name: fieldClientID, Check: provider.Opaque, Description: purpose + "client ID of the OAuth client."},
 		{Name: fieldClientSecret, Secret: true, Check: provider.Opaque, Description: purpose + "client secret of the OAuth client."},
 		{Name: fieldRefreshToken, Secret: true, Check: provider.Opaque, Description: purpose + "refresh token with the scope " + scopeAdWords + "."},
-		{Name: fieldServiceAccountKey, Secret: true, Check: checkKeyFile, Description: purpose + "JSON key file of a service account."},
+		{Name: fieldServiceAccountKey, Secret: true, Check: checkKeyFile, Description: purpose + "JSON key file of a service account, as it " +
+			"is or in base64."},
 	}
-}
-
-func checkCustomerID(value string) (string, error) {
-	digits := strings.NewReplacer("-", "", " ", "").Replace(value)
-	return provider.Match(`[0-9]{10}`, "the 10 digits of a customer ID such as 123-456-7890")(digits)
-}
-
-func checkAPIVersion(value string) (string, error) {
-	number := strings.TrimPrefix(strings.ToLower(value), "v")
-	number, err := provider.Match(`[1-9][0-9]{0,3}`, "a major version such as "+defaultAPIVersion)(number)
-	if err != nil {
-		return "", err
-	}
-	return "v" + number, nil
 }
 
 // CheckAccount wants no OAuth identity or one that is complete.
@@ -121,8 +117,8 @@ func (platform) TokenTypes() []provider.TokenType {
 			Description:    "Developer token of a manager account. Google retired developer tokens on 9 September 2026.",
 			ResetSemantics: provider.Immediate,
 			Fields: []provider.Field{{
-				Name: fieldDeveloperToken, Secret: true, Description: "Developer token, 22 letters and digits.",
-				Check: provider.Match(`[0-9A-Za-z]{22}`, "exactly 22 letters and digits"),
+				Name: fieldDeveloperToken, Secret: true, Check: checkDeveloperToken,
+				Description: "Developer token, 22 characters: letters, digits, - and _.",
 			}},
 		},
 		{

@@ -20,11 +20,23 @@ import (
 
 func TestFieldsHaveTheirCanonicalForm(t *testing.T) {
 	t.Parallel()
-	const notToken = "must be exactly 22 letters and digits"
+	const notToken = "must be the 22 characters of a developer token"
 	tests := map[string]struct{ field, value, want, wantErr string }{
 		"customer ID":                       {"login_customer_id", "1234567890", "1234567890", ""},
 		"customer ID with dashes":           {"login_customer_id", "123-456-7890", "1234567890", ""},
 		"customer ID with spaces":           {"login_customer_id", "123 456 7890", "1234567890", ""},
+		"customer ID with other dashes":     {"login_customer_id", "123–456‑7890", "1234567890", ""},
+		"customer ID with dots":             {"login_customer_id", "123.456.7890", "1234567890", ""},
+		"customer ID, invisible characters": {"login_customer_id", "\u200b123\u00a0456\u202f7890\u200e", "1234567890", ""},
+		"customer ID in full-width digits":  {"login_customer_id", "１２３-４５６-７８９０", "", "login_customer_id must be the 10 digits"},
+		"customer ID as a resource name":    {"login_customer_id", "customers/1234567890", "1234567890", ""},
+		"customer ID with its label":        {"login_customer_id", "Customer ID: 123-456-7890", "1234567890", ""},
+		"customer ID as configured":         {"login_customer_id", `login_customer_id: "1234567890"`, "1234567890", ""},
+		"customer ID with a role":           {"login_customer_id", "(123) 456-7890 (Manager)", "1234567890", ""},
+		"conversion ID":                     {"login_customer_id", "AW-1234567890", "", "login_customer_id must be the 10 digits"},
+		"customer ID of a client behind it": {"login_customer_id", "customers/1234567890/campaigns/5", "", "login_customer_id must be the 10 digits"},
+		"customer ID in an address":         {"login_customer_id", "https://ads.google.com/aw/overview?ocid=1234567890", "", "login_customer_id must be the 10 digits"},
+		"letters within a customer ID":      {"login_customer_id", "123no4567890", "", "login_customer_id must be the 10 digits"},
 		"customer ID too short":             {"login_customer_id", "123-456-789", "", "login_customer_id must be the 10 digits"},
 		"customer ID too long":              {"login_customer_id", "12345678901", "", "login_customer_id must be the 10 digits"},
 		"customer ID with a letter":         {"login_customer_id", "123456789O", "", "login_customer_id must be the 10 digits"},
@@ -32,7 +44,7 @@ func TestFieldsHaveTheirCanonicalForm(t *testing.T) {
 		"version without v":                 {"api_version", "26", "v26", ""},
 		"version with V":                    {"api_version", "V26", "v26", ""},
 		"version 0":                         {"api_version", "v0", "", "api_version must be a major version"},
-		"version with a minor":              {"api_version", "v26.1", "", "api_version must be a major version"},
+		"version with a minor":              {"api_version", "v26.1", "", "api_version must be a major version such as v26: minor versions have the address of their major one, so give v26"},
 		"version that leaves its place":     {"api_version", "v26/../v1", "", "api_version must be a major version"},
 		"http to another host":              {"base_url", "http://ads.example.com", "", "base_url must start with https://"},
 		"http to loopback":                  {"token_url", "http://127.0.0.1:1234/token/", "http://127.0.0.1:1234/token", ""},
@@ -44,7 +56,11 @@ func TestFieldsHaveTheirCanonicalForm(t *testing.T) {
 		"developer token":                   {"developer_token", " " + developerToken + "\n", developerToken, ""},
 		"developer token, 21 characters":    {"developer_token", developerToken[1:], "", notToken},
 		"developer token, 23 characters":    {"developer_token", developerToken + "x", "", notToken},
-		"developer token, other characters": {"developer_token", developerToken[1:] + "-", "", notToken},
+		"developer token with - and _":      {"developer_token", "ABcdeFGH93KL-NOPQ_STUv", "ABcdeFGH93KL-NOPQ_STUv", ""},
+		"developer token, other characters": {"developer_token", developerToken[1:] + "$", "", "position 22"},
+		"developer token in quotes":         {"developer_token", `"` + developerToken + `"`, "", "quotes around it"},
+		"developer token with its name":     {"developer_token", "developer_token: " + developerToken, "", "a line of a configuration file"},
+		"developer token in two parts":      {"developer_token", developerToken[:11] + " " + developerToken[11:], "", "position 12"},
 	}
 	fields := allFields()
 	for name, tc := range tests {
@@ -130,8 +146,9 @@ func TestServiceAccountKeyCheck(t *testing.T) {
 		"file and more":            {value: keyFile(t, nil) + "{}", wantErr: noKeyFile},
 		"list":                     {value: "[" + keyFile(t, nil) + "]", wantErr: noKeyFile},
 		"string":                   {value: `"` + developerToken + `"`, wantErr: noKeyFile},
-		"null":                     {value: "null", wantErr: `"type" must be`},
-		"type of a user":           {value: keyFile(t, map[string]any{"type": "authorized_user"}), wantErr: `"type" must be "service_account"`},
+		"null":                     {value: "null", wantErr: noKeyFile},
+		"no type":                  {value: keyFile(t, map[string]any{"type": nil}), wantErr: `"type" must be "service_account"`},
+		"unknown type":             {value: keyFile(t, map[string]any{"type": "robot"}), wantErr: `"type" must be "service_account"`},
 		"private_key as object":    {value: keyFile(t, map[string]any{"private_key": map[string]string{"pem": privateKeyPEM()}}), wantErr: `"private_key" is a string`},
 		"client_email as a number": {value: keyFile(t, map[string]any{"client_email": 5}), wantErr: `"client_email" is a string`},
 		"no client_email":          {value: keyFile(t, map[string]any{"client_email": nil}), wantErr: `"client_email" is`},
@@ -330,6 +347,8 @@ func TestRunbooks(t *testing.T) {
 			says: []string{
 				"Admin", "Manager account settings", "API center", "API Access", "Developer token", "Reset token",
 				"9 September 2026", "API contact email", "no new review", "left the team", "the manager account at",
+				"owners and editors of the Google Cloud project", "no such button any more, there is nothing left to reset", "v27, about January 2027",
+				"an empty header is still refused", "historical details",
 			},
 			handIn:   "developer_token=-",
 			previous: "Invalid from the moment of the reset",
@@ -345,17 +364,24 @@ func TestRunbooks(t *testing.T) {
 		"OAuth client": {
 			tokenType: "oauth_client",
 			console:   "https://console.cloud.google.com",
-			says:      []string{"second secret", "new consent", "https://www.googleapis.com/auth/adwords", "at most 100", "keeps its value"},
-			handIn:    "client_secret=-",
-			previous:  "until it is disabled",
+			says: []string{
+				"second secret", "new consent", "https://www.googleapis.com/auth/adwords", "at most 100", "keeps its value", "2-step verification",
+				"all grants of the same user and client", "6 months without use", "7 days after its consent", "nobody uses for 6 months",
+			},
+			handIn:   "client_secret=-",
+			previous: "until it is disabled",
 		},
 		"service account key": {
 			tokenType: "service_account_key",
 			settings:  provider.Values{"iam_url": "https://iam.example.com"},
 			console:   "https://console.cloud.google.com",
-			says:      []string{"POST https://iam.example.com/v1/projects/-/serviceAccounts/<email>/keys", "at most 10", "disableServiceAccountKeyCreation", "a minute"},
-			handIn:    "service_account_key=-",
-			previous:  "until it is deleted",
+			says: []string{
+				"POST https://iam.example.com/v1/projects/-/serviceAccounts/<email>/keys",
+				"at most 10", "a minute", "up to 7 minutes", "constraints/iam.disableServiceAccountKeyCreation", "on by default in newer organisations",
+				"constraints/iam.managed.disableServiceAccountKeyCreation", "validBeforeTime",
+			},
+			handIn:   "service_account_key=-",
+			previous: "until it is deleted",
 		},
 	}
 	for name, tc := range tests {

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/jwt"
@@ -19,31 +20,17 @@ import (
 // scopeAdWords is the one scope of the Google Ads API.
 const scopeAdWords = "https://www.googleapis.com/auth/adwords"
 
-// OAuth error codes: RFC 6749 sections 4.1.2.1 and 5.2, RFC 6750 section 3.1, and Google's internal_failure.
+// OAuth error codes that do not speak of the credential: RFC 6749 section 4.1.2.1, RFC 6750 section 3.1, and Google's
+// internal_failure.
 const (
-	oauthInvalidGrant           = "invalid_grant"
-	oauthInvalidClient          = "invalid_client"
-	oauthUnauthorizedClient     = "unauthorized_client"
 	oauthInvalidToken           = "invalid_token"
 	oauthServerError            = "server_error"
 	oauthTemporarilyUnavailable = "temporarily_unavailable"
 	oauthInternalFailure        = "internal_failure"
 )
 
-// What a refused grant means to an operator, by OAuth error code.
-var (
-	clientRefusals = map[string]string{
-		oauthInvalidGrant:       "Google refuses the refresh token: it is expired or revoked; a new consent gives a new one",
-		oauthInvalidClient:      "Google refuses the OAuth client: client_id or client_secret is wrong",
-		oauthUnauthorizedClient: "Google does not let this OAuth client use the refresh token: check that client_id and refresh_token belong together",
-	}
-	keyRefusals = map[string]string{
-		oauthInvalidGrant: "Google refuses the service account key: it is unknown, deleted or disabled, or the clock of the Vault server is wrong; " +
-			"a key that was just created may be refused for a minute or more",
-		oauthInvalidClient:      "Google does not know the service account: check client_email in the key file",
-		oauthUnauthorizedClient: "Google does not let this service account have access tokens for this API",
-	}
-)
+// maxAccessTokenLife is the longest that Google lets an access token live; it is an hour unless somebody asked for more.
+const maxAccessTokenLife = 12 * time.Hour
 
 // hasIdentity reports whether the values, account settings or a credential, hold what access tokens are minted from.
 func hasIdentity(values provider.Values) bool {
@@ -59,7 +46,19 @@ func (platform) AccessToken(ctx context.Context, a provider.Account, t provider.
 	if err != nil {
 		return provider.AccessToken{}, err
 	}
-	return provider.AccessToken{Value: token.AccessToken, Type: token.Type(), ExpiresAt: token.Expiry}, nil
+	return provider.AccessToken{Value: token.AccessToken, Type: token.Type(), ExpiresAt: expiry(token, time.Now())}, nil
+}
+
+// expiry is when an access token ends; zero where the answer names no time, or none that lies ahead. A life that no
+// access token of Google's has is cut.
+func expiry(token *oauth2.Token, now time.Time) time.Time {
+	if latest := now.Add(maxAccessTokenLife); token.Expiry.After(latest) {
+		return latest
+	}
+	if !token.Expiry.After(now) {
+		return time.Time{}
+	}
+	return token.Expiry
 }
 
 // Revoke ends the grant of an oauth_client's refresh token.
@@ -78,17 +77,14 @@ func (platform) Revoke(ctx context.Context, a provider.Account, t provider.Token
 		return err
 	}
 	if response.Status < http.StatusBadRequest {
-		// Google documents the status alone. A page instead of it is a proxy's, and the grant still stands.
-		if len(response.Body) > 0 {
-			return response.Decode(&struct{}{})
-		}
-		return nil
+		// A page, or nothing, is a proxy's: the grant still stands.
+		return decodeDone(response)
 	}
-	code, err := oauthCode(response, a.Settings, t.Credential)
-	if err != nil || code == oauthInvalidToken { // already revoked or expired: what was wanted
+	answer, err := parseOAuthError(response, a.Settings, t.Credential)
+	if err != nil || answer.code == oauthInvalidToken { // already revoked or expired: what was wanted
 		return err
 	}
-	return &provider.Refused{Detail: "Google refuses to revoke the refresh token", Code: code}
+	return &provider.Refused{Detail: "Google refuses to revoke the refresh token", Code: answer.code}
 }
 
 // grantRequest is the access token to ask for.
@@ -122,8 +118,12 @@ func grant(ctx context.Context, a provider.Account, g grantRequest) (*oauth2.Tok
 	case e.response == nil:
 		return nil, &provider.Refused{Detail: "The credential is incomplete, so no access token can be asked for"}
 	case e.response.Status >= http.StatusBadRequest:
-		return nil, grantRefusal(e.response, refusals, a.Settings, g.identity)
-	case err != nil || !usableToken(token):
+		answer, err := parseOAuthError(e.response, a.Settings, g.identity)
+		if err != nil {
+			return nil, err
+		}
+		return nil, refusedGrant(e.response, answer, refusals)
+	case err != nil || !announcesJSON(e.response) || !usableToken(token):
 		return nil, e.response.Unreadable()
 	}
 	return token, nil
@@ -181,34 +181,26 @@ func (e *exchange) RoundTrip(request *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-func grantRefusal(response *provider.Response, refusals map[string]string, secrets ...provider.Values) error {
-	code, err := oauthCode(response, secrets...)
-	if err != nil {
-		return err
-	}
-	detail, ok := refusals[code]
-	if !ok {
-		detail = "Google's token endpoint refuses the credential"
-	}
-	return &provider.Refused{Detail: detail, Code: code}
-}
+// oauthAnswer is an OAuth error. Code is empty where the answer's may not be shown.
+type oauthAnswer struct{ code, subtype string }
 
-// oauthCode reads the error code of a 4xx answer. An answer that is no OAuth error, or that speaks of trouble at the
-// server, is a *provider.Error.
-func oauthCode(response *provider.Response, secrets ...provider.Values) (string, error) {
+// parseOAuthError reads a 4xx answer. An answer that is no OAuth error, or that speaks of trouble at the server, is a
+// *provider.Error.
+func parseOAuthError(response *provider.Response, secrets ...provider.Values) (oauthAnswer, error) {
 	var body struct {
-		Error string `json:"error"`
+		Error   string `json:"error"`
+		Subtype string `json:"error_subtype"`
 	}
-	if err := response.Decode(&body); err != nil {
-		return "", err
+	if err := decode(response, &body); err != nil {
+		return oauthAnswer{}, err
 	}
 	switch body.Error {
 	case "":
-		return "", response.Unreadable()
+		return oauthAnswer{}, response.Unreadable()
 	case oauthServerError, oauthTemporarilyUnavailable, oauthInternalFailure:
-		return "", &provider.Error{Host: response.Host, Problem: "has a problem of its own", Code: body.Error}
+		return oauthAnswer{}, &provider.Error{Host: response.Host, Problem: "has a problem of its own", Code: body.Error}
 	}
-	return publicID(body.Error, secretsOf(secrets...)), nil
+	return oauthAnswer{code: publicID(body.Error, secretsOf(secrets...)), subtype: body.Subtype}, nil
 }
 
 // outgoing is a request of this package's own.

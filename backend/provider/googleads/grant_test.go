@@ -99,6 +99,14 @@ func TestAccessTokenGrants(t *testing.T) {
 		"error that is none":     {token: reply(401, `{"error":{"code":401,"status":"UNAUTHENTICATED"}}`), problem: "unreadable answer (HTTP 401)"},
 		"internal failure":       {token: oauthError(400, "internal_failure"), problem: "a problem of its own (internal_failure)"},
 		"server error":           {token: oauthError(400, "server_error"), problem: "a problem of its own (server_error)"},
+		"announced as a page":    {token: reply(200, `{"access_token":"`+accessToken+`","token_type":"Bearer"}`, "Content-Type", "text/html"), problem: unreadable},
+		"not announced":          {token: reply(200, `{"access_token":"`+accessToken+`","token_type":"Bearer"}`, "Content-Type", ""), problem: unreadable},
+		"a form":                 {token: reply(200, "access_token="+accessToken, "Content-Type", "application/x-www-form-urlencoded"), problem: unreadable},
+		"refusal, announced so":  {token: reply(400, `{"error":"invalid_grant"}`, "Content-Type", "text/html"), problem: "unreadable answer (HTTP 400)"},
+		"unknown refusal":        {token: oauthError(403, "access_denied"), problem: "cannot tell whether the credential is refused (access_denied)"},
+		"unprintable refusal":    {token: oauthError(400, "bad <b>code</b>"), problem: "cannot tell whether the credential is refused"},
+		"life of no time":        {token: answerWith(`,"expires_in":0`)},
+		"life of less":           {token: answerWith(`,"expires_in":-3600`)},
 		"unavailable":            {token: oauthError(400, "temporarily_unavailable"), problem: "a problem of its own (temporarily_unavailable)"},
 	}
 	for name, tc := range tests {
@@ -118,6 +126,33 @@ func TestAccessTokenGrants(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestAccessToken_LifeIsNeverLongerThanGooglesLongest(t *testing.T) {
+	t.Parallel()
+	for _, token := range []provider.Token{oauthClientToken, keyToken(t)} {
+		t.Run(token.Type, func(t *testing.T) {
+			t.Parallel()
+			google := newGoogle(t)
+			google.token = reply(http.StatusOK, `{"access_token":"`+accessToken+`","token_type":"Bearer","expires_in":315360000}`)
+			got, err := mint(t.Context(), t, google.account(t), token)
+			if err != nil {
+				t.Fatalf("AccessToken: %v", err)
+			}
+			if latest := time.Now().Add(12 * time.Hour); got.ExpiresAt.IsZero() || got.ExpiresAt.After(latest) {
+				t.Errorf("got the expiry %s, want one before %s", got.ExpiresAt, latest)
+			}
+		})
+	}
+}
+
+func TestAccessToken_SessionControlIsTold(t *testing.T) {
+	t.Parallel()
+	google := newGoogle(t)
+	google.token = reply(400, `{"error":"invalid_grant","error_description":"reauth related error (invalid_rapt)","error_subtype":"invalid_rapt"}`)
+	_, err := mint(t.Context(), t, google.account(t), oauthClientToken)
+	wantRefused(t, err, "invalid_grant", "session control")
+	wantRefused(t, err, "invalid_grant", "a service_account_key is the way out")
 }
 
 func TestAccessTokenRefused(t *testing.T) {
@@ -289,12 +324,10 @@ func TestRevokeTellsWhatGoogleSays(t *testing.T) {
 			t.Helper()
 			wantRefused(t, err, "", "refuses to revoke")
 		}},
-		"done, without a word": {reply(200, ""), func(t *testing.T, err error) {
-			t.Helper()
-			if err != nil {
-				t.Errorf("got error %v, want none: Google documents nothing but the status", err)
-			}
-		}},
+		"nothing said":                  {reply(200, ""), silence(provider.Unavailable, "unreadable answer (HTTP 200)")},
+		"JSON of a proxy":               {reply(200, `{"message":"ok"}`), silence(provider.Unavailable, "unreadable answer (HTTP 200)")},
+		"announced as a page":           {reply(200, "{}", "Content-Type", "text/html"), silence(provider.Unavailable, "unreadable answer (HTTP 200)")},
+		"refusal of a proxy":            {reply(400, `{"error":"invalid_token"}`, "Content-Type", "text/plain"), silence(provider.Unavailable, "unreadable answer (HTTP 400)")},
 		"page of a proxy that says yes": {reply(200, "<html>"), silence(provider.Unavailable, "unreadable answer (HTTP 200)")},
 
 		"page":        {reply(404, "<html>"), silence(provider.Unavailable, "unreadable answer (HTTP 404)")},

@@ -23,11 +23,20 @@ import (
 // maxKeys is how many user-managed keys Google lets a service account have, disabled ones included.
 const maxKeys = 10
 
-// Names of google.rpc codes, and what IAM's organisation policies against new keys have in their names.
+// Names of google.rpc codes.
 const (
 	statusFailedPrecondition = "FAILED_PRECONDITION"
 	statusNotFound           = "NOT_FOUND"
-	keyCreationPolicy        = "disableServiceAccountKeyCreation"
+)
+
+// What IAM answers where one of the two organisation policies against new keys holds. Newer organisations have the
+// managed one from the beginning.
+const (
+	keyCreationPolicy        = "iam.disableServiceAccountKeyCreation"
+	managedKeyCreationPolicy = "iam.managed.disableServiceAccountKeyCreation"
+	policyMessage            = "Key creation is not allowed on this service account"
+	managedPolicyReason      = "CUSTOM_ORG_POLICY_VIOLATION"
+	managedPolicyMessage     = "Operation denied by org policy"
 )
 
 // RotatesKeys says yes to service_account_key.
@@ -88,6 +97,9 @@ func (k keyring) list(ctx context.Context) ([]provider.Key, error) {
 	case !answer.ok():
 		return nil, answer.refusal("list the keys of " + k.owner)
 	}
+	if err := answer.onlyKeys(); err != nil {
+		return nil, err
+	}
 	keys := make([]provider.Key, 0, len(list.Keys))
 	for _, listed := range list.Keys {
 		key, ok := k.key(listed)
@@ -106,7 +118,20 @@ func (k keyring) key(listed *iam.ServiceAccountKey) (provider.Key, bool) {
 	}
 	id, unknown := checkKeyID(path.Base(listed.Name))
 	created, unreadable := time.Parse(time.RFC3339, listed.ValidAfterTime)
-	return provider.Key{Owner: k.owner, ID: id, CreatedAt: created}, unknown == nil && unreadable == nil
+	return provider.Key{Owner: k.owner, ID: id, CreatedAt: created, ExpiresAt: endOf(listed)}, unknown == nil && unreadable == nil
+}
+
+// never is the year of the end of keys that have none.
+const never = 9999
+
+// endOf is when a key ends by itself, which an organisation policy (constraints/iam.serviceAccountKeyExpiryHours) decides
+// when it is made; zero where it does not.
+func endOf(listed *iam.ServiceAccountKey) time.Time {
+	end, err := time.Parse(time.RFC3339, listed.ValidBeforeTime)
+	if err != nil || end.Year() >= never {
+		return time.Time{}
+	}
+	return end
 }
 
 func (k keyring) create(ctx context.Context) (provider.Values, error) {
@@ -152,20 +177,38 @@ func (k keyring) credential(created *iam.ServiceAccountKey) (provider.Values, bo
 // explainNoNewKey tells apart what Google answers alike. At the key limit FAILED_PRECONDITION and RESOURCE_EXHAUSTED are
 // both possible, and each has other causes as well. Limited is the error of a plain rate limit.
 func (k keyring) explainNoNewKey(ctx context.Context, answer *iamAnswer, limited error) error {
-	if answer.status == statusFailedPrecondition && bytes.Contains(answer.Body, []byte(keyCreationPolicy)) {
-		return &provider.Refused{Code: answer.status, Detail: "An organisation policy (constraints/iam." + keyCreationPolicy + ") forbids new keys of " + k.owner +
-			": have an administrator of the organisation's policies exempt its project"}
+	if policy := answer.forbiddingPolicy(); policy != "" {
+		return &provider.Refused{Code: answer.status, Detail: "An organisation policy " +
+			"(constraints/" + policy + ") forbids new keys of " + k.owner +
+			": have an administrator of the organisation's policies exempt its project; without an exemption nobody can make one"}
 	}
 	keys, err := k.list(ctx)
 	switch {
 	case err == nil && len(keys) >= maxKeys:
-		return &provider.Refused{Code: answer.status, Detail: fmt.Sprintf("%s has %d keys, and Google allows no more than %d: %s; delete one that nobody uses "+
+		return &provider.Refused{Code: answer.status, Detail: fmt.Sprintf("%s has %d keys, and Google allows no more than %d: %s; delete one "+
+			"that nobody uses "+
 			"in the Google Cloud console, since Vault deletes no keys but those that this token has held", k.owner, len(keys), maxKeys, describe(keys))}
 	case limited != nil:
 		return limited
 	default:
-		return &provider.Refused{Code: answer.status, Detail: "Google refuses to make a key of " + k.owner + " and does not say why: check the organisation's " +
-			"policies, such as constraints/iam." + keyCreationPolicy + ", and that the service account is enabled and has fewer than 10 keys"}
+		return &provider.Refused{Code: answer.status, Detail: "Google refuses to make a key of " + k.owner + " and does not say why: check " +
+			"the organisation's policies, such as constraints/" + managedKeyCreationPolicy + ", and that the service account is enabled and has " +
+			"fewer than 10 keys"}
+	}
+}
+
+// forbiddingPolicy names the organisation policy that the answer speaks of, if it does.
+func (a *iamAnswer) forbiddingPolicy() string {
+	says := func(text string) bool { return bytes.Contains(a.Body, []byte(text)) }
+	switch {
+	case a.status != statusFailedPrecondition:
+		return ""
+	case says(managedKeyCreationPolicy), says(managedPolicyReason), says(managedPolicyMessage):
+		return managedKeyCreationPolicy
+	case says(keyCreationPolicy), says(policyMessage):
+		return keyCreationPolicy
+	default:
+		return ""
 	}
 }
 
@@ -173,7 +216,11 @@ func (k keyring) explainNoNewKey(ctx context.Context, answer *iamAnswer, limited
 func describe(keys []provider.Key) string {
 	var texts []string
 	for _, key := range slices.SortedFunc(slices.Values(keys), func(a, b provider.Key) int { return a.CreatedAt.Compare(b.CreatedAt) }) {
-		texts = append(texts, key.ID+" of "+key.CreatedAt.UTC().Format(time.DateOnly))
+		text := key.ID + " of " + key.CreatedAt.UTC().Format(time.DateOnly)
+		if !key.ExpiresAt.IsZero() {
+			text += " (until " + key.ExpiresAt.UTC().Format(time.DateOnly) + ")"
+		}
+		texts = append(texts, text)
 	}
 	return strings.Join(texts, ", ")
 }
@@ -186,7 +233,9 @@ func (k keyring) delete(ctx context.Context, id string) error {
 	switch {
 	case err != nil:
 		return err
-	case answer.ok(), answer.status == statusNotFound:
+	case answer.ok():
+		return decodeDone(answer.Response)
+	case answer.status == statusNotFound:
 		return nil
 	default:
 		return answer.refusal("delete key " + id + " of " + k.owner)
@@ -214,17 +263,24 @@ func (k keyring) act(ctx context.Context, request keyRequest) (*iamAnswer, error
 		if err != nil || !answer.denied() {
 			return answer, err
 		}
-		reasons, code = append(reasons, "Google does not let it manage the keys of "+k.owner+", or does not know that service account"), answer.status
+		reasons, code = append(reasons, "Google does not let it manage the keys of "+k.owner+", or does not know that service "+
+			"account"), answer.status
+	}
+	if k.account.Settings[fieldServiceAccountKey] != "" && selfAsserted(k.account.Settings, k.token.Credential) {
+		reasons[0] += "; and the account's service_account_key does nothing for a key whose token_uri is none of Google's own, as long as the " +
+			"account has no token_url"
 	}
 	return nil, &provider.Refused{Code: code, Detail: strings.Join(reasons, "; as for the account's service_account_key: ") +
 		"; a rotation needs the role Service Account Key Admin (roles/iam.serviceAccountKeyAdmin) on " + k.owner +
 		" for that service account itself, or for the one of service_account_key in the account's configuration"}
 }
 
-// identities are the key files to act with, in turn.
+// identities are the key files to act with, in turn. The account's does nothing for a key that names by itself who is to
+// vouch for it: such a key could claim to be of any service account.
 func (k keyring) identities() []provider.Values {
 	own, account := k.token.Credential, k.account.Settings
-	if file := account[fieldServiceAccountKey]; file == "" || file == own[fieldServiceAccountKey] {
+	file := account[fieldServiceAccountKey]
+	if file == "" || file == own[fieldServiceAccountKey] || selfAsserted(account, own) {
 		return []provider.Values{own}
 	}
 	return []provider.Values{own, account}
@@ -245,7 +301,8 @@ func (k keyring) send(ctx context.Context, access *oauth2.Token, request keyRequ
 	case e.response == nil && e.err != nil:
 		return nil, e.err
 	case e.response == nil:
-		return nil, &provider.Error{Host: "Google", Problem: "cannot be called: its client library does not work with the GOOGLE_API_… environment variables of the Vault server"}
+		return nil, &provider.Error{Host: "Google", Problem: "cannot be called: its client library does not work with the GOOGLE_API_… " +
+			"environment variables of the Vault server"}
 	}
 	return parseIAM(e, err, append(secretsOf(k.account.Settings, k.token.Credential), access.AccessToken))
 }
@@ -264,8 +321,8 @@ func parseIAM(e *exchange, failed error, secrets []string) (*iamAnswer, error) {
 			Status string `json:"status"`
 		} `json:"error"`
 	}
-	unreadable := e.response.Decode(&body)
-	answer := &iamAnswer{Response: e.response, status: publicID(body.Error.Status, secrets)}
+	unreadable := decode(e.response, &body)
+	answer := &iamAnswer{Response: e.response, status: rpcStatus(publicID(body.Error.Status, secrets))}
 	if silence, ok := errors.AsType[*provider.Error](e.err); ok {
 		silence.Code = answer.status
 		return answer, silence
@@ -277,6 +334,19 @@ func parseIAM(e *exchange, failed error, secrets []string) (*iamAnswer, error) {
 		return nil, e.response.Unreadable()
 	}
 	return answer, nil
+}
+
+// onlyKeys tells a list of keys, which is an empty object where there is none, from the JSON of somebody else.
+func (a *iamAnswer) onlyKeys() error {
+	var members map[string]any
+	if err := decode(a.Response, &members); err != nil {
+		return err
+	}
+	delete(members, "keys")
+	if len(members) > 0 {
+		return a.Unreadable()
+	}
+	return nil
 }
 
 func (a *iamAnswer) ok() bool { return a.Status < http.StatusMultipleChoices }

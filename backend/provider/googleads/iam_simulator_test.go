@@ -3,6 +3,7 @@ package googleads_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/googleads"
@@ -101,6 +102,9 @@ func TestSimulatedKeyRefusals(t *testing.T) {
 		"policy": {func(t *testing.T, w world) {
 			must(t, w.console.ConfigureIAM(t.Context(), simulator.IAMSettings{KeyCreation: simulator.KeyCreationForbidden}))
 		}, "FAILED_PRECONDITION", "constraints/iam.disableServiceAccountKeyCreation"},
+		"managed policy": {func(t *testing.T, w world) {
+			must(t, w.console.ConfigureIAM(t.Context(), simulator.IAMSettings{KeyCreation: simulator.KeyCreationForbiddenManaged}))
+		}, "FAILED_PRECONDITION", "constraints/iam.managed.disableServiceAccountKeyCreation"},
 		"limit as a quota": {fill, "RESOURCE_EXHAUSTED", "has 10 keys"},
 		"limit as a precondition": {func(t *testing.T, w world) {
 			must(t, w.console.ConfigureIAM(t.Context(), simulator.IAMSettings{KeyLimitError: simulator.KeyLimitFailedPrecondition}))
@@ -158,4 +162,21 @@ func TestSimulatedKeyDeletedBehindOurBack(t *testing.T) {
 	if got, err := rotator(t).Key(made); err != nil || got.Owner != key.Owner {
 		t.Errorf("got a key of %s, error %v; want one of %s", got.Owner, err, key.Owner)
 	}
+}
+
+func TestSimulatedKeyThatEnds(t *testing.T) {
+	t.Parallel()
+	w := newIAMWorld(t)
+	old := w.serviceAccountKey(t)
+	must(t, w.console.ConfigureIAM(t.Context(), simulator.IAMSettings{KeyLife: 8 * time.Hour}))
+	made, err := rotator(t).CreateKey(t.Context(), w.account, old)
+	must(t, err)
+	keys, err := rotator(t).ListKeys(t.Context(), w.account, old)
+	must(t, err)
+	if len(keys) != 2 || !keys[0].ExpiresAt.IsZero() || keys[1].ExpiresAt.Sub(keys[1].CreatedAt) != 8*time.Hour {
+		t.Errorf("got the keys %+v, want the second to end after 8 hours", keys)
+	}
+	must(t, w.console.AdvanceClock(t.Context(), 8*time.Hour+time.Second))
+	_, err = mint(t.Context(), t, w.account, tokenOf(made))
+	wantRefused(t, err, "invalid_grant", "expired")
 }

@@ -72,6 +72,11 @@ func rpcError(code int, status string, details ...string) http.HandlerFunc {
 	return reply(code, fmt.Sprintf(`{"error":{"code":%d,"status":%q,"message":"bad %s","details":[%s]}}`, code, status, accessToken, strings.Join(details, ",")))
 }
 
+// managedViolation is the answer of the managed policy.
+const managedViolation = `{"error":{"code":400,"message":"Operation denied by org policy: [\"constraints/iam.managed.disableServiceAccountKeyCreation\": \"no\"].",
+	"status":"FAILED_PRECONDITION","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"CUSTOM_ORG_POLICY_VIOLATION",
+	"domain":"googleapis.com","metadata":{"service":"iam.googleapis.com"}}]}}`
+
 const policyViolation = `{"@type":"type.googleapis.com/google.rpc.PreconditionFailure","violations":[
 	{"type":"constraints/iam.disableServiceAccountKeyCreation","subject":"projects/project"}]}`
 
@@ -219,6 +224,20 @@ func TestCreateKeyTellsWhyThereIsNone(t *testing.T) {
 			create: rpcError(400, precondition, policyViolation),
 			want:   refused(precondition, "(constraints/iam.disableServiceAccountKeyCreation) forbids new keys of "+clientEmail),
 		},
+		"organisation policy by its sentence": {
+			create: reply(400, `{"error":{"code":400,"status":"FAILED_PRECONDITION","message":"Key creation is not allowed on this service account."}}`),
+			want:   refused(precondition, "(constraints/iam.disableServiceAccountKeyCreation) forbids new keys of "+clientEmail),
+		},
+		"managed policy": {
+			create: reply(400, managedViolation),
+			want:   refused(precondition, "(constraints/iam.managed.disableServiceAccountKeyCreation) forbids new keys of "+clientEmail),
+		},
+		"managed policy by its reason": {
+			create: rpcError(400, precondition, `{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"CUSTOM_ORG_POLICY_VIOLATION"}`),
+			want:   refused(precondition, "without an exemption nobody can make one"),
+		},
+		"refusal of a proxy":      {create: reply(403, `{"error":{"code":403,"status":"blocked"}}`), want: silence(provider.Unavailable, "unreadable answer (HTTP 403)")},
+		"refusal, as a page":      {create: reply(403, `{"error":{"code":403,"status":"PERMISSION_DENIED"}}`, "Content-Type", "text/html"), want: silence(provider.Unavailable, "unreadable answer (HTTP 403)")},
 		"limit as a precondition": {create: rpcError(400, precondition), list: reply(200, keyList(10)), want: refused(precondition, atLimit)},
 		"limit as a quota":        {create: rpcError(429, exhausted), list: reply(200, keyList(10)), want: refused(exhausted, "Vault deletes no keys but those that this token has held")},
 		"more than the limit":     {create: rpcError(429, exhausted), list: reply(200, keyList(11)), want: refused(exhausted, "has 11 keys")},
@@ -389,6 +408,23 @@ func TestListKeys(t *testing.T) {
 	google.wantCalls(t, tokenCall, listCall)
 }
 
+func TestListKeys_EndOfAKey(t *testing.T) {
+	t.Parallel()
+	end := time.Date(2026, 12, 24, 10, 0, 0, 0, time.UTC)
+	for text, want := range map[string]time.Time{
+		"": {},
+		`,"validBeforeTime":"9999-12-31T23:59:59Z"`: {},
+		`,"validBeforeTime":"2026-12-24T10:00:00Z"`: end,
+	} {
+		google := newGoogle(t).iam(map[string]http.HandlerFunc{http.MethodGet: reply(200,
+			`{"keys":[{"name":"projects/p/serviceAccounts/a/keys/key-1","validAfterTime":"2026-11-22T01:02:03Z"`+text+`}]}`)})
+		keys, err := rotator(t).ListKeys(t.Context(), google.iamAccount(t), keyToken(t))
+		if err != nil || len(keys) != 1 || !keys[0].ExpiresAt.Equal(want) {
+			t.Errorf("%q: got %+v, error %v; want the end %s", text, keys, err, want)
+		}
+	}
+}
+
 func TestListKeysOfAnotherForm(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{
@@ -399,6 +435,7 @@ func TestListKeysOfAnotherForm(t *testing.T) {
 		"null":           `{"keys":[null]}`,
 		"no list":        `{"keys":"` + accessToken + `"}`,
 		"null answer":    `null`,
+		"other object":   `{"status":"ok"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -429,6 +466,18 @@ func TestDeleteKey(t *testing.T) {
 	}{
 		"deleted":      {reply(200, "{}"), nil},
 		"gone already": {rpcError(404, "NOT_FOUND"), nil},
+		"yes of a proxy": {reply(200, `{"status":"ok"}`), func(t *testing.T, err error) {
+			t.Helper()
+			wantSilence(t, err, provider.Unavailable, "unreadable answer (HTTP 200)")
+		}},
+		"gone, says a proxy": {reply(404, `{"error":"NOT_FOUND"}`), func(t *testing.T, err error) {
+			t.Helper()
+			wantSilence(t, err, provider.Unavailable, "unreadable answer (HTTP 404)")
+		}},
+		"nothing said": {reply(200, ""), func(t *testing.T, err error) {
+			t.Helper()
+			wantSilence(t, err, provider.Unavailable, "unreadable answer (HTTP 200)")
+		}},
 		"no such address": {reply(404, "<html>"), func(t *testing.T, err error) {
 			t.Helper()
 			wantSilence(t, err, provider.Unavailable, "unreadable answer (HTTP 404)")

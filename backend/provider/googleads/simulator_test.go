@@ -200,3 +200,90 @@ func TestServiceAccountKeySurvivesAFastClock(t *testing.T) {
 		})
 	}
 }
+
+// TestSimulatedRefusals goes through what the simulator can make Google say about a good credential.
+func TestSimulatedRefusals(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		prepare func(*testing.T, world)
+		outcome provider.Outcome
+		code    string
+	}{
+		"client deleted": {func(t *testing.T, w world) {
+			must(t, w.console.SetOAuthClientState(t.Context(), simulator.DefaultName, simulator.OAuthClientDeleted))
+		}, provider.Rejected, "deleted_client"},
+		"client switched off": {func(t *testing.T, w world) {
+			must(t, w.console.SetOAuthClientState(t.Context(), simulator.DefaultName, simulator.OAuthClientDisabled))
+		}, provider.Rejected, "disabled_client"},
+		"session control": {func(t *testing.T, w world) {
+			must(t, w.console.SetOAuthClientState(t.Context(), simulator.DefaultName, simulator.OAuthClientSessionEnded))
+		}, provider.Rejected, "invalid_grant"},
+		"no 2-step verification": {func(t *testing.T, w world) {
+			must(t, w.console.SetClientAdsAccess(t.Context(), simulator.DefaultName, simulator.AdsAccessNoTwoStep))
+		}, provider.Rejected, "TWO_STEP_VERIFICATION_NOT_ENROLLED"},
+		"no access": {func(t *testing.T, w world) {
+			must(t, w.console.SetClientAdsAccess(t.Context(), simulator.DefaultName, simulator.AdsAccessNone))
+		}, provider.Accepted, "NOT_ADS_USER"},
+		"API not enabled": {func(t *testing.T, w world) {
+			must(t, w.console.SetProjectAccess(t.Context(), simulator.ProjectAPIDisabled))
+		}, provider.Accepted, "SERVICE_DISABLED"},
+		"app in testing, a week later": {func(t *testing.T, w world) {
+			must(t, w.console.AdvanceClock(t.Context(), 7*24*time.Hour))
+		}, provider.Rejected, "invalid_grant"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			must(t, w.console.SetDeveloperTokenMode(t.Context(), simulator.DeveloperTokenIgnored))
+			must(t, w.console.SetPublishingStatus(t.Context(), simulator.PublishingTesting))
+			if _, err := w.console.NewConsent(t.Context(), simulator.DefaultName); err != nil {
+				t.Fatal(err)
+			}
+			token := w.oauthClient(t)
+			w.want(t, token, provider.Accepted, "")
+			tc.prepare(t, w)
+			w.want(t, token, tc.outcome, tc.code)
+		})
+	}
+}
+
+func TestSimulatedVersions(t *testing.T) {
+	t.Parallel()
+	for version, code := range map[string]string{"v26": "", "v25": "", "v24": "", "v23": "", "v22": "UNSUPPORTED_VERSION"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			must(t, w.console.SetDeveloperTokenMode(t.Context(), simulator.DeveloperTokenIgnored))
+			w.account.Settings["api_version"] = version
+			w.want(t, w.oauthClient(t), provider.Accepted, code)
+		})
+	}
+}
+
+// TestSimulatedRevocationOfAConsent: what it takes for the engine to notice is that the new value is refused afterwards.
+func TestSimulatedRevocationOfAConsent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	must(t, w.console.SetDeveloperTokenMode(t.Context(), simulator.DeveloperTokenIgnored))
+	must(t, w.console.SetRevocation(t.Context(), simulator.RevocationOfConsent))
+	old := w.oauthClient(t)
+	if _, err := w.console.NewConsent(t.Context(), simulator.DefaultName); err != nil {
+		t.Fatal(err)
+	}
+	fresh := w.oauthClient(t)
+	w.want(t, fresh, provider.Accepted, "")
+	must(t, revoke(t, w.account, old))
+	w.want(t, fresh, provider.Rejected, "invalid_grant")
+}
+
+func TestSimulatedAccessTokenWithoutALife(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	must(t, w.console.SetExpiresIn(t.Context(), simulator.ExpiresInOmitted))
+	for _, token := range []provider.Token{w.oauthClient(t), w.serviceAccountKey(t)} {
+		if got, err := mint(t.Context(), t, w.account, token); err != nil || !got.ExpiresAt.IsZero() {
+			t.Errorf("%s: got the expiry %s, error %v; want none", token.Type, got.ExpiresAt, err)
+		}
+	}
+}

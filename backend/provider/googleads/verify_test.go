@@ -22,6 +22,8 @@ const (
 	missing      = "DEVELOPER_TOKEN_PARAMETER_MISSING"
 	noProject    = "CLOUD_PROJECT_NOT_APPROVED_FOR_PRODUCTION"
 	notPermitted = "ACTION_NOT_PERMITTED"
+	noTwoSteps   = "TWO_STEP_VERIFICATION_NOT_ENROLLED"
+	noAdsUser    = "NOT_ADS_USER"
 )
 
 // What a verification of a developer token asks for, beside the access token.
@@ -101,6 +103,8 @@ func TestVerifyDeveloperToken(t *testing.T) {
 		"action not permitted":                 {adsError(403, notPermitted), nil, isMissing, inconclusive(saysPermission, notPermitted, "req-403")},
 		"user not permitted":                   {adsError(403, "USER_PERMISSION_DENIED"), nil, isMissing, inconclusive(saysPermission, "USER_PERMISSION_DENIED", "req-403")},
 		"permission code with another status":  {adsError(400, notPermitted), nil, isMissing, inconclusive(saysPermission, notPermitted, "req-400")},
+		"user without access":                  {adsError(401, noAdsUser), nil, adsError(401, noAdsUser), inconclusive("Access and security", noAdsUser, "req-401")},
+		"user without 2-step verification":     {adsError(401, noTwoSteps), nil, adsError(401, noTwoSteps), inconclusive("2-step verification", noTwoSteps, "req-401")},
 		"other error":                          {isOther, nil, isOther, inconclusive(saysOther, "UNSUPPORTED_VERSION", "req-400")},
 		"other error of the front end":         {statusError(404, "NOT_FOUND"), nil, isOther, inconclusive(saysOther, "NOT_FOUND", "req-front")},
 		"access token refused":                 {isNoBearer, nil, nil, inconclusive(saysIdentity, "UNAUTHENTICATED", "req-front")},
@@ -228,11 +232,35 @@ func TestControlTokenHasTheFormOfADeveloperToken(t *testing.T) {
 	}
 	google.wantCalls(t, tokenCall, adsCall, adsCall, tokenCall, adsCall, adsCall)
 	first, second := google.calls[2].developerToken, google.calls[5].developerToken
-	if form := regexp.MustCompile(`^[0-9A-Za-z]{22}$`); !form.MatchString(first) || !form.MatchString(second) {
-		t.Errorf("got control tokens %q and %q, want 22 letters and digits", first, second)
+	if shapeOf(first) != shapeOf(developerToken) || shapeOf(second) != shapeOf(developerToken) {
+		t.Errorf("got control tokens %q and %q, want ones of the shape of %q", first, second, developerToken)
 	}
 	if first == second || first == developerToken {
 		t.Errorf("got control tokens %q and %q, want random ones", first, second)
+	}
+}
+
+// shapeOf writes 0, a or A for a character of that kind, and punctuation as it is.
+func shapeOf(token string) string {
+	for class, sign := range map[string]string{`[0-9]`: "0", `[a-z]`: "a", `[A-Z]`: "A"} {
+		token = regexp.MustCompile(class).ReplaceAllString(token, sign)
+	}
+	return token
+}
+
+func TestVerify_ControlTokenHasThePunctuationOfTheGenuineOne(t *testing.T) {
+	t.Parallel()
+	for _, genuine := range []string{"ABcdeFGH93KL-NOPQ_STUv", "----------------------", "-_-_-_-_-_-_-_-_-_-_-0"} {
+		google := newGoogle(t)
+		token := provider.Token{Type: "developer_token", Credential: provider.Values{"developer_token": genuine}}
+		if _, err := verify(t, google.account(t, withIdentity...), token); err != nil {
+			t.Fatalf("Verify: %v", err)
+		}
+		google.wantCalls(t, tokenCall, adsCall, adsCall)
+		control := google.calls[2].developerToken
+		if control == genuine || len(control) != len(genuine) || strings.ContainsAny(genuine, "abc") && shapeOf(control) != shapeOf(genuine) {
+			t.Errorf("got the control token %q for %q, want another one of its shape", control, genuine)
+		}
 	}
 }
 
@@ -288,13 +316,18 @@ func TestVerifyIdentity(t *testing.T) {
 		"revoked":                {oauthError(400, "invalid_grant"), nil, provider.Verification{Outcome: provider.Rejected, Detail: "Google refuses the", Code: "invalid_grant"}, onlyGrant},
 		"unknown client":         {oauthError(401, "invalid_client"), nil, provider.Verification{Outcome: provider.Rejected, Detail: "check|wrong", Code: "invalid_client"}, onlyGrant},
 		"not for this client":    {oauthError(401, "unauthorized_client"), nil, provider.Verification{Outcome: provider.Rejected, Detail: "does not let this", Code: "unauthorized_client"}, onlyGrant},
-		"another OAuth error":    {oauthError(403, "access_denied"), nil, provider.Verification{Outcome: provider.Rejected, Detail: "token endpoint refuses", Code: "access_denied"}, onlyGrant},
-		"an unprintable error":   {oauthError(400, "bad <b>code</b>"), nil, provider.Verification{Outcome: provider.Rejected, Detail: "token endpoint refuses"}, onlyGrant},
+		"deleted client":         {oauthError(401, "deleted_client"), nil, provider.Verification{Outcome: provider.Rejected, Detail: "was deleted", Code: "deleted_client"}, onlyGrant},
+		"disabled client":        {oauthError(401, "disabled_client"), nil, provider.Verification{Outcome: provider.Rejected, Detail: "switched off", Code: "disabled_client"}, onlyGrant},
 		"project not approved":   {granted, adsError(403, noProject), provider.Verification{Outcome: provider.Accepted, Caveat: true, Detail: "genuine", Code: noProject, RequestID: "req-403"}, both},
 		"API not enabled":        {granted, statusError(403, "PERMISSION_DENIED"), provider.Verification{Outcome: provider.Accepted, Caveat: true, Detail: "genuine", Code: "PERMISSION_DENIED", RequestID: "req-front"}, both},
 		"fresh token refused":    {granted, statusError(401, "UNAUTHENTICATED"), provider.Verification{Outcome: provider.Inconclusive, Detail: "does not take it", Code: "UNAUTHENTICATED", RequestID: "req-front"}, both},
 		"developer token wanted": {granted, adsError(400, missing), provider.Verification{Outcome: provider.Accepted, Detail: "wants a developer token", Code: missing, RequestID: "req-400"}, both},
 		"developer token unfit":  {granted, adsError(403, prohibited), provider.Verification{Outcome: provider.Accepted, Detail: "wants a developer token", Code: prohibited, RequestID: "req-403"}, both},
+		"a 401 of other reasons": {granted, adsError(401, "SOMETHING_NEW"), provider.Verification{Outcome: provider.Inconclusive, Detail: "does not know", Code: "SOMETHING_NEW", RequestID: "req-401"}, both},
+		"a 403 of other reasons": {granted, adsError(403, "SOMETHING_NEW"), provider.Verification{Outcome: provider.Accepted, Caveat: true, Detail: "does not let it in", Code: "SOMETHING_NEW", RequestID: "req-403"}, both},
+		"a 400 of other reasons": {granted, adsError(400, "SOMETHING_NEW"), provider.Verification{Outcome: provider.Accepted, Caveat: true, Detail: "HTTP 400", Code: "SOMETHING_NEW", RequestID: "req-400"}, both},
+		"no 2-step verification": {granted, adsError(401, noTwoSteps), provider.Verification{Outcome: provider.Rejected, Detail: "refuses every call.*2-step verification.*new consent", Code: noTwoSteps, RequestID: "req-401"}, both},
+		"no customers":           {granted, reply(200, "{}", "request-id", "req-none"), provider.Verification{Outcome: provider.Accepted, Caveat: true, Detail: "lists no customer", RequestID: "req-none"}, both},
 		"version not live":       {granted, adsError(400, "UNSUPPORTED_VERSION"), provider.Verification{Outcome: provider.Accepted, Caveat: true, Detail: "check api_version", Code: "UNSUPPORTED_VERSION", RequestID: "req-400"}, both},
 		"access token revoked":   {granted, adsError(401, "OAUTH_TOKEN_REVOKED"), provider.Verification{Outcome: provider.Inconclusive, Detail: "does not take it", Code: "OAUTH_TOKEN_REVOKED", RequestID: "req-401"}, both},
 	}
@@ -319,6 +352,62 @@ func TestVerifyIdentity(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestVerify_RefusalsOfAGoodGrantComeWithAdvice has what a person is to do for each code that Google documents.
+func TestVerify_RefusalsOfAGoodGrantComeWithAdvice(t *testing.T) {
+	t.Parallel()
+	rpc := func(reason string) http.HandlerFunc {
+		return rpcError(403, "PERMISSION_DENIED", `{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"`+reason+`","domain":"googleapis.com"}`)
+	}
+	tests := map[string]struct {
+		ads  http.HandlerFunc
+		says string
+	}{
+		noProject:                              {adsError(403, noProject), "ask for Explorer access"},
+		notPermitted:                           {adsError(403, notPermitted), "Test access only"},
+		noAdsUser:                              {adsError(401, noAdsUser), "Admin, then Access and security"},
+		"USER_PERMISSION_DENIED":               {adsError(403, "USER_PERMISSION_DENIED"), "check login_customer_id"},
+		"PROJECT_DISABLED":                     {adsError(403, "PROJECT_DISABLED"), "not disabled"},
+		"CLOUD_PROJECT_NOT_UNDER_ORGANIZATION": {adsError(403, "CLOUD_PROJECT_NOT_UNDER_ORGANIZATION"), "organisation"},
+		"SERVICE_ACCESS_DENIED":                {adsError(403, "SERVICE_ACCESS_DENIED"), "Google Ads API page"},
+		"MISSING_TOS":                          {adsError(403, "MISSING_TOS"), "terms of service"},
+		"INCOMPLETE_SIGNUP":                    {adsError(403, "INCOMPLETE_SIGNUP"), "sign-up"},
+		"SERVICE_DISABLED":                     {rpc("SERVICE_DISABLED"), "not enabled"},
+		"ACCESS_TOKEN_SCOPE_INSUFFICIENT":      {rpc("ACCESS_TOKEN_SCOPE_INSUFFICIENT"), "lacks the scope https://www.googleapis.com/auth/adwords"},
+	}
+	for code, tc := range tests {
+		t.Run(code, func(t *testing.T) {
+			t.Parallel()
+			google := newGoogle(t)
+			google.ads = tc.ads
+			got, err := verify(t, google.account(t), oauthClientToken)
+			if err != nil || got.Outcome != provider.Accepted || !got.Caveat || got.Code != code || !strings.Contains(got.Detail, tc.says) {
+				t.Errorf("got %+v, error %v; want accepted, with a warning that says %q", got, err, tc.says)
+			}
+			if code == noAdsUser && (strings.Contains(got.Detail, "api_version") || strings.Contains(got.Detail, "login_customer_id")) {
+				t.Errorf("got %q, which sends people after what is not the cause", got.Detail)
+			}
+			// Of a developer token the same answer says nothing.
+			dev, err := verify(t, google.account(t, withIdentity...), developerTokenToken)
+			if err != nil || dev.Outcome != provider.Inconclusive || !strings.Contains(dev.Detail, tc.says) {
+				t.Errorf("developer token: got %+v, error %v; want inconclusive with %q", dev, err, tc.says)
+			}
+		})
+	}
+}
+
+func TestVerify_UnknownRefusalOfAGrantIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	for _, token := range []provider.Token{oauthClientToken, keyToken(t)} {
+		google := newGoogle(t)
+		google.token = oauthError(401, "something_new")
+		_, err := verify(t, google.account(t), token)
+		if err == nil || err.Kind != provider.Unavailable || err.Code != "something_new" || !strings.Contains(err.Problem, "cannot tell whether the credential is refused") {
+			t.Errorf("%s: got error %+v, want one with the code that says that nothing is known", token.Type, err)
+		}
+		google.wantCalls(t, tokenCall)
 	}
 }
 
@@ -372,6 +461,18 @@ func TestVerifyWithoutAUsefulAnswer(t *testing.T) {
 		"maintenance":          {handler: reply(503, page, "Retry-After", "60"), says: "HTTP 503", wait: time.Minute},
 		"dropped connection":   {handler: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, says: "closed the connection"},
 		"list instead of JSON": {handler: reply(200, `["customers/1"]`), says: "unreadable answer (HTTP 200)"},
+		"nothing":              {handler: reply(200, ""), says: "unreadable answer (HTTP 200)"},
+		"refusal of nothing":   {handler: reply(401, ""), says: "unreadable answer (HTTP 401)"},
+		"empty object":         {handler: reply(200, "{}"), says: "unreadable answer (HTTP 200)"},
+		"yes of a proxy":       {handler: reply(200, `{"status":"ok"}`, "request-id", "req-proxy"), says: "unreadable answer (HTTP 200)"},
+		"other list":           {handler: reply(200, `{"resourceNames":["projects/1"]}`, "request-id", "req-proxy"), says: "unreadable answer (HTTP 200)"},
+		"error of a proxy":     {handler: reply(403, `{"error":{"status":"blocked","code":403}}`), says: "unreadable answer (HTTP 403)"},
+		"error, as a page": {
+			handler: reply(401, `{"error":{"code":401,"status":"UNAUTHENTICATED"}}`, "Content-Type", "text/html"), says: "unreadable answer (HTTP 401)",
+		},
+		"customers, as a page": {
+			handler: reply(200, `{"resourceNames":["customers/1234567890"]}`, "Content-Type", "text/html"), says: "unreadable answer (HTTP 200)",
+		},
 	}
 	tokens := []provider.Token{developerTokenToken, oauthClientToken, keyToken(t)}
 	for name, fault := range faults {
@@ -464,7 +565,7 @@ func TestIdentifiersThatEchoASecretAreDropped(t *testing.T) {
 				if err != nil || got.Outcome != want || strings.Contains(got.Code+got.RequestID, echo) {
 					t.Errorf("%s: got %+v, error %v; want %s without the echo", token.Type, got, err, want)
 				}
-				if got.Code != "FAILED" || got.RequestID != "req-400" {
+				if got.Code != "INVALID_ARGUMENT" || got.RequestID != "req-400" {
 					t.Errorf("%s: got code %q, request ID %q; want those that echo nothing", token.Type, got.Code, got.RequestID)
 				}
 			}
