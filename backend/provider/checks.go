@@ -35,7 +35,8 @@ func CACertificates(value string) (string, error) {
 		return "", errors.New(want + " and nothing else; this one holds a private key, which would be shown: leave it out")
 	}
 	var certificates strings.Builder
-	rest, onlyCertificates := value, true
+	// Each block has to begin a line for those that read the value later.
+	rest, onlyCertificates := value, strings.Count("\n"+value, "\n"+begin) == strings.Count(value, begin)
 	for number := 1; strings.Contains(rest, begin); number++ {
 		text, block, _ := strings.Cut(rest, begin)
 		onlyCertificates = onlyCertificates && strings.TrimSpace(text) == ""

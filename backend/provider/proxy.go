@@ -50,7 +50,7 @@ func refuseProxyAnswer(_ context.Context, _ *url.URL, request *http.Request, res
 	if response.StatusCode == http.StatusOK {
 		return nil
 	}
-	return &proxyRefusal{target: request.URL.Host, status: response.StatusCode}
+	return &proxyRefusal{target: request.Host, status: response.StatusCode}
 }
 
 // nameProxy adds the proxy that the request went to, if any, to its error.
