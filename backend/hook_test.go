@@ -98,7 +98,9 @@ func TestHandIn_CompletesTheValueOfAHook(t *testing.T) {
 	fresh := f.resetReadWrite(t)
 	f.write(t, "tokens/new", map[string]any{"account": "acme", "type": "legacy_read_write"})
 	f.write(t, "config/acme", answersWith(t, http.StatusOK, func() map[string]any { return map[string]any{"auth_token": fresh.AuthToken} }))
-	got := f.rotateUntil(t, "new", func(token map[string]any) bool { return token["rotation_state"] == "pending" && token["last_error"] != "" && token["last_error"] != nil })
+	got := f.rotateUntil(t, "new", func(token map[string]any) bool {
+		return token["rotation_state"] == "pending" && token["last_error"] != "" && token["last_error"] != nil
+	})
 	if problem := fmt.Sprint(got["last_error"]); got["version"] != 0 || !strings.Contains(problem, "came without account_sid") || !strings.Contains(problem, "tokens/new/rotate") {
 		t.Errorf("got version %v after %q, want it said what is missing", got["version"], problem)
 	}

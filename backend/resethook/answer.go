@@ -118,7 +118,8 @@ type taken struct {
 	values provider.Values
 	// secret is whether a secret field is among the values.
 	secret bool
-	// problems say what is wrong with fields that came, and badSecret is whether one of those is secret.
+	// problems say what is wrong with fields that came, and badSecret is whether one of those is secret. A secret that is no text
+	// has not come.
 	problems  []string
 	badSecret bool
 }
@@ -140,9 +141,8 @@ func (r *Request) take(from, around object) taken {
 		case came:
 			t.values[f.Name] = canonical
 			t.secret = t.secret || f.Secret
-		case !leftOut(member):
+		case !leftOut(member) && !f.Secret:
 			t.problems = append(t.problems, f.Name+" must be a string")
-			t.badSecret = t.badSecret || f.Secret
 		}
 	}
 	return t
