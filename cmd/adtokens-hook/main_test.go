@@ -230,7 +230,9 @@ func TestCommand_StateOfSomebodyElse(t *testing.T) {
 	must(t, os.Chtimes(thesis, old, old))
 	var out, errors strings.Builder
 	args := []string{"-state", home, "-control", "http://127.0.0.1:1", "-secret-file", secretFile(t, secret)}
-	if code := run(t.Context(), args, streams{out: &out, err: &errors}); code != exitFailure || !strings.Contains(errors.String(), `("thesis.txt")`) || out.Len() > 0 {
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute) // a hook that starts goes on
+	defer stop()
+	if code := run(ctx, args, streams{out: &out, err: &errors}); code != exitFailure || !strings.Contains(errors.String(), `("thesis.txt")`) || out.Len() > 0 {
 		t.Errorf("exit code %d, %q; want %d and the file's name", code, errors.String(), exitFailure)
 	}
 	if _, err := os.Stat(thesis); err != nil {
