@@ -74,15 +74,21 @@ func parseAddress(value string) (*url.URL, error) {
 	if err != nil || u.Host == "" || u.Hostname() == "" {
 		return nil, errors.New("must be a URL such as https://host.example.com")
 	}
-	switch port, err := strconv.Atoi(u.Port()); {
+	switch {
 	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
 		return nil, errors.New("must start with https:// (plain http is for loopback hosts only), because secrets are sent there")
 	case strings.EqualFold(u.Hostname(), "https"), strings.EqualFold(u.Hostname(), "http"):
 		return nil, errors.New("must be a URL such as https://host.example.com; this one has https:// twice")
 	case strings.ContainsFunc(u.Hostname(), func(r rune) bool { return r > unicode.MaxASCII }):
 		return nil, errors.New("must name its host in ASCII; a name in other letters has a form that begins with xn--")
-	case u.Port() != "" && (err != nil || port < 1 || port > 65535):
+	case !isPort(u.Port()):
 		return nil, errors.New("must have a port from 1 to 65535, or none")
 	}
 	return u, nil
+}
+
+// isPort takes the empty text too, which stands for the scheme's own port.
+func isPort(text string) bool {
+	port, err := strconv.ParseUint(text, 10, 16)
+	return text == "" || err == nil && port > 0
 }

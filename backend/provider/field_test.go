@@ -94,7 +94,7 @@ func TestOpaque(t *testing.T) {
 	}
 	const want = "must be printable ASCII without spaces, and without what a shell or a parser acts on: only letters, digits and . _ ~ + / = - ; " +
 		"the character at position 4 is another one"
-	for _, character := range strings.Split(" \t\n\r\v\x00\x1b\x7f$()`'\"\\;&|<>{}[]*?!#^%@:,é\u00a0\u200b\u202e\u2028\ufeff", "") {
+	for character := range strings.SplitSeq(" \t\n\r\v\x00\x1b\x7f$()`'\"\\;&|<>{}[]*?!#^%@:,é\u00a0\u200b\u202e\u2028\ufeff", "") {
 		if got, err := provider.Opaque("abc" + character + "def"); got != "" || errorText(err) != want {
 			t.Errorf("%q: got %q, error %q, want %q", character, got, errorText(err), want)
 		}

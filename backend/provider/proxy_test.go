@@ -84,6 +84,11 @@ func TestTransportError_ProxyRefusesToConnect(t *testing.T) {
 	}
 }
 
+// noAddress fails as http.ProxyFromEnvironment does.
+func noAddress(*http.Request) (*url.URL, error) {
+	return nil, errors.New("invalid proxy address http://vault:" + proxyPassword)
+}
+
 func TestTransportError_ProxyThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	serve := func(handle func(net.Conn)) string {
@@ -126,10 +131,7 @@ func TestTransportError_ProxyThatDoesNotAnswer(t *testing.T) {
 		"closes it at once":      {at("https", closed), "could not be reached: the proxy " + closed + " closed the connection"},
 		"answers something else": {at("http", babbling), "gave an answer that is no valid HTTP, by way of the proxy " + babbling},
 		"unknown certificate":    {at("https", trusted), "could not be reached: the proxy " + trusted + " has a TLS certificate that is not trusted"},
-		"address that is none": {func(*http.Request) (*url.URL, error) {
-			return nil, errors.New("invalid proxy address http://vault:" + proxyPassword)
-		},
-			"was not called: HTTPS_PROXY of Vault's environment is no address of a proxy"},
+		"address that is none":   {noAddress, "was not called: HTTPS_PROXY of Vault's environment is no address of a proxy"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -73,7 +73,7 @@ func decode(body []byte) (any, bool) {
 		return nil, false
 	}
 	_, err := decoder.Token()
-	return answer, err == io.EOF //nolint:errorlint // the decoder returns it bare
+	return answer, err == io.EOF
 }
 
 // find returns the outermost objects that have a secret field: the answer itself, or what a framework has wrapped in

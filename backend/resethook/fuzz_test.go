@@ -68,11 +68,7 @@ func FuzzReset(f *testing.F) {
 		)
 		switch {
 		case err == nil:
-			for _, field := range fields {
-				if canonical, err := field.Canonical(got[field.Name]); err != nil || canonical == "" || canonical != got[field.Name] {
-					t.Errorf("%s was taken although it is not valid: %v", field.Name, err)
-				}
-			}
+			wantCanonical(t, got)
 			if len(got) != len(fields) || status/100 != 2 && status != http.StatusConflict {
 				t.Errorf("%d fields were taken from an answer of HTTP %d", len(got), status)
 			}
@@ -84,6 +80,15 @@ func FuzzReset(f *testing.F) {
 			t.Errorf("got an undeclared error: %v", err)
 		}
 	})
+}
+
+func wantCanonical(t *testing.T, got provider.Values) {
+	t.Helper()
+	for _, field := range fields {
+		if canonical, err := field.Canonical(got[field.Name]); err != nil || canonical == "" || canonical != got[field.Name] {
+			t.Errorf("%s was taken although it is not valid: %v", field.Name, err)
+		}
+	}
 }
 
 // FuzzSecret looks for secrets that are taken and cannot sign, or that are quoted when they are refused.
