@@ -70,8 +70,8 @@ func askHook(ctx context.Context, a *account, t *token, p *rotation.Pending) (pr
 func verifyObtained(ctx context.Context, a *account, t *token, credential provider.Values) (provider.Verification, error) {
 	for _, f := range t.kind.Fields {
 		if credential[f.Name] == "" {
-			return provider.Verification{}, &rotation.Incomplete{Detail: fmt.Sprintf("the reset hook's new value is kept and not published, because it came without %s "+
-				"and the token has none yet: hand %s in alone, with tokens/%s/rotate, and the kept value goes with it", f.Name, f.Name, t.name)}
+			return provider.Verification{}, &rotation.Incomplete{Detail: fmt.Sprintf("the reset hook's new value is kept and not published, "+
+				"because it came without %s and the token has none yet: hand %s in alone, with tokens/%s/rotate, and the kept value goes with it", f.Name, f.Name, t.name)}
 		}
 	}
 	return a.platform.Verify(ctx, a.call, t.call(credential))
@@ -84,7 +84,8 @@ func (t *token) leftOut(given provider.Values) provider.Values {
 	if t.Current != nil {
 		maps.Copy(values, t.Current.Credential)
 	}
-	if t.Pending == nil || t.Pending.Source != rotation.SourceHook || slices.ContainsFunc(t.kind.Fields, func(f provider.Field) bool { return f.Secret && given[f.Name] != "" }) {
+	isGivenSecret := func(f provider.Field) bool { return f.Secret && given[f.Name] != "" }
+	if t.Pending == nil || t.Pending.Source != rotation.SourceHook || slices.ContainsFunc(t.kind.Fields, isGivenSecret) {
 		return values
 	}
 	maps.Copy(values, t.Pending.Credential)

@@ -37,7 +37,8 @@ func WebhookURL(value string) (string, error) {
 	if before, query, _ := strings.Cut(value, "?"); before != "" {
 		switch query {
 		case "…", "...", "%E2%80%A6":
-			return "", errors.New("has " + hiddenQuery + " where its query was, as an address with a query is shown; give the whole address, or leave this field out to keep it")
+			return "", errors.New("has " + hiddenQuery + " where its query was, as an address with a query is shown; " +
+				"give the whole address, or leave this field out to keep it")
 		}
 	}
 	if strings.ContainsFunc(value, func(r rune) bool { return r > unicode.MaxASCII || r == ' ' }) {
@@ -48,7 +49,8 @@ func WebhookURL(value string) (string, error) {
 	case err != nil:
 		return "", err
 	case u.User != nil:
-		return "", errors.New("must be a URL without user info (user:password@), which would be shown; a query (?…) is not shown, and every request is signed")
+		return "", errors.New("must be a URL without user info (user:password@), which would be shown; " +
+			"a query (?…) is not shown, and every request is signed")
 	case strings.Contains(value, "#"):
 		return "", errors.New("must be a URL without a fragment (#…), which is never sent")
 	}

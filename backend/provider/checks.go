@@ -16,7 +16,8 @@ const maxEmailLength = 254
 // EmailAddress is the Check of one address without a name beside it.
 func EmailAddress(value string) (string, error) {
 	address, err := mail.ParseAddress(value)
-	if err != nil || len(value) > maxEmailLength || address.Address != value || !strings.Contains(value[strings.LastIndex(value, "@"):], ".") ||
+	if err != nil || address.Address != value || len(value) > maxEmailLength ||
+		!strings.Contains(value[strings.LastIndex(value, "@"):], ".") ||
 		strings.ContainsFunc(value, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return "", errors.New("must be an e-mail address such as ads-api@example.com")
 	}

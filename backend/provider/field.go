@@ -104,7 +104,8 @@ func OneOf(allowed ...string) func(string) (string, error) {
 // any of the characters, where a quote, a $, a ; or a # could end the value and begin a command.
 func Opaque(value string) (string, error) {
 	if i := strings.IndexFunc(value, func(r rune) bool { return !isTokenCharacter(r) }); i >= 0 {
-		return "", fmt.Errorf("must be printable ASCII without spaces, and without what a shell or a parser acts on: only letters, digits and . _ ~ + / = - ; "+
+		return "", fmt.Errorf("must be printable ASCII without spaces, and without what a shell or a parser acts on: "+
+			"only letters, digits and . _ ~ + / = - ; "+
 			"the character at position %d is another one", i+1)
 	}
 	return value, nil

@@ -25,7 +25,8 @@ type object = map[string]any
 func (r *Request) read(response *provider.Response) (Answer, error) {
 	body := bytes.TrimSpace(response.Body)
 	if len(body) == 0 {
-		return Answer{}, &Unusable{Detail: fmt.Sprintf("The reset hook says that the reset is done and gives no new credential (HTTP %d, no body). "+
+		return Answer{}, &Unusable{Detail: fmt.Sprintf("The reset hook says that the reset is done and gives no new credential "+
+			"(HTTP %d, no body). "+
 			"If the token was reset, the old value is dead: ", response.Status) + fromTheConsole}
 	}
 	answer, ok := decode(body)
@@ -193,10 +194,12 @@ const fromTheConsole = "take the new one from the provider's console and hand it
 
 // unreadable is for a body that is no JSON, and may be the new value all the same: nothing of it is told.
 func unreadable(response *provider.Response) *provider.Error {
-	return misshapen(response, fmt.Sprintf("gave an unreadable answer (HTTP %d): a reset hook answers with a JSON object of the credential's fields", response.Status))
+	return misshapen(response, fmt.Sprintf("gave an unreadable answer (HTTP %d): "+
+		"a reset hook answers with a JSON object of the credential's fields", response.Status))
 }
 
 // misshapen is for an answer after which the request is repeated.
 func misshapen(response *provider.Response, problem string) *provider.Error {
-	return &provider.Error{Host: response.Host, Problem: problem + ". The request is repeated with the same key, so mend the hook's answer; or " + fromTheConsole}
+	return &provider.Error{Host: response.Host, Problem: problem +
+		". The request is repeated with the same key, so mend the hook's answer; or " + fromTheConsole}
 }

@@ -38,7 +38,8 @@ func Fields() []provider.Field {
 	return []provider.Field{
 		{
 			Name: "reset_hook_url", Endpoint: true, Check: provider.WebhookURL, Show: provider.ShowWebhookURL,
-			Description: "Address of the reset hook, which resets tokens of this account at the provider. A query in it is not shown. Default: none.",
+			Description: "Address of the reset hook, which resets tokens of this account at the provider. " +
+				"A query in it is not shown. Default: none.",
 		},
 		{
 			Name: "reset_hook_secret", Secret: true, Check: checkSecret,

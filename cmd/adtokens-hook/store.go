@@ -52,7 +52,8 @@ func openStore(directory string, keep time.Duration) (store, error) {
 	case err != nil:
 		return store{}, err
 	case mode&0o002 != 0:
-		return store{}, fmt.Errorf("everybody can write to the state directory %s, and so decide what the hook remembers: %s", directory, s.advice())
+		return store{}, fmt.Errorf("everybody can write to the state directory %s, and so decide what the hook remembers: %s",
+			directory, s.advice())
 	}
 	if err := s.refuseForeign(); err != nil {
 		return store{}, err
@@ -105,7 +106,8 @@ func (s store) refuseForeign() error {
 	if more := len(foreign) - maxNamed; more > 0 {
 		named += fmt.Sprintf(" and %d more", more)
 	}
-	return fmt.Errorf("the state directory %s has what is not this hook's (%s), and nothing in it was touched: give -state a directory of its own, such as %s, which is made if missing",
+	return fmt.Errorf("the state directory %s has what is not this hook's (%s), and nothing in it was touched: "+
+		"give -state a directory of its own, such as %s, which is made if missing",
 		s.directory, named, filepath.Join(s.directory, "adtokens-hook"))
 }
 

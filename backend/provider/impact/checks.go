@@ -38,13 +38,14 @@ func checkBaseURL(value string) (string, error) {
 	}
 	for element := range strings.SplitSeq(u.Path, "/") {
 		if name := accountPath(element); name != "" {
-			return "", errors.New("must be the address without the account's path, such as " + defaultBaseURL + ": leave out everything from /" + name +
-				" on, because Vault appends it by account_type and account_sid")
+			return "", errors.New("must be the address without the account's path, such as " + defaultBaseURL + ": leave out everything from /" +
+				name + " on, because Vault appends it by account_type and account_sid")
 		}
 	}
 	switch host := strings.ToLower(u.Hostname()); {
 	case slices.Contains(consoleHosts, host):
-		return "", errors.New("is an address of impact.com's console; the API has " + defaultBaseURL + ", which is the default: leave base_url out")
+		return "", errors.New("is an address of impact.com's console; the API has " + defaultBaseURL + ", which is the default: " +
+			"leave base_url out")
 	case "https://"+host == defaultBaseURL && u.Path != "":
 		return "", errors.New("must be " + defaultBaseURL + " without a path, which is the default: leave base_url out")
 	}
@@ -72,7 +73,8 @@ func checkAccountSID(value string) (string, error) {
 	case strings.Contains(value, "/"):
 		return "", errors.New(want + "this is an address or a path")
 	case strings.Contains(value, ":"):
-		return "", errors.New(want + "this has a colon, as the pair of user and password does. Hand in what stands behind the colon as auth_token")
+		return "", errors.New(want + "this has a colon, as the pair of user and password does. " +
+			"Hand in what stands behind the colon as auth_token")
 	case strings.ContainsFunc(value, unicode.IsSpace):
 		return "", errors.New(want + "this has blanks")
 	}

@@ -21,10 +21,11 @@ func (platform) VerifyAccount(context.Context, provider.Account) (*provider.Veri
 func (platform) Verify(ctx context.Context, a provider.Account, t provider.Token) (provider.Verification, error) {
 	path := probePath(t)
 	if isExport(path) {
-		return provider.Verification{Outcome: provider.Inconclusive, Detail: "impact.com was not asked, because probe_path of the token is of " + exports +
-			": set it to another resource, such as Campaigns"}, nil
+		return provider.Verification{Outcome: provider.Inconclusive, Detail: "impact.com was not asked, because " +
+			"probe_path of the token is of " + exports + ": set it to another resource, such as Campaigns"}, nil
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, accountURL(a.Settings, t.Credential[fieldAccountSID])+"/"+path, http.NoBody)
+	address := accountURL(a.Settings, t.Credential[fieldAccountSID]) + "/" + path
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
 		return provider.Verification{}, &provider.Error{Host: "impact.com", Problem: "cannot be called: a configured address is no URL"}
 	}
@@ -53,8 +54,8 @@ func probePath(t provider.Token) string {
 func membersOf(response *provider.Response) (map[string]json.RawMessage, error) {
 	members, err := response.Members()
 	if err != nil && bytes.Contains(response.Body, []byte("<ImpactRadiusResponse")) {
-		return nil, &provider.Error{Host: response.Host, Problem: fmt.Sprintf("gave an unreadable answer (HTTP %d): impact.com's XML, although JSON was asked for; "+
-			"see whether a proxy drops the Accept header", response.Status)}
+		return nil, &provider.Error{Host: response.Host, Problem: fmt.Sprintf("gave an unreadable answer (HTTP %d): "+
+			"impact.com's XML, although JSON was asked for; see whether a proxy drops the Accept header", response.Status)}
 	}
 	return members, err
 }
@@ -91,7 +92,8 @@ func judge(response *provider.Response, members map[string]json.RawMessage, t pr
 		v.Outcome, v.Detail, v.Code = provider.Accepted, "impact.com accepts the token", ""
 	case response.Status == http.StatusUnauthorized:
 		v.Outcome = provider.Rejected
-		v.Detail = "impact.com rejects the token: account_sid and auth_token are no valid pair, or not any more since a reset" + mixUp(t.Credential)
+		v.Detail = "impact.com rejects the token: account_sid and auth_token are no valid pair, or not any more since a reset" +
+			mixUp(t.Credential)
 	case response.Status == http.StatusForbidden:
 		v.Outcome, v.Detail, v.Caveat = judgeForbidden(t)
 	default:
