@@ -2,12 +2,9 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
-	"net/mail"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
@@ -62,23 +59,10 @@ func (a *account) hangUp() {
 // commonAccountFields are the string fields that accounts of every provider have.
 func commonAccountFields() []provider.Field {
 	return append([]provider.Field{
-		{Name: "contact_email", Check: checkEmail, Description: "Address that the provider warns about the account's API access. A team's, not a person's."},
-		{Name: "ca_cert", Endpoint: true, Check: checkCACert, Description: "PEM encoded CA certificates to trust for base_url and the provider's other addresses, instead of the system's."},
-		{Name: fieldHookCACert, Endpoint: true, Check: checkCACert, Description: "PEM encoded CA certificates to trust for reset_hook_url, instead of the system's."},
+		{Name: "contact_email", Check: provider.EmailAddress, Description: "Address that the provider warns about the account's API access. A team's, not a person's."},
+		{Name: "ca_cert", Endpoint: true, Check: provider.CACertificates, Description: "PEM encoded CA certificates to trust for base_url and the provider's other addresses, instead of the system's."},
+		{Name: fieldHookCACert, Endpoint: true, Check: provider.CACertificates, Description: "PEM encoded CA certificates to trust for reset_hook_url, instead of the system's."},
 	}, resethook.Fields()...)
-}
-
-func checkEmail(value string) (string, error) {
-	address, err := mail.ParseAddress(value)
-	if err != nil || address.Address != value || !strings.Contains(value[strings.LastIndex(value, "@"):], ".") {
-		return "", errors.New("must be an e-mail address such as ads-api@example.com")
-	}
-	return value, nil
-}
-
-func checkCACert(value string) (string, error) {
-	_, err := provider.NewClient(provider.ClientConfig{CACert: value})
-	return value, err
 }
 
 // accountFields are all string fields of the provider's accounts.
@@ -199,7 +183,7 @@ func (b *backend) checkForeignFields(d *framework.FieldData, own []provider.Fiel
 func (e *accountEntry) changedEndpoints(next *accountEntry, fields []provider.Field) []string {
 	var changed []string
 	for _, f := range fields {
-		if f.Endpoint && e.setting(f) != next.setting(f) {
+		if f.Endpoint && !f.Same(e.setting(f), next.setting(f)) {
 			changed = append(changed, f.Name)
 		}
 	}

@@ -52,7 +52,7 @@ func (b *backend) machine(storage logical.Storage, a *account, t *token) *rotati
 			return b.fingerprint(ctx, storage, credential)
 		},
 		Verify: func(ctx context.Context, credential provider.Values) (provider.Verification, error) {
-			return a.platform.Verify(ctx, a.call, t.call(credential))
+			return verifyObtained(ctx, a, t, credential)
 		},
 		Retire: func(ctx context.Context, old rotation.Retiring) error { return revoke(ctx, a, t, old.Credential) },
 		Obtain: func(ctx context.Context, p *rotation.Pending) (provider.Values, error) { return askHook(ctx, a, t, p) },

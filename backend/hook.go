@@ -3,6 +3,9 @@ package backend
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/resethook"
@@ -27,7 +30,8 @@ func checkHook(settings provider.Values) error {
 	return nil
 }
 
-// askHook has the account's reset hook perform the reset, or say what it performed already.
+// askHook has the account's reset hook perform the reset, or say what it performed already. What an operator has to know of
+// the value is noted in p.
 func askHook(ctx context.Context, a *account, t *token, p *rotation.Pending) (provider.Values, error) {
 	if a.Settings[fieldHookURL] == "" {
 		return nil, &provider.Refused{Detail: "The account has no reset hook any more"}
@@ -40,9 +44,10 @@ func askHook(ctx context.Context, a *account, t *token, p *rotation.Pending) (pr
 		},
 	}
 	if t.Current != nil {
+		request.Current = t.Current.Credential
 		request.Event.AccountSID = t.Current.Credential["account_sid"]
 	}
-	value, err := resethook.Reset(ctx, request)
+	answer, err := resethook.Reset(ctx, request)
 	var (
 		pending  *resethook.Pending
 		unusable *resethook.Unusable
@@ -53,6 +58,36 @@ func askHook(ctx context.Context, a *account, t *token, p *rotation.Pending) (pr
 	case errors.As(err, &unusable):
 		// The same key would get the same answer.
 		return nil, &provider.Refused{Detail: unusable.Detail}
+	case err != nil:
+		return nil, err
 	}
-	return value, err
+	p.Note = answer.Note
+	return answer.Credential, nil
+}
+
+// verifyObtained asks the provider about a value that the engine has got by itself. A hook's value can lack a field that the
+// token has never had.
+func verifyObtained(ctx context.Context, a *account, t *token, credential provider.Values) (provider.Verification, error) {
+	for _, f := range t.kind.Fields {
+		if credential[f.Name] == "" {
+			return provider.Verification{}, &rotation.Incomplete{Detail: fmt.Sprintf("the reset hook's new value is kept and not published, "+
+				"because it came without %s and the token has none yet: hand %s in alone, with tokens/%s/rotate, and the kept value goes with it", f.Name, f.Name, t.name)}
+		}
+	}
+	return a.platform.Verify(ctx, a.call, t.call(credential))
+}
+
+// leftOut are the values of the fields that a person does not hand in. Where no secret is handed in, and a hook has given one
+// that is not published, the rest is for that: nobody else has it.
+func (t *token) leftOut(given provider.Values) provider.Values {
+	values := provider.Values{}
+	if t.Current != nil {
+		maps.Copy(values, t.Current.Credential)
+	}
+	isGivenSecret := func(f provider.Field) bool { return f.Secret && given[f.Name] != "" }
+	if t.Pending == nil || t.Pending.Source != rotation.SourceHook || slices.ContainsFunc(t.kind.Fields, isGivenSecret) {
+		return values
+	}
+	maps.Copy(values, t.Pending.Credential)
+	return values
 }

@@ -149,7 +149,7 @@ func (b *backend) pathConfigRead(ctx context.Context, req *logical.Request, d *f
 	for _, f := range accountFields(a.platform) {
 		switch value := a.setting(f); {
 		case !f.Secret:
-			data[f.Name] = value
+			data[f.Name] = f.Shown(value)
 		case value != "":
 			secrets = append(secrets, f.Name)
 		}

@@ -164,6 +164,7 @@ func rejectedHook() tokenEntry {
 	t.LastVerification.Outcome, t.LastVerification.Detail = provider.Rejected, "the provider rejects it"
 	rejected := pendingRotation(rotation.SourceHook)
 	rejected.Credential, rejected.ReceivedAt, rejected.Rejections = storedPair("3"), long, 36
+	rejected.Note = "the reset hook's answer has a mistake"
 	t.Pending = pendingRotation(rotation.SourceHook)
 	t.Pending.ID, t.Pending.Replaces = "66666666-7777-8888-9999-000000000000", rejected
 	return t

@@ -321,10 +321,7 @@ func (b *backend) credentialFields(d *framework.FieldData, kind *provider.TokenT
 
 // complete fills what was left out with the current values.
 func (t *token) complete(given provider.Values) (provider.Values, error) {
-	credential := provider.Values{}
-	if t.Current != nil {
-		maps.Copy(credential, t.Current.Credential)
-	}
+	credential := t.leftOut(given)
 	maps.Copy(credential, given)
 	for _, f := range t.kind.Fields {
 		if credential[f.Name] == "" {

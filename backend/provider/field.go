@@ -1,10 +1,8 @@
 package provider
 
 import (
-	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -28,6 +26,16 @@ type Field struct {
 	// Check returns the canonical form of a trimmed value that is not empty. Its error completes the sentence
 	// "<name> …" and never repeats the value.
 	Check func(value string) (string, error)
+	// Show returns what may be shown of a value that is no secret as a whole and can hold one. Nil shows it all.
+	Show func(value string) string
+}
+
+// Shown is what may be shown of a value that is not Secret.
+func (f Field) Shown(value string) string {
+	if f.Show == nil {
+		return value
+	}
+	return f.Show(value)
 }
 
 // Canonical trims and checks a value. The empty string is returned as it is: whether a field is needed is for the
@@ -48,6 +56,16 @@ func (f Field) Canonical(value string) (string, error) {
 		return "", fmt.Errorf("%s %w", f.Name, err)
 	}
 	return canonical, nil
+}
+
+// Same says whether a stored value is the given canonical one, or becomes it: what is canonical can change with the version
+// of the plugin.
+func (f Field) Same(stored, given string) bool {
+	if stored == given {
+		return true
+	}
+	canonical, err := f.Canonical(stored)
+	return err == nil && canonical == given
 }
 
 // Lookup finds a field by its name.
@@ -81,31 +99,21 @@ func OneOf(allowed ...string) func(string) (string, error) {
 	}
 }
 
-// Opaque is the Check of a value whose form the platform does not publish: printable ASCII without spaces.
+// Opaque is the Check of a value whose form the platform does not publish: the characters of which HTTP makes tokens
+// (token68 of RFC 9110, b64token of RFC 6750), which all OAuth clients, refresh tokens and API tokens that are known to be
+// genuine are made of. Values end up in files that a shell, a parser of .env files or of YAML reads. None of these acts on
+// any of the characters, where a quote, a $, a ; or a # could end the value and begin a command.
 func Opaque(value string) (string, error) {
-	if i := strings.IndexFunc(value, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsGraphic(r) || r == ' ' }); i >= 0 {
-		return "", fmt.Errorf("must be printable ASCII without spaces; the character at position %d is not", i+1)
+	if i := strings.IndexFunc(value, func(r rune) bool { return !isTokenCharacter(r) }); i >= 0 {
+		return "", fmt.Errorf("must be printable ASCII without spaces, and without what a shell or a parser acts on: "+
+			"only letters, digits and . _ ~ + / = - ; "+
+			"the character at position %d is another one", i+1)
 	}
 	return value, nil
 }
 
-// EndpointURL is the Check of an address that requests are sent to: https, or http where the host is loopback,
-// without user info, query and fragment. A trailing slash is dropped.
-func EndpointURL(value string) (string, error) {
-	u, err := url.Parse(value)
-	if err != nil || u.Host == "" || u.Hostname() == "" {
-		return "", errors.New("must be a URL such as https://host.example.com")
-	}
-	if u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
-		return "", errors.New("must be a URL without user info, query and fragment")
-	}
-	switch {
-	case u.Scheme == "https":
-	case u.Scheme == "http" && isLoopback(u.Hostname()):
-	default:
-		return "", errors.New("must start with https:// (plain http is for loopback hosts only), because secrets are sent there")
-	}
-	return strings.TrimRight(u.String(), "/"), nil
+func isTokenCharacter(r rune) bool {
+	return '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || r <= unicode.MaxASCII && strings.ContainsRune("._~+/=-", r)
 }
 
 func isLoopback(host string) bool {

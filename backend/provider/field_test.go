@@ -57,11 +57,6 @@ func TestChecks(t *testing.T) {
 		"Match refuses more beside alternative": {check: digits, value: "nonesuch", wantErr: noLeak},
 		"OneOf takes a member":                  {check: provider.OneOf("a.b", "c"), value: "a.b"},
 		"OneOf takes names, not patterns":       {check: provider.OneOf("a.b", "c"), value: "axb", wantErr: "must be one of a.b, c"},
-		"Opaque takes printable ASCII":          {check: provider.Opaque, value: "!~1//0abc_-.+="},
-		"Opaque refuses a space":                {check: provider.Opaque, value: "ab cd", wantErr: "must be printable ASCII without spaces; the character at position 3 is not"},
-		"Opaque refuses a line break":           {check: provider.Opaque, value: "\nabcd", wantErr: "must be printable ASCII without spaces; the character at position 1 is not"},
-		"Opaque refuses other letters":          {check: provider.Opaque, value: "abcé", wantErr: "must be printable ASCII without spaces; the character at position 4 is not"},
-		"Opaque refuses DEL":                    {check: provider.Opaque, value: "abc\x7f", wantErr: "must be printable ASCII without spaces; the character at position 4 is not"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -77,46 +72,63 @@ func TestChecks(t *testing.T) {
 	}
 }
 
-func TestEndpointURL(t *testing.T) {
+// TestOpaque_TakesGenuineForms of tokens, and refuses what the readers of the files that values end up in act on.
+func TestOpaque(t *testing.T) {
 	t.Parallel()
-	const (
-		noURL  = "must be a URL such as https://host.example.com"
-		extras = "must be a URL without user info, query and fragment"
-		scheme = "must start with https:// (plain http is for loopback hosts only), because secrets are sent there"
-	)
-	tests := map[string]struct{ value, want, wantErr string }{
-		"https":                       {value: "https://api.example.com", want: "https://api.example.com"},
-		"with port and path":          {value: "https://proxy.example.com:8443/ads", want: "https://proxy.example.com:8443/ads"},
-		"trailing slashes go":         {value: "https://proxy.example.com/ads//", want: "https://proxy.example.com/ads"},
-		"scheme in capitals":          {value: "HTTPS://api.example.com", want: "https://api.example.com"},
-		"http to localhost":           {value: "http://LocalHost:8080", want: "http://LocalHost:8080"},
-		"http to 127.0.0.0/8":         {value: "http://127.1.2.3", want: "http://127.1.2.3"},
-		"http to ::1":                 {value: "http://[::1]:8080/x", want: "http://[::1]:8080/x"},
-		"http to elsewhere":           {value: "http://api.example.com", wantErr: scheme},
-		"http to a look-alike":        {value: "http://localhost.example.com", wantErr: scheme},
-		"http to a look-alike number": {value: "http://127.0.0.1.example.com", wantErr: scheme},
-		"http to a private network":   {value: "http://10.0.0.1", wantErr: scheme},
-		"other scheme":                {value: "ftp://api.example.com", wantErr: scheme},
-		"no scheme":                   {value: "api.example.com", wantErr: noURL},
-		"scheme-relative":             {value: "//api.example.com", wantErr: scheme},
-		"no host":                     {value: "https:///path", wantErr: noURL},
-		"port without host":           {value: "https://:443", wantErr: noURL},
-		"opaque":                      {value: "https:api.example.com", wantErr: noURL},
-		"not parsable":                {value: "https://api.example.com/%zz", wantErr: noURL},
-		"control character":           {value: "https://api.example.com/\x00", wantErr: noURL},
-		"user info":                   {value: "https://user:secret@api.example.com", wantErr: extras},
-		"query":                       {value: "https://api.example.com?key=secret", wantErr: extras},
-		"empty query":                 {value: "https://api.example.com?", wantErr: extras},
-		"fragment":                    {value: "https://api.example.com#secret", wantErr: extras},
+	genuine := map[string]string{
+		"OAuth client":             "123456789012-a1b2c3.apps.googleusercontent.com",
+		"client secret":            "GOCSPX-a1B2_c3-D4",
+		"client secret of old":     "AbC-dEf_gHi123",
+		"refresh token":            "1//0abc_-DEF",
+		"authorization code":       "4/0AeaYSHB-x_y",
+		"access token":             "ya29.a0AfB_by-C",
+		"letters and digits":       "e8GYwpy1VwW2l61dJOLJJ3zZa9epa9kT",
+		"base64":                   "c2VjcmV0+/==",
+		"token68 in all its forms": "AZaz09-._~+/==",
+		"JSON web token":           "eyJhbGciOiJIUzI1NiJ9.e30.ZRrHA1JJJW8opsbCGfG_HACGpVUMN_a9IV7pAx_Zmeo",
+	}
+	for name, value := range genuine {
+		if got, err := provider.Opaque(value); got != value || err != nil {
+			t.Errorf("%s: got %q, error %v", name, got, err)
+		}
+	}
+	const want = "must be printable ASCII without spaces, and without what a shell or a parser acts on: only letters, digits and . _ ~ + / = - ; " +
+		"the character at position 4 is another one"
+	for character := range strings.SplitSeq(" \t\n\r\v\x00\x1b\x7f$()`'\"\\;&|<>{}[]*?!#^%@:,é\u00a0\u200b\u202e\u2028\ufeff", "") {
+		if got, err := provider.Opaque("abc" + character + "def"); got != "" || errorText(err) != want {
+			t.Errorf("%q: got %q, error %q, want %q", character, got, errorText(err), want)
+		}
+	}
+}
+
+func TestFieldShown(t *testing.T) {
+	t.Parallel()
+	if got := (provider.Field{Name: "f"}).Shown("value"); got != "value" {
+		t.Errorf("got %q, want the value", got)
+	}
+	if got := (provider.Field{Name: "f", Show: func(v string) string { return v[:1] + "…" }}).Shown("value"); got != "v…" {
+		t.Errorf("got %q, want what Show gives", got)
+	}
+}
+
+func TestFieldSame(t *testing.T) {
+	t.Parallel()
+	field := provider.Field{Name: "f", Check: provider.EndpointURL}
+	tests := map[string]struct {
+		stored, given string
+		want          bool
+	}{
+		"equal":                         {"https://a.example.com", "https://a.example.com", true},
+		"canonical otherwise today":     {"https://a.example.com/", "https://a.example.com", true},
+		"another":                       {"https://a.example.com", "https://b.example.com", false},
+		"none before":                   {"", "https://b.example.com", false},
+		"taken away":                    {"https://a.example.com", "", false},
+		"stored and not valid any more": {"https://a.example.com?x", "https://a.example.com", false},
 	}
 	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			got, err := provider.EndpointURL(tc.value)
-			if got != tc.want || errorText(err) != tc.wantErr {
-				t.Errorf("EndpointURL(%q): got %q, error %q; want %q, error %q", tc.value, got, errorText(err), tc.want, tc.wantErr)
-			}
-		})
+		if got := field.Same(tc.stored, tc.given); got != tc.want {
+			t.Errorf("%s: got %v, want %v", name, got, tc.want)
+		}
 	}
 }
 

@@ -73,6 +73,35 @@ func (c *cannedConn) Read(p []byte) (int, error)  { return c.unread.Read(p) }
 func (c *cannedConn) Write(p []byte) (int, error) { return len(p), nil }
 func (c *cannedConn) Close() error                { return nil }
 
+// FuzzWebhookURL looks for addresses that are taken although requests may not be sent there, or that show their query.
+func FuzzWebhookURL(f *testing.F) {
+	for _, address := range []string{
+		"https://hook.example.com/reset/", "https://f.example.com/api?code=" + fuzzedSecret, "https://f.example.com/?…", "http://127.0.0.1:1/?a?b#c",
+		"https://a:" + fuzzedSecret + "@b", "https://h/%3fcode=x", "//h?x", "https://h?",
+	} {
+		f.Add(address)
+	}
+	f.Fuzz(func(t *testing.T, address string) {
+		field := Field{Name: "reset_hook_url", Check: WebhookURL, Show: ShowWebhookURL}
+		canonical, err := field.Canonical(address)
+		if err != nil || canonical == "" {
+			return
+		}
+		u, err := url.Parse(canonical)
+		if err != nil || u.User != nil || u.Hostname() == "" || canonical != strings.TrimSpace(address) {
+			t.Fatalf("%q was taken as %q", address, canonical)
+		}
+		wantSafe(t, u)
+		shown := field.Shown(canonical)
+		if u.RawQuery != "" && strings.HasSuffix(shown, u.RawQuery) && u.RawQuery != "…" {
+			t.Errorf("%q is shown as %q", canonical, shown)
+		}
+		if _, err := field.Canonical(shown); shown != canonical && err == nil {
+			t.Errorf("what is shown of it, %q, can be written back", shown)
+		}
+	})
+}
+
 // FuzzRetryAfter looks for headers that ask for an impossible wait.
 func FuzzRetryAfter(f *testing.F) {
 	for _, header := range []string{"", "7", " 7 ", "-1", "0x10", "99999999", "9223372036854775807", "Wed, 21 Oct 2026 07:28:00 GMT"} {
@@ -105,11 +134,16 @@ func FuzzEndpointURL(f *testing.F) {
 		if err != nil || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Hostname() == "" {
 			t.Fatalf("%q was taken as %q", address, canonical)
 		}
-		if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
-			t.Errorf("secrets would go to %q in clear", canonical)
-		}
+		wantSafe(t, u)
 		if again, err := EndpointURL(canonical); err != nil || again != canonical {
 			t.Errorf("%q becomes %q, and then %q: %v", address, canonical, again, err)
 		}
 	})
+}
+
+func wantSafe(t *testing.T, u *url.URL) {
+	t.Helper()
+	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+		t.Errorf("secrets would go to %q in clear", u.Redacted())
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"mime"
 	"net"
 	"net/http"
 	"net/url"
@@ -38,6 +39,7 @@ func NewClient(config ClientConfig) (*http.Client, error) {
 	transport := cleanhttp.DefaultPooledTransport()
 	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	transport.MaxResponseHeaderBytes = maxResponseSize
+	transport.OnProxyConnectResponse = refuseProxyAnswer
 	if config.CACert != "" {
 		pool := x509.NewCertPool()
 		if !pool.AppendCertsFromPEM([]byte(config.CACert)) {
@@ -60,7 +62,7 @@ type boundedTransport struct{ *http.Transport }
 func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := t.Transport.RoundTrip(r)
 	if err != nil {
-		return nil, err
+		return nil, t.nameProxy(r, err)
 	}
 	response.Body = &boundedBody{ReadCloser: response.Body, left: maxResponseSize}
 	return response, nil
@@ -119,23 +121,59 @@ func (r *Response) Decode(v any) error {
 	return nil
 }
 
+// IsJSON says whether the answer is announced as JSON: Content-Type application/json, whatever its parameters. The pages
+// of proxies, load balancers and login portals are announced as something else, whatever their status. Platforms whose
+// API answers in JSON want this of every answer that they believe, be it an acceptance or a refusal.
+func (r *Response) IsJSON() bool {
+	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return mediaType == "application/json" && (err == nil || errors.Is(err, mime.ErrInvalidMediaParameter))
+}
+
+// IsPage says whether the answer is for people to look at: announced as HTML, or beginning as markup does.
+func (r *Response) IsPage() bool {
+	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // empty where it is none
+	return mediaType == "text/html" || mediaType == "application/xhtml+xml" || bytes.HasPrefix(bytes.TrimSpace(r.Body), []byte("<"))
+}
+
+// Members returns the members of an answer that is announced as JSON and is one JSON object. Unlike Decode into a struct
+// it tells names apart by their case. Any other answer is an *Error.
+func (r *Response) Members() (map[string]json.RawMessage, error) {
+	if !r.IsJSON() {
+		return nil, r.Unreadable()
+	}
+	var members map[string]json.RawMessage
+	if err := r.Decode(&members); err != nil {
+		return nil, err
+	}
+	return members, nil
+}
+
 // Unreadable is the error for an answer that is none of the platform's API.
 func (r *Response) Unreadable() *Error {
 	return &Error{Host: r.Host, Problem: fmt.Sprintf("gave an unreadable answer (HTTP %d), which is none of this API; check the address", r.Status)}
 }
 
-// TransportError explains why no answer came, without the request's address, which an *url.Error would repeat.
+// TransportError explains why no answer came, without the request's address, which an *url.Error would repeat. Where the
+// request went by way of a proxy, the proxy is named.
 func TransportError(host string, err error) *Error {
+	if urlErr, ok := errors.AsType[*url.Error](err); ok {
+		err = urlErr.Err
+	}
+	proxy, ok := errors.AsType[*proxyError](err)
+	if !ok {
+		return withoutAnswer(host, err)
+	}
+	return proxy.explain(host)
+}
+
+// withoutAnswer explains an error of a request, or of a connection to a proxy.
+func withoutAnswer(host string, err error) *Error {
 	var (
-		urlErr  *url.Error
 		netErr  net.Error
 		certErr *tls.CertificateVerificationError
 		badCert x509.CertificateInvalidError
 		opErr   *net.OpError
 	)
-	if errors.As(err, &urlErr) {
-		err = urlErr.Err
-	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
 		return &Error{Kind: Timeout, Host: host, Problem: "did not answer in time"}
@@ -151,6 +189,8 @@ func TransportError(host string, err error) *Error {
 		return &Error{Host: host, Problem: "has a TLS certificate that is not trusted; if a private CA signed it, set the account's CA certificate for this address"}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return &Error{Host: host, Problem: "closed the connection before its answer was complete"}
+	case errors.Is(err, errProxyAddress):
+		return &Error{Host: host, Problem: "was not called: HTTPS_PROXY of Vault's environment is no address of a proxy, such as http://proxy.example.com:3128"}
 	case errors.As(err, &opErr):
 		return &Error{Host: host, Problem: "could not be reached: " + opErr.Err.Error()}
 	default: // such as a malformed answer, where the error's text may quote what was read

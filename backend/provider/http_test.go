@@ -449,3 +449,87 @@ func TestResponseDecode(t *testing.T) {
 		})
 	}
 }
+
+func TestResponseIsJSON(t *testing.T) {
+	t.Parallel()
+	for contentType, want := range map[string]bool{
+		"application/json":                          true,
+		"application/json; charset=UTF-8":           true,
+		"application/json;charset=utf-8":            true,
+		"Application/JSON ; charset=\"iso-8859-1\"": true,
+		"application/json; charset":                 true,
+		"":                                          false,
+		"text/html; charset=utf-8":                  false,
+		"text/plain":                                false,
+		"application/problem+json":                  false,
+		"application/jsonp":                         false,
+		"application/xml":                           false,
+		"json":                                      false,
+		"text/html, application/json":               false,
+	} {
+		response := provider.Response{Header: http.Header{"Content-Type": {contentType}}}
+		if got := response.IsJSON(); got != want {
+			t.Errorf("%q: got %v, want %v", contentType, got, want)
+		}
+	}
+	if (&provider.Response{}).IsJSON() {
+		t.Error("an answer without a type is taken for JSON")
+	}
+}
+
+func TestResponseIsPage(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		contentType, body string
+		want              bool
+	}{
+		"announced":                {"text/html; charset=utf-8", "blocked", true},
+		"XHTML":                    {"application/xhtml+xml", "", true},
+		"markup":                   {"text/plain", "\r\n <!DOCTYPE html>", true},
+		"markup without a type":    {"", "<html>", true},
+		"JSON":                     {"application/json", `{"message":"<b>"}`, false},
+		"text":                     {"text/plain; charset=utf-8", "bad signature", false},
+		"nothing":                  {"", "", false},
+		"type that is none at all": {";", "bad signature", false},
+	}
+	for name, tc := range tests {
+		response := provider.Response{Header: http.Header{"Content-Type": {tc.contentType}}, Body: []byte(tc.body)}
+		if got := response.IsPage(); got != tc.want {
+			t.Errorf("%s: got %v, want %v", name, got, tc.want)
+		}
+	}
+}
+
+func TestResponseMembers(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		contentType, body string
+		ok                bool
+	}{
+		"object":          {"application/json", `{"Name":"x","name":"y"}`, true},
+		"not announced":   {"text/html", `{"Name":"x"}`, false},
+		"list":            {"application/json", `[{"Name":"x"}]`, false},
+		"page":            {"application/json", "<html>" + secret, false},
+		"null":            {"application/json", "null", false},
+		"nothing":         {"application/json", "", false},
+		"half an object":  {"application/json", `{"Name":"` + secret, false},
+		"one and another": {"application/json", `{"Name":"x"}{}`, false},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			response := provider.Response{Host: "api.example.com", Status: 200, Header: http.Header{"Content-Type": {tc.contentType}}, Body: []byte(tc.body)}
+			got, err := response.Members()
+			if tc.ok {
+				if err != nil || string(got["Name"]) != `"x"` || string(got["name"]) != `"y"` {
+					t.Errorf("got %s, error %v; want the members by their exact names", got, err)
+				}
+				return
+			}
+			wantError(t, err, provider.Unavailable, "unreadable answer (HTTP 200)")
+			if strings.Contains(err.Error(), secret) {
+				t.Errorf("the error repeats the body: %v", err)
+			}
+		})
+	}
+}

@@ -117,9 +117,6 @@ type Verification struct {
 	Detail string
 	// Caveat marks a Detail that an operator has to know of even though the credential was accepted.
 	Caveat bool
-	// SelfAsserted marks an acceptance that came from an address which the credential itself names. It proves the
-	// credential to nobody else: no right follows from it.
-	SelfAsserted bool
 	// Code is the platform's own error code, where it gave one.
 	Code string
 	// RequestID is what the platform's support asks for, where it gave one.

@@ -39,6 +39,8 @@ func FuzzReset(f *testing.F) {
 		{200, "", []byte(`{"account_sid":"` + authToken + `","auth_token":["` + authToken + `"]}`)},
 		{200, "", []byte(`{"account_sid":null,"auth_token":"` + authToken + " " + authToken + `"}`)},
 		{200, "", []byte(authToken)},
+		{201, "", []byte(`{"data":[` + good + `,{"auth_token":1e3},{"auth_token":7}]}`)},
+		{409, "5", []byte(`[[[[[[` + good + `]]]]]]`)},
 		{202, "30", nil},
 		{202, "9223372036854775807", nil},
 		{409, "-1", nil},
@@ -53,7 +55,7 @@ func FuzzReset(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, status int, retryAfter string, body []byte) {
 		got, err := reset(t.Context(), t, resethook.Request{
-			URL: "http://127.0.0.1/reset", Secret: hookSecret, Event: event(), Fields: fields, Client: &http.Client{
+			URL: "http://127.0.0.1/reset", Secret: hookSecret, Event: event(), Fields: fields, Current: current, Client: &http.Client{
 				Transport:     canned{status, retryAfter, body},
 				CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 			},
@@ -66,12 +68,8 @@ func FuzzReset(f *testing.F) {
 		)
 		switch {
 		case err == nil:
-			for _, field := range fields {
-				if canonical, err := field.Canonical(got[field.Name]); err != nil || canonical == "" || canonical != got[field.Name] {
-					t.Errorf("%s was taken although it is not valid: %v", field.Name, err)
-				}
-			}
-			if len(got) != len(fields) || status != http.StatusOK {
+			wantCanonical(t, got)
+			if len(got) != len(fields) || status/100 != 2 && status != http.StatusConflict {
 				t.Errorf("%d fields were taken from an answer of HTTP %d", len(got), status)
 			}
 		case errors.As(err, &pending):
@@ -82,6 +80,15 @@ func FuzzReset(f *testing.F) {
 			t.Errorf("got an undeclared error: %v", err)
 		}
 	})
+}
+
+func wantCanonical(t *testing.T, got provider.Values) {
+	t.Helper()
+	for _, field := range fields {
+		if canonical, err := field.Canonical(got[field.Name]); err != nil || canonical == "" || canonical != got[field.Name] {
+			t.Errorf("%s was taken although it is not valid: %v", field.Name, err)
+		}
+	}
 }
 
 // FuzzSecret looks for secrets that are taken and cannot sign, or that are quoted when they are refused.

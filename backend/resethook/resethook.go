@@ -37,8 +37,9 @@ const (
 func Fields() []provider.Field {
 	return []provider.Field{
 		{
-			Name: "reset_hook_url", Endpoint: true, Check: provider.EndpointURL,
-			Description: "Address of the reset hook, which resets tokens of this account at the provider. Default: none.",
+			Name: "reset_hook_url", Endpoint: true, Check: provider.WebhookURL, Show: provider.ShowWebhookURL,
+			Description: "Address of the reset hook, which resets tokens of this account at the provider. " +
+				"A query in it is not shown. Default: none.",
 		},
 		{
 			Name: "reset_hook_secret", Secret: true, Check: checkSecret,
@@ -67,8 +68,19 @@ type Request struct {
 	// Client is of provider.NewClient. Its timeout bounds how long the hook may take.
 	Client *http.Client
 	Event  Event
-	// Fields are the credential fields of the token's type. The hook has to give each of them.
+	// Fields are the credential fields of the token's type. The hook has to give a secret one of them.
 	Fields []provider.Field
+	// Current is the credential that is replaced; nil where there is none. What the hook leaves out keeps its value.
+	Current provider.Values
+}
+
+// Answer is the new credential.
+type Answer struct {
+	// Credential lacks only the fields that neither the hook nor Request.Current has.
+	Credential provider.Values
+	// Note is a sentence about fields that came and are unusable, and keep their value therefore; empty where there are none. It
+	// repeats nothing of the answer.
+	Note string
 }
 
 // Event tells the hook what to reset.
@@ -103,24 +115,29 @@ func (u *Unusable) Error() string { return u.Detail }
 // Reset sends the event once and returns the new credential. Errors are a *Pending, an *Unusable, a *provider.Refused,
 // where the hook will not do it, or a *provider.Error, where no useful answer came; after the last it is unknown whether
 // the token was reset, and the same event tells.
-func Reset(ctx context.Context, r Request) (provider.Values, error) {
+func Reset(ctx context.Context, r Request) (Answer, error) {
 	request, err := r.sign(ctx, time.Now())
 	if err != nil {
-		return nil, err
+		return Answer{}, err
 	}
 	response, err := provider.Do(r.Client, request)
 	if err != nil {
-		return nil, err
+		return Answer{}, err
 	}
 	switch {
-	case response.Status == http.StatusOK:
-		return r.credential(response)
 	case response.Status == http.StatusAccepted, response.Status == http.StatusConflict:
-		return nil, &Pending{RetryAfter: min(cmp.Or(provider.RetryAfter(response.Header), defaultWait), maxWait)}
-	case response.Status < http.StatusBadRequest:
-		return nil, response.Unreadable()
+		// Some services answer so with what a request has made, or had made before.
+		if answer, err := r.read(response); err == nil && r.isNew(answer.Credential) {
+			return answer, nil
+		}
+		return Answer{}, &Pending{RetryAfter: min(cmp.Or(provider.RetryAfter(response.Header), defaultWait), maxWait)}
+	case response.Status < http.StatusMultipleChoices:
+		return r.read(response)
+	case response.IsPage():
+		// Somebody on the way, who knows nothing of the reset: it may have been done for an earlier request.
+		return Answer{}, response.Unreadable()
 	default:
-		return nil, refusal(response.Status)
+		return Answer{}, refusal(response.Status)
 	}
 }
 
@@ -153,32 +170,6 @@ func (r *Request) sign(ctx context.Context, now time.Time) (*http.Request, error
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Accept", "application/json")
 	return request, nil
-}
-
-// credential takes the fields of the type out of the answer, whatever else it has.
-func (r *Request) credential(response *provider.Response) (provider.Values, error) {
-	var members map[string]any
-	if err := response.Decode(&members); err != nil {
-		return nil, err
-	}
-	credential := provider.Values{}
-	var problems []string
-	for _, f := range r.Fields {
-		value, isString := members[f.Name].(string)
-		canonical, err := f.Canonical(value)
-		switch {
-		case err != nil:
-			problems = append(problems, err.Error())
-		case !isString || canonical == "":
-			problems = append(problems, f.Name+" must be there as a string")
-		}
-		credential[f.Name] = canonical
-	}
-	if len(problems) > 0 {
-		return nil, &Unusable{Detail: "The reset hook's answer is not the new credential: " + strings.Join(problems, "; ") +
-			". If the token was reset, the old value is dead: take the new one from the provider's console and hand it in"}
-	}
-	return credential, nil
 }
 
 // refusal says what a status means. What else the hook says is not passed on, because it could repeat secrets.

@@ -65,21 +65,29 @@ func reply(status int, body string, header ...string) http.HandlerFunc {
 	}
 }
 
-// reset checks that there is either a credential or an error, and that the error holds no secret.
+// reset checks that there is either a credential or an error, and that neither the error nor the note holds a secret.
 func reset(ctx context.Context, t *testing.T, r resethook.Request) (provider.Values, error) {
 	t.Helper()
-	got, err := resethook.Reset(ctx, r)
-	if (got == nil) == (err == nil) {
-		t.Errorf("got %d fields and error %v, want one of the two", len(got), err)
+	got, _, err := resetWithNote(ctx, t, r)
+	return got, err
+}
+
+func resetWithNote(ctx context.Context, t *testing.T, r resethook.Request) (got provider.Values, note string, err error) {
+	t.Helper()
+	answer, err := resethook.Reset(ctx, r)
+	if (answer.Credential == nil) == (err == nil) {
+		t.Errorf("got %d fields and error %v, want one of the two", len(answer.Credential), err)
 	}
+	told := answer.Note
 	if err != nil {
-		for _, secret := range []string{authToken, hookSecret, strings.TrimPrefix(hookSecret, "whsec_")} {
-			if strings.Contains(err.Error(), secret) {
-				t.Errorf("the error repeats a secret: %v", err)
-			}
+		told += err.Error()
+	}
+	for _, secret := range []string{authToken, hookSecret, strings.TrimPrefix(hookSecret, "whsec_")} {
+		if strings.Contains(told, secret) {
+			t.Errorf("what is told repeats a secret: %s", told)
 		}
 	}
-	return got, err
+	return answer.Credential, answer.Note, err
 }
 
 func TestReset(t *testing.T) {
@@ -138,13 +146,13 @@ func TestEventNamesTheAccountAtTheProvider(t *testing.T) {
 	var got map[string]any
 	request := hook(t, func(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewDecoder(r.Body).Decode(&got)
-		reply(200, `{}`)(w, r)
+		reply(200, `{"developer_token":"t0ken"}`)(w, r)
 	})
 	request.Event = resethook.Event{
 		Token: "ads-dev", TokenType: "developer_token", Provider: "google_ads", Account: "ads",
 		LoginCustomerID: "1234567890", IdempotencyKey: "key-1",
 	}
-	request.Fields = nil
+	request.Fields = []provider.Field{{Name: "developer_token", Secret: true, Check: provider.Opaque}}
 	if _, err := reset(t.Context(), t, request); err != nil {
 		t.Fatalf("Reset: %v", err)
 	}
@@ -222,28 +230,185 @@ func TestHookAtWork(t *testing.T) {
 	}
 }
 
-func TestAnswerThatIsNotTheCredential(t *testing.T) {
+// TestReset_AnswerWithoutASecret is final: the same key would get the same answer.
+func TestReset_AnswerWithoutASecret(t *testing.T) {
 	t.Parallel()
-	tests := map[string]struct{ body, want string }{
-		"nothing":       {`{}`, "account_sid must be there as a string; auth_token must be there as a string."},
-		"one missing":   {`{"account_sid":"` + accountSID + `"}`, ": auth_token must be there as a string."},
-		"empty":         {`{"account_sid":"` + accountSID + `","auth_token":"  "}`, ": auth_token must be there as a string."},
-		"number":        {`{"account_sid":"` + accountSID + `","auth_token":12}`, ": auth_token must be there as a string."},
-		"nested":        {`{"account_sid":"` + accountSID + `","auth_token":{"value":"` + authToken + `"}}`, ": auth_token must be there as a string."},
-		"null":          {`{"account_sid":null,"auth_token":"` + authToken + `"}`, ": account_sid must be there as a string."},
-		"other letters": {`{"Account_SID":"` + accountSID + `","auth_token":"` + authToken + `"}`, ": account_sid must be there as a string."},
-		"malformed":     {`{"account_sid":"` + authToken + `","auth_token":"` + authToken + ` ` + authToken + `"}`, ": account_sid must be an Account SID; auth_token must be printable"},
-		"too long":      {`{"account_sid":"` + accountSID + `","auth_token":"` + strings.Repeat(authToken, 2000) + `"}`, ": auth_token must have at most"},
+	const missing = "The reset hook's answer is not the new credential: auth_token must be there as a string. If the token was reset, the old value is dead"
+	tests := map[string]struct {
+		status     int
+		body, want string
+	}{
+		"nothing":           {200, `{}`, missing},
+		"one missing":       {200, `{"account_sid":"` + accountSID + `"}`, missing},
+		"blank":             {200, `{"account_sid":"` + accountSID + `","auth_token":"  "}`, missing},
+		"null":              {200, `{"auth_token":null}`, missing},
+		"nested":            {200, `{"auth_token":{"value":"` + authToken + `"}}`, missing},
+		"fraction":          {200, `{"auth_token":12.5}`, missing},
+		"other letters":     {200, `{"Auth_Token":"` + authToken + `"}`, missing},
+		"of a queue":        {200, `{"status":"success","id":"7c1a","request_id":"93"}`, missing},
+		"created":           {201, `{"message":"done"}`, missing},
+		"malformed as well": {200, `{"account_sid":"a b"}`, "account_sid must be an Account SID; auth_token must be there"},
+		"no content":        {204, "", "says that the reset is done and gives no new credential (HTTP 204, no body)"},
+		"empty":             {200, " \n", "says that the reset is done and gives no new credential (HTTP 200, no body)"},
+		"reset content":     {205, "", "(HTTP 205, no body)"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := reset(t.Context(), t, hook(t, reply(200, tc.body)))
+			request := hook(t, reply(tc.status, tc.body))
+			request.Current = current
+			_, err := reset(t.Context(), t, request)
 			var unusable *resethook.Unusable
-			if !errors.As(err, &unusable) || !strings.Contains(err.Error(), tc.want) {
+			if !errors.As(err, &unusable) || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "hand it in") {
 				t.Errorf("got error %v, want an *Unusable with %q", err, tc.want)
 			}
 		})
+	}
+}
+
+// current is the credential before the reset.
+var current = provider.Values{"account_sid": accountSID, "auth_token": "0ld-auth-token"}
+
+// clientFields are those of a type with two secrets.
+var clientFields = []provider.Field{
+	{Name: "client_id", Check: provider.Opaque},
+	{Name: "client_secret", Secret: true, Check: provider.Opaque},
+	{Name: "refresh_token", Secret: true, Check: provider.Opaque},
+}
+
+// TestReset_ASecretThatCameIsTaken whatever stands around it, and with any status of success. What the hook leaves out, or
+// gives in a wrong form, keeps its value.
+func TestReset_ASecretThatCameIsTaken(t *testing.T) {
+	t.Parallel()
+	const other = "IRotherQJSxxtx1003248mgW3JmDKDeoq1"
+	pair := func(sid string) provider.Values { return provider.Values{"account_sid": sid, "auth_token": authToken} }
+	client := provider.Values{"client_id": "1-x.apps.googleusercontent.com", "client_secret": "0ld-client-secret", "refresh_token": "1//0ld"}
+	rotated := func(name string) provider.Values {
+		next := maps.Clone(client)
+		next[name] = authToken
+		return next
+	}
+	full := `{"account_sid":"` + other + `","auth_token":"` + authToken + `"}`
+	tests := map[string]struct {
+		status  int
+		body    string
+		header  []string
+		fields  []provider.Field
+		current provider.Values
+		want    provider.Values
+		note    string
+	}{
+		"created":                        {status: 201, body: full, want: pair(other)},
+		"non-authoritative":              {status: 203, body: full, want: pair(other)},
+		"partial content":                {status: 206, body: full, want: pair(other)},
+		"multi-status":                   {status: 207, body: full, want: pair(other)},
+		"accepted, and done":             {status: 202, body: full, want: pair(other)},
+		"conflict with what was made":    {status: 409, body: full, want: pair(other)},
+		"announced as text":              {status: 200, body: full, header: []string{"Content-Type", "text/plain"}, want: pair(other)},
+		"announced as a page":            {status: 200, body: full, header: []string{"Content-Type", "text/html"}, want: pair(other)},
+		"left out":                       {status: 200, body: `{"auth_token":"` + authToken + `"}`, want: pair(accountSID)},
+		"null":                           {status: 200, body: `{"account_sid":null,"auth_token":"` + authToken + `"}`, want: pair(accountSID)},
+		"blank":                          {status: 200, body: `{"account_sid":" ","auth_token":"` + authToken + `"}`, want: pair(accountSID)},
+		"other letters":                  {status: 200, body: `{"Account_SID":"` + other + `","auth_token":"` + authToken + `"}`, want: pair(accountSID)},
+		"malformed beside it":            {status: 200, body: `{"account_sid":"x y","auth_token":"` + authToken + `"}`, want: pair(accountSID), note: "account_sid must be an Account SID"},
+		"an object beside it":            {status: 200, body: `{"account_sid":{"id":1},"auth_token":"` + authToken + `"}`, want: pair(accountSID), note: "account_sid must be a string"},
+		"in data":                        {status: 200, body: `{"success":true,"data":` + full + `}`, want: pair(other)},
+		"in data of a list":              {status: 200, body: `{"items":[{"json":` + full + `}]}`, want: pair(other)},
+		"in a list":                      {status: 200, body: `[` + full + `]`, want: pair(other)},
+		"identifier around it":           {status: 200, body: `{"account_sid":"` + other + `","credential":{"auth_token":"` + authToken + `"}}`, want: pair(other)},
+		"twice the same":                 {status: 200, body: `{"data":` + full + `,"result":` + full + `}`, want: pair(other)},
+		"beside the old one":             {status: 200, body: `{"a_old":{"auth_token":"0ld-auth-token"},"new":` + full + `,"old":{"auth_token":"0ld-auth-token"}}`, want: pair(other)},
+		"digits as a number":             {status: 200, body: `{"auth_token":12345678901234567890123}`, want: provider.Values{"account_sid": accountSID, "auth_token": "12345678901234567890123"}},
+		"client: the refresh token only": {status: 200, body: `{"refresh_token":"` + authToken + `"}`, fields: clientFields, current: client, want: rotated("refresh_token")},
+		"client: the secret only":        {status: 200, body: `{"client_secret":"` + authToken + `"}`, fields: clientFields, current: client, want: rotated("client_secret")},
+		"client: one of two malformed": {
+			status: 200, body: `{"client_secret":"a b","refresh_token":"` + authToken + `"}`, fields: clientFields, current: client,
+			want: rotated("refresh_token"), note: "client_secret must be printable ASCII",
+		},
+		"nothing before it": {
+			status: 200, body: `{"auth_token":"` + authToken + `"}`, current: provider.Values{},
+			want: provider.Values{"auth_token": authToken},
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			request := hook(t, reply(tc.status, tc.body, tc.header...))
+			request.Current = current
+			if tc.current != nil {
+				request.Current = tc.current
+			}
+			if tc.fields != nil {
+				request.Fields = tc.fields
+			}
+			got, note, err := resetWithNote(t.Context(), t, request)
+			if err != nil {
+				t.Fatalf("Reset: %v", err)
+			}
+			if !maps.Equal(got, tc.want) {
+				t.Errorf("got the fields %q, or another value of one", slices.Sorted(maps.Keys(got)))
+			}
+			if (note == "") != (tc.note == "") || !strings.Contains(note, tc.note) {
+				t.Errorf("got the note %q, want one with %q", note, tc.note)
+			}
+		})
+	}
+}
+
+// TestReset_ASecretThatCannotBeUsed is not final: once the hook is mended, the same key gets the value.
+func TestReset_ASecretThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct{ body, want string }{
+		"malformed":      {`{"account_sid":"` + accountSID + `","auth_token":"` + authToken + ` ` + authToken + `"}`, "cannot be used: auth_token must be printable"},
+		"for a shell":    {`{"auth_token":"$(` + authToken + `)"}`, "cannot be used: auth_token must be printable"},
+		"too long":       {`{"auth_token":"` + strings.Repeat(authToken, 2000) + `"}`, "cannot be used: auth_token must have at most"},
+		"several":        {`[{"auth_token":"` + authToken + `"},{"auth_token":"another"}]`, "several new credentials"},
+		"plain text":     {authToken, "unreadable answer (HTTP 200): a reset hook answers with a JSON object"},
+		"string":         {`"` + authToken + `"`, "unreadable answer (HTTP 200)"},
+		"two objects":    {`{"auth_token":"` + authToken + `"}{}`, "unreadable answer (HTTP 200)"},
+		"half an object": {`{"auth_token":"` + authToken, "unreadable answer (HTTP 200)"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			request := hook(t, reply(200, tc.body))
+			request.Current = current
+			_, err := reset(t.Context(), t, request)
+			var silence *provider.Error
+			if !errors.As(err, &silence) || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "repeated with the same key") {
+				t.Errorf("got error %v, want a *provider.Error with %q", err, tc.want)
+			}
+		})
+	}
+}
+
+// TestReset_NotYetWithTheCurrentCredential: what tells of the value before is no new one.
+func TestReset_NotYetWithTheCurrentCredential(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{202, 409} {
+		request := hook(t, reply(status, `{"auth_token":"0ld-auth-token"}`))
+		request.Current = current
+		if _, err := reset(t.Context(), t, request); !errors.As(err, new(*resethook.Pending)) {
+			t.Errorf("HTTP %d: got error %v, want a *Pending", status, err)
+		}
+	}
+}
+
+// TestReset_PageOfAProxy: what stands between Vault and the hook says nothing of the reset, which an earlier request may
+// have performed.
+func TestReset_PageOfAProxy(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{400, 401, 403, 404, 407, 422} {
+		for name, answer := range map[string]http.HandlerFunc{
+			"announced": reply(status, "blocked", "Content-Type", "text/html; charset=utf-8"),
+			"as it is":  reply(status, "\n<!doctype html><p>blocked"),
+		} {
+			_, err := reset(t.Context(), t, hook(t, answer))
+			var silence *provider.Error
+			if !errors.As(err, &silence) || !strings.Contains(err.Error(), fmt.Sprintf("unreadable answer (HTTP %d)", status)) {
+				t.Errorf("HTTP %d, %s: got error %v, want a *provider.Error", status, name, err)
+			}
+		}
 	}
 }
 
@@ -288,9 +453,6 @@ func TestNoUsefulAnswer(t *testing.T) {
 		"dropped connection": {answer: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, problem: "closed the connection"},
 		"page":               {answer: reply(200, "<html>"+authToken), problem: "unreadable answer (HTTP 200)"},
 		"list":               {answer: reply(200, `["`+authToken+`"]`), problem: "unreadable answer (HTTP 200)"},
-		"half an object":     {answer: reply(200, `{"auth_token":"`+authToken), problem: "unreadable answer (HTTP 200)"},
-		"other success":      {answer: reply(201, `{"account_sid":"`+accountSID+`","auth_token":"`+authToken+`"}`), problem: "unreadable answer (HTTP 201)"},
-		"no content":         {answer: reply(204, ""), problem: "unreadable answer (HTTP 204)"},
 		"oversized":          {answer: reply(200, strings.Repeat(" ", 2<<20)), problem: "more than 1048576 bytes"},
 	}
 	for name, tc := range tests {
@@ -357,7 +519,9 @@ func TestFields(t *testing.T) {
 	}
 	const form = "reset_hook_secret must be whsec_ followed by base64"
 	tests := map[string]struct{ field, value, want, wantErr string }{
-		"address":          {field: "reset_hook_url", value: " https://hook.example.com/reset/ ", want: "https://hook.example.com/reset"},
+		"address":          {field: "reset_hook_url", value: " https://hook.example.com/reset/ ", want: "https://hook.example.com/reset/"},
+		"secret query":     {field: "reset_hook_url", value: "https://f.example.com/api/reset?code=x==", want: "https://f.example.com/api/reset?code=x=="},
+		"shown address":    {field: "reset_hook_url", value: "https://f.example.com/api/reset?…", wantErr: "reset_hook_url has ?… where its query was"},
 		"plain address":    {field: "reset_hook_url", value: "http://hook.example.com", wantErr: "reset_hook_url must start with https://"},
 		"loopback address": {field: "reset_hook_url", value: "http://127.0.0.1:8100/reset", want: "http://127.0.0.1:8100/reset"},
 		"smallest secret":  {field: "reset_hook_secret", value: secret(24), want: secret(24)},

@@ -92,6 +92,8 @@ type Pending struct {
 	Rejections int             `json:"rejections,omitempty"`
 	// NextAttempt is when to go on.
 	NextAttempt time.Time `json:"next_attempt,omitzero"`
+	// Note is what an operator has to know of the credential where it does not work. It holds no secret.
+	Note string `json:"note,omitempty"`
 	// Replaces is a rejected value that is kept until this rotation has one.
 	Replaces *Pending `json:"replaces,omitempty"`
 
@@ -411,13 +413,16 @@ func (m *Machine) prove(ctx context.Context, r *Record) error {
 	p := r.Pending
 	v, err := m.Verify(ctx, p.Credential)
 	now := m.Now().UTC()
+	incomplete, ok := errors.AsType[*Incomplete](err)
 	switch {
+	case ok:
+		return m.rejected(ctx, r, incomplete)
 	case err != nil:
 		p.Attempts++
 		p.NextAttempt = now.Add(backoff(p.Attempts-2, firstBackoff, maxBackoff, err))
 		return m.fail(ctx, r, err)
 	case v.Outcome == provider.Rejected:
-		return m.rejected(ctx, r, v)
+		return m.rejected(ctx, r, refusal(p, v))
 	}
 	fingerprint, err := m.Fingerprint(ctx, p.Credential)
 	if err != nil {
@@ -437,10 +442,10 @@ func (m *Machine) prove(ctx context.Context, r *Record) error {
 }
 
 // rejected waits for a fresh key to become known, or keeps a hook's value, which may be the only one that exists.
-func (m *Machine) rejected(ctx context.Context, r *Record, v provider.Verification) error {
+func (m *Machine) rejected(ctx context.Context, r *Record, refusal error) error {
 	p := r.Pending
 	p.Rejections++
-	now, refusal := m.Now().UTC(), errors.New("the provider rejects the new value: "+v.Detail)
+	now := m.Now().UTC()
 	if p.Source == SourceHook {
 		p.NextAttempt = now.Add(backoff(p.Rejections-1, firstBackoff, maxRejectedBackoff, nil))
 		// Another reset would not help a provider that refuses what it has just given out.

@@ -161,7 +161,8 @@ func (r running) deliver(ctx context.Context, t *testing.T, e resethook.Event) (
 	client, err := provider.NewClient(provider.ClientConfig{Timeout: time.Minute, CACert: r.caCert})
 	must(t, err)
 	defer client.CloseIdleConnections()
-	return resethook.Reset(ctx, resethook.Request{URL: r.url, Secret: secret, Client: client, Event: e, Fields: fieldsOf(e.TokenType)})
+	answer, err := resethook.Reset(ctx, resethook.Request{URL: r.url, Secret: secret, Client: client, Event: e, Fields: fieldsOf(e.TokenType)})
+	return answer.Credential, err
 }
 
 func fieldsOf(tokenType string) []provider.Field {
@@ -436,11 +437,22 @@ func TestResetsThatAreRefused(t *testing.T) {
 	known := w.readWrite(t, "known")
 	_, err := hook.deliver(t.Context(), t, known)
 	must(t, err)
+	credentials, err := w.console.ImpactCredentials(t.Context(), "agency")
+	must(t, err)
+	readOnly := credentials.ReadOnly.AccountSID
 	for name, change := range map[string]func(*resethook.Event){
 		"unknown account SID":   func(e *resethook.Event) { e.AccountSID = "IRx" + strings.Repeat("0", 20) },
 		"no account SID":        func(e *resethook.Event) { e.AccountSID = "" },
 		"another type of token": func(e *resethook.Event) { e.TokenType = "scoped" },
 		"key of another token":  func(e *resethook.Event) { e.IdempotencyKey, e.Token = "known", "acme-ro" },
+		"key of another SID":    func(e *resethook.Event) { e.IdempotencyKey, e.AccountSID = "known", readOnly },
+		"key of no SID":         func(e *resethook.Event) { e.IdempotencyKey, e.AccountSID = "known", "" },
+		"key of another customer": func(e *resethook.Event) {
+			e.IdempotencyKey, e.LoginCustomerID = "known", "1234567890"
+		},
+		"key of another account":  func(e *resethook.Event) { e.IdempotencyKey, e.Account = "known", "other" },
+		"key of another type":     func(e *resethook.Event) { e.IdempotencyKey, e.TokenType = "known", "legacy_read_only" },
+		"key of another provider": func(e *resethook.Event) { e.IdempotencyKey, e.Provider = "known", "google_ads" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := w.readWrite(t, strings.ReplaceAll(name, " ", "-"))
@@ -452,6 +464,8 @@ func TestResetsThatAreRefused(t *testing.T) {
 		})
 	}
 	w.wantResets(t, known, 1)
+	known.Reason = "told otherwise"
+	hook.wantAuthToken(t, known, w.authToken(t))
 }
 
 func TestAKeyThatIsInUseForAnotherToken(t *testing.T) {

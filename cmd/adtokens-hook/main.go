@@ -100,7 +100,7 @@ func parse(args []string, to streams) (options, error) {
 	flags.StringVar(&o.certFile, "tls-cert", "", "`path` of the PEM certificate chain; without one, only loopback addresses are served")
 	flags.StringVar(&o.keyFile, "tls-key", "", "`path` of the certificate's PEM private key")
 	flags.StringVar(&o.control, "control", os.Getenv(controlVariable), "base `URL` of the simulator's control API (environment: "+controlVariable+")")
-	flags.StringVar(&o.state, "state", "", "`directory` that remembers what was done, and holds credentials; made if missing")
+	flags.StringVar(&o.state, "state", "", "`directory` of the hook's own that remembers what was done, and holds credentials; made if missing")
 	flags.StringVar(&o.secretFile, "secret-file", "", "`path` of a file with the secret (environment, instead: "+secretVariable+")")
 	flags.BoolVar(&o.async, "async", false, "answer 202 at once and give the result when asked again")
 	flags.DurationVar(&o.retryAfter, "retry-after", 2*time.Second, "`wait` before asking again, in whole seconds")
@@ -155,6 +155,9 @@ func serve(ctx context.Context, o options, to streams) error {
 	failed, err := o.start(ctx, server, to)
 	if err != nil {
 		return err
+	}
+	if warning := remembered.warning(); warning != "" {
+		logger.Warn(warning)
 	}
 	expiry := time.NewTicker(expiryInterval)
 	defer expiry.Stop()

@@ -220,6 +220,26 @@ func TestMistakesAreExplained(t *testing.T) {
 	}
 }
 
+// TestCommand_StateOfSomebodyElse names what is there, and deletes nothing.
+func TestCommand_StateOfSomebodyElse(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	thesis := filepath.Join(home, "thesis.txt")
+	must(t, os.WriteFile(thesis, nil, 0o600))
+	old := time.Now().Add(-72 * time.Hour)
+	must(t, os.Chtimes(thesis, old, old))
+	var out, errors strings.Builder
+	args := []string{"-state", home, "-control", "http://127.0.0.1:1", "-secret-file", secretFile(t, secret)}
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute) // a hook that starts goes on
+	defer stop()
+	if code := run(ctx, args, streams{out: &out, err: &errors}); code != exitFailure || !strings.Contains(errors.String(), `("thesis.txt")`) || out.Len() > 0 {
+		t.Errorf("exit code %d, %q; want %d and the file's name", code, errors.String(), exitFailure)
+	}
+	if _, err := os.Stat(thesis); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	var out, errors strings.Builder

@@ -32,9 +32,11 @@ type event struct {
 	IdempotencyKey  string `json:"idempotency_key"`
 }
 
-// sameToken compares what cannot change between the deliveries of one reset.
+// sameToken compares what cannot change between the deliveries of one reset: all that says which token it is, in Vault and at
+// the provider.
 func (e event) sameToken(other event) bool {
-	return e.Provider == other.Provider && e.Account == other.Account && e.Token == other.Token && e.TokenType == other.TokenType
+	e.Type, e.Reason, e.IdempotencyKey = other.Type, other.Reason, other.IdempotencyKey
+	return e == other
 }
 
 // hook answers Vault.

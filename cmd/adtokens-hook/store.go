@@ -9,6 +9,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -30,12 +34,81 @@ type entry struct {
 	Credential map[string]string `json:"credential,omitempty"`
 }
 
+// ownFiles are the names that a store gives: of entries, and of unfinished writes, which had no digest in front once.
+var ownFiles = regexp.MustCompile(`^(?:[0-9a-f]{64}\.json|(?:[0-9a-f]{64}\.)?[0-9]+\.partial)$`)
+
+// own says whether a file of the state directory is the store's. Whatever else is there is never touched.
+func own(file fs.DirEntry) bool { return file.Type().IsRegular() && ownFiles.MatchString(file.Name()) }
+
+// openStore makes the directory, for its user alone, if there is none. One that has anything but a store's files is refused:
+// it is somebody's, and named by mistake.
 func openStore(directory string, keep time.Duration) (store, error) {
 	if err := os.MkdirAll(directory, 0o700); err != nil {
 		return store{}, fmt.Errorf("making the state directory: %w", err)
 	}
 	s := store{directory: directory, keep: keep}
+	mode, err := s.mode()
+	switch {
+	case err != nil:
+		return store{}, err
+	case mode&0o002 != 0:
+		return store{}, fmt.Errorf("everybody can write to the state directory %s, and so decide what the hook remembers: %s",
+			directory, s.advice())
+	}
+	if err := s.refuseForeign(); err != nil {
+		return store{}, err
+	}
 	return s, s.expire()
+}
+
+// mode is the directory's, and 0 where the system does not tell by it who may do what.
+func (s store) mode() (fs.FileMode, error) {
+	info, err := os.Stat(s.directory)
+	if err != nil {
+		return 0, fmt.Errorf("reading the state directory: %w", err)
+	}
+	if runtime.GOOS == "windows" {
+		return 0, nil
+	}
+	return info.Mode().Perm(), nil
+}
+
+func (s store) advice() string {
+	return fmt.Sprintf("type `chmod 700 %s`, or name a directory that does not exist yet", s.directory)
+}
+
+// warning says that others may look into the directory; empty where they may not.
+func (s store) warning() string {
+	if mode, err := s.mode(); err != nil || mode&0o077 == 0 {
+		return ""
+	}
+	return "others can look into the state directory, though not into its files: " + s.advice()
+}
+
+// maxNamed is how many foreign files are named.
+const maxNamed = 3
+
+func (s store) refuseForeign() error {
+	files, err := os.ReadDir(s.directory)
+	if err != nil {
+		return fmt.Errorf("reading the state directory: %w", err)
+	}
+	var foreign []string
+	for _, file := range files {
+		if !own(file) {
+			foreign = append(foreign, strconv.Quote(file.Name()))
+		}
+	}
+	if len(foreign) == 0 {
+		return nil
+	}
+	named := strings.Join(foreign[:min(len(foreign), maxNamed)], ", ")
+	if more := len(foreign) - maxNamed; more > 0 {
+		named += fmt.Sprintf(" and %d more", more)
+	}
+	return fmt.Errorf("the state directory %s has what is not this hook's (%s), and nothing in it was touched: "+
+		"give -state a directory of its own, such as %s, which is made if missing",
+		s.directory, named, filepath.Join(s.directory, "adtokens-hook"))
 }
 
 // path keeps the key, which comes over the network, out of the file's name.
@@ -65,7 +138,8 @@ func (s store) put(key string, e entry) error {
 	if err != nil {
 		return fmt.Errorf("encoding the state: %w", err)
 	}
-	file, err := os.CreateTemp(s.directory, "*.partial") // mode 0600
+	name := strings.TrimSuffix(filepath.Base(s.path(key)), ".json")
+	file, err := os.CreateTemp(s.directory, name+".*.partial") // mode 0600
 	if err != nil {
 		return fmt.Errorf("writing the state: %w", err)
 	}
@@ -80,7 +154,8 @@ func (s store) put(key string, e entry) error {
 	return nil
 }
 
-// expire forgets entries that were not written to for long, and what a crash left of unfinished writes.
+// expire forgets entries that were not written to for long, and what a crash left of unfinished writes. It leaves alone what
+// others have put there since the start.
 func (s store) expire() error {
 	files, err := os.ReadDir(s.directory)
 	if err != nil {
@@ -88,6 +163,9 @@ func (s store) expire() error {
 	}
 	var errs []error
 	for _, file := range files {
+		if !own(file) {
+			continue
+		}
 		info, err := file.Info()
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

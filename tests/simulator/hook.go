@@ -25,14 +25,15 @@ type Hook struct {
 	mu    sync.Mutex
 	fault *Fault
 	keys  []string
-	// resets are the credentials by idempotency key.
+	// resets are the credentials by idempotency key, and tokens whose they are.
 	resets map[string]map[string]string
+	tokens map[string]HookToken
 }
 
 // NewHook returns a hook that expects requests to be signed with the secret, whsec_ and base64.
 func NewHook(console *Client, secret string) (*Hook, error) {
 	verifier, err := standardwebhooks.NewWebhook(secret)
-	return &Hook{console: console, verifier: verifier, resets: map[string]map[string]string{}}, err
+	return &Hook{console: console, verifier: verifier, resets: map[string]map[string]string{}, tokens: map[string]HookToken{}}, err
 }
 
 // Break makes all requests fail until it is called again; nil is no fault. Service and Times do not count.
@@ -75,6 +76,10 @@ func (h *Hook) perform(w http.ResponseWriter, r *http.Request, token HookToken) 
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	key := r.Header.Get("Idempotency-Key")
+	if known, ok := h.tokens[key]; ok && known != token {
+		http.Error(w, "the key belongs to the reset of another token", http.StatusUnprocessableEntity)
+		return
+	}
 	if h.resets[key] == nil {
 		// Whoever asks may be killed meanwhile. A reset that has begun has to be remembered all the same.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), consoleTimeout)
@@ -84,7 +89,7 @@ func (h *Hook) perform(w http.ResponseWriter, r *http.Request, token HookToken) 
 			http.Error(w, "the console failed", http.StatusInternalServerError)
 			return
 		}
-		h.resets[key] = credential
+		h.resets[key], h.tokens[key] = credential, token
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(h.resets[key]) // whoever asked may have gone

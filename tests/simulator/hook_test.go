@@ -119,13 +119,14 @@ func TestHookResetsOncePerKeyWhateverBecomesOfItsAnswers(t *testing.T) {
 	t.Cleanup(server.Close)
 	signer := must(standardwebhooks.NewWebhook(secret))(t)
 	event := `{"token_type":"legacy_read_write","account_sid":"` + w.agency(t).ReadWrite.AccountSID + `"}`
-	ask := func(key, signed string) (response, error) {
+	send := func(key, signed, event string) (response, error) {
 		now := time.Now()
 		signature := must(signer.Sign(key, now, []byte(signed)))(t)
 		return trySend(t, request{method: "POST", url: server.URL, json: event, header: map[string]string{
 			"webhook-id": key, "webhook-timestamp": strconv.FormatInt(now.Unix(), 10), "webhook-signature": signature, "Idempotency-Key": key,
 		}})
 	}
+	ask := func(key, signed string) (response, error) { return send(key, signed, event) }
 	if answer, err := ask("forged", "{}"); err != nil || answer.status != 401 {
 		t.Errorf("an event with a wrong signature gets status %d and %v", answer.status, err)
 	}
@@ -144,8 +145,12 @@ func TestHookResetsOncePerKeyWhateverBecomesOfItsAnswers(t *testing.T) {
 	if string(answer.body) != string(lost.body) || answer.object(t)["auth_token"] != w.agency(t).ReadWrite.AuthToken {
 		t.Error("the answers differ, or are not what the console shows")
 	}
-	if keys, resets := hook.Asked(); len(keys) != 3 || len(resets) != 1 || resets["one"] == nil {
-		t.Errorf("got %d requests and %d resets, want 3 and 1", len(keys), len(resets))
+	other := strings.Replace(event, "read_write", "read_only", 1)
+	if answer, err := send("one", other, other); err != nil || answer.status != 422 {
+		t.Errorf("the key with another token gets status %d and %v, want 422", answer.status, err)
+	}
+	if keys, resets := hook.Asked(); len(keys) != 4 || len(resets) != 1 || resets["one"] == nil {
+		t.Errorf("got %d requests and %d resets, want 4 and 1", len(keys), len(resets))
 	}
 }
 

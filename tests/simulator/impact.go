@@ -26,11 +26,13 @@ type impactField struct {
 	Message string `json:"Message"`
 }
 
-// company is the answer of CompanyInformation.
+// company is the answer of CompanyInformation, the same for all tokens of an account. Contacts are documented by their names
+// only; that they are text is this simulator's choice.
 type company struct {
-	URI         string `json:"@uri" xml:"uri,attr"`
-	CompanyName string `json:"CompanyName"`
-	AccountType string `json:"AccountType"`
+	URI              string `json:"@uri" xml:"uri,attr"`
+	CompanyName      string `json:"CompanyName"`
+	TechnicalContact string `json:"TechnicalContact"`
+	SecurityContact  string `json:"SecurityContact"`
 }
 
 type companyResponse struct {
@@ -131,7 +133,9 @@ func answerResource(w http.ResponseWriter, r *http.Request, account *impactAccou
 		writeImpactError(w, r, http.StatusMethodNotAllowed, "Method not allowed")
 		return
 	}
-	answer := company{URI: r.URL.Path, CompanyName: account.Name, AccountType: string(account.Kind)}
+	answer := company{
+		URI: r.URL.Path, CompanyName: account.Name, TechnicalContact: "it@" + account.Name + ".example", SecurityContact: "security@" + account.Name + ".example",
+	}
 	writeImpact(w, r, impactAnswer{http.StatusOK, answer, companyResponse{Company: answer}})
 }
 

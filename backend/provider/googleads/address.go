@@ -25,13 +25,13 @@ const detailSelfAsserted = "An access token was granted at the token_uri that th
 	"the account's own key does nothing for it. Set token_url in the account's configuration to the token endpoint that is to be trusted"
 
 // selfAsserted reports whether access tokens for an identity, account settings or a credential, come from an address
-// that only the identity's own key file names.
+// that only the identity's own key file names. A key file that cannot be read could name any.
 func selfAsserted(settings, identity provider.Values) bool {
 	if settings[fieldTokenURL] != "" || identity[fieldServiceAccountKey] == "" {
 		return false
 	}
 	key, err := parseKeyFile(identity[fieldServiceAccountKey])
-	return err == nil && key.TokenURI != "" && !slices.Contains(googleTokenURIs, key.TokenURI)
+	return err != nil || key.TokenURI != "" && !slices.Contains(googleTokenURIs, key.TokenURI)
 }
 
 // googleAddress describes one of Google's addresses that an account can override.

@@ -144,7 +144,7 @@ func TestKeys_ForeignTokenURIBorrowsNoRights(t *testing.T) {
 	forged := selfAssertedToken(t, google)
 	acts := map[string]func() error{
 		"create": func() error { _, err := rotator(t).CreateKey(t.Context(), account, forged); return err },
-		"list":   func() error { _, err := rotator(t).ListKeys(t.Context(), account, forged); return err },
+		"list":   func() error { _, err := rotator(t).ListKeys(t.Context(), account, forged, clientEmail); return err },
 		"delete": func() error {
 			return rotator(t).DeleteKey(t.Context(), account, forged, provider.Key{Owner: clientEmail, ID: newKeyID})
 		},

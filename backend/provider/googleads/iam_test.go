@@ -336,10 +336,11 @@ func TestWhoManagesKeys(t *testing.T) {
 					oauthError(400, "invalid_grant")(w, r)
 					return
 				}
-				reply(200, fmt.Sprintf(`{"access_token":%q,"token_type":"Bearer"}`, who))(w, r)
+				reply(200, fmt.Sprintf(`{"access_token":%q,"token_type":"Bearer"}`, strings.ReplaceAll(who, "@", "~")))(w, r)
 			}
 			google.iam(map[string]http.HandlerFunc{http.MethodPost: func(w http.ResponseWriter, r *http.Request) {
-				if who := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "); strings.Contains(tc.denied, who) {
+				token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+				if who := strings.ReplaceAll(token, "~", "@"); strings.Contains(tc.denied, who) {
 					rpcError(403, "PERMISSION_DENIED")(w, r)
 					return
 				}

@@ -42,9 +42,5 @@ func readKeyNames(value string) (*keyFile, error) {
 // SelfAsserted says yes to a key file that names a token_uri other than Google's own, in an account without a token_url:
 // whoever wrote the file chose who confirms it.
 func (platform) SelfAsserted(settings, credential provider.Values) bool {
-	if settings[fieldTokenURL] != "" || credential[fieldServiceAccountKey] == "" {
-		return false
-	}
-	file, err := parseKeyFile(credential[fieldServiceAccountKey])
-	return err != nil || TokenURL(settings, file.TokenURI) != defaultTokenURL
+	return selfAsserted(settings, credential)
 }

@@ -2,6 +2,7 @@ package impact_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -19,7 +20,7 @@ type canned struct {
 }
 
 func (c canned) RoundTrip(r *http.Request) (*http.Response, error) {
-	return &http.Response{StatusCode: c.status, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(c.body)), Request: r}, nil
+	return &http.Response{StatusCode: c.status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(c.body)), Request: r}, nil
 }
 
 // FuzzVerify looks for answers that crash the verification, prove a token although they are none of the API, or get into
@@ -27,7 +28,7 @@ func (c canned) RoundTrip(r *http.Request) (*http.Response, error) {
 func FuzzVerify(f *testing.F) {
 	for status, body := range map[int]string{
 		200: `{"CompanyName":"` + authToken + `"}`,
-		204: "", 302: "", 401: `{"Status":"ERROR","Message":"` + authToken + `"}`, 403: `{"Errors":[{"Field":"` + authToken + `"}]}`,
+		201: `{"Status":"ERROR","Message":"x","CompanyName":"` + authToken + `"}`, 204: "", 302: "", 401: `{"Status":"ERROR","Message":"` + authToken + `"}`, 403: `{"Errors":[{"Field":"` + authToken + `"}]}`,
 		404: "<html>" + authToken, 429: "{}", 500: authToken, 599: "[",
 	} {
 		for kind := range tokenTypes {
@@ -51,7 +52,9 @@ func FuzzVerify(f *testing.F) {
 		if strings.Contains(told, authToken) {
 			t.Errorf("the operator is told %q", told)
 		}
-		refused := status == http.StatusUnauthorized || status == http.StatusForbidden
+		var form map[string]any
+		_ = json.Unmarshal(body, &form)
+		refused := (status == http.StatusUnauthorized || status == http.StatusForbidden) && form["Status"] == "ERROR"
 		if object := bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")); v.Outcome == provider.Accepted && !refused && (status/100 != 2 || !object) {
 			t.Errorf("HTTP %d with %q proves the token", status, body)
 		}

@@ -32,7 +32,8 @@ const (
 	defaultProbePath = "CompanyInformation"
 )
 
-// basePaths are what the address of every resource starts with, by account_type.
+// basePaths are what the address of every resource starts with, by account_type. impact.com's page about authentication
+// writes MediaPartners; whether case matters is not said.
 var basePaths = map[string]string{
 	"agency":  "Agencies",
 	"brand":   "Advertisers",
@@ -53,7 +54,7 @@ func (platform) AccountFields() []provider.Field {
 			Name: fieldAPIVersion, Check: provider.Match(`[1-9][0-9]{0,3}`, "a whole number such as 3"),
 			Description: "API version to ask for (IR-Version), a whole number. Default: the token's own version.",
 		},
-		{Name: fieldBaseURL, Endpoint: true, Default: defaultBaseURL, Check: provider.EndpointURL, Description: "Address of the impact.com API, without the account's path."},
+		{Name: fieldBaseURL, Endpoint: true, Default: defaultBaseURL, Check: checkBaseURL, Description: "Address of the impact.com API, without the account's path."},
 	}
 }
 
@@ -67,8 +68,7 @@ func (platform) CheckAccount(settings provider.Values) error {
 func (platform) TokenTypes() []provider.TokenType {
 	fields := []provider.Field{
 		{
-			Name: fieldAccountSID, Description: "Account SID of the token, the user name of the API.",
-			Check: provider.Match(`IR[0-9A-Za-z]{16,62}`, "an Account SID: IR and 16 to 62 letters and digits"),
+			Name: fieldAccountSID, Check: checkAccountSID, Description: "Account SID of the token, the user name of the API.",
 		},
 		{Name: fieldAuthToken, Secret: true, Check: provider.Opaque, Description: "Auth Token, the password of the API."},
 	}
@@ -98,6 +98,9 @@ func checkProbePath(value string) (string, error) {
 	const want = "the path of a resource below the account, such as Campaigns, without a slash at the start or the end"
 	if !fs.ValidPath(value) || value == "." {
 		return "", errors.New("must be " + want)
+	}
+	if isExport(value) {
+		return "", errors.New("must not be of " + exports + ": verifications would take what the account's own exports need; choose another resource, such as Campaigns")
 	}
 	return provider.Match(`[0-9A-Za-z._~/-]+`, want)(value)
 }

@@ -14,6 +14,10 @@ func TestFieldsHaveTheirCanonicalForm(t *testing.T) {
 	t.Parallel()
 	const (
 		notSID  = "account_sid must be an Account SID"
+		exports = "probe_path must not be of ReportExport (100 requests a day) or ClickExport (10)"
+		noPath  = "base_url must be the address without the account's path, such as https://api.impact.com: leave out everything from /"
+		console = "base_url is an address of impact.com's console; the API has https://api.impact.com"
+		bare    = "base_url must be https://api.impact.com without a path"
 		notPath = "probe_path must be the path of a resource below the account"
 	)
 	tests := map[string]struct{ field, value, want, wantErr string }{
@@ -25,15 +29,42 @@ func TestFieldsHaveTheirCanonicalForm(t *testing.T) {
 		"version with v":              {"api_version", "v3", "", "api_version must be a whole number"},
 		"http to another host":        {"base_url", "http://api.impact.com", "", "base_url must start with https://"},
 		"address with user info":      {"base_url", "https://IR:token@api.impact.com", "", "without user info"},
+		"API":                         {"base_url", " https://api.impact.com/ ", "https://api.impact.com", ""},
+		"proxy with a path":           {"base_url", "https://proxy.example.com/impact/", "https://proxy.example.com/impact", ""},
+		"without a scheme":            {"base_url", "api.impact.com", "", "base_url must be a URL such as https://host.example.com: https:// is missing"},
+		"with the token":              {"base_url", "https://api.impact.com?token=" + authToken, "", "this one has a query"},
+		"of an agency":                {"base_url", "https://api.impact.com/Agencies/" + accountSID, "", noPath + "Agencies on"},
+		"of a brand":                  {"base_url", "https://api.impact.com/Advertisers", "", noPath + "Advertisers on"},
+		"of a partner":                {"base_url", "https://api.impact.com/MediaPartners/" + accountSID + "/", "", noPath + "Mediapartners on"},
+		"of a partner, at a proxy":    {"base_url", "https://proxy.example.com/impact/mediapartners", "", noPath + "Mediapartners on"},
+		"of the resource":             {"base_url", "https://proxy.example.com/CompanyInformation", "", noPath + "CompanyInformation on"},
+		"with the Account SID":        {"base_url", "https://api.impact.com/" + accountSID, "", bare},
+		"with a version":              {"base_url", "https://API.impact.com/v14", "", bare},
+		"console":                     {"base_url", "https://app.impact.com", "", console},
+		"page of the console":         {"base_url", "https://app.impact.com/secure/agency/accountSettings", "", console},
+		"web site":                    {"base_url", "https://www.impact.com/", "", console},
 		"account SID":                 {"account_sid", "IRq8mWJybvoQ1020978kbj7am8zzM2dBL1\n", "IRq8mWJybvoQ1020978kbj7am8zzM2dBL1", ""},
-		"shortest account SID":        {"account_sid", "IR" + strings.Repeat("a", 16), "IR" + strings.Repeat("a", 16), ""},
-		"longest account SID":         {"account_sid", "IR" + strings.Repeat("a", 62), "IR" + strings.Repeat("a", 62), ""},
-		"account SID too short":       {"account_sid", "IR" + strings.Repeat("a", 15), "", notSID},
-		"account SID too long":        {"account_sid", "IR" + strings.Repeat("a", 63), "", notSID},
-		"account SID with another IR": {"account_sid", "ir" + strings.Repeat("a", 16), "", notSID},
-		"account SID that is a path":  {"account_sid", "IR/../../" + strings.Repeat("a", 16), "", notSID},
+		"short account SID":           {"account_sid", "IR12", "IR12", ""},
+		"longest account SID":         {"account_sid", strings.Repeat("a", 128), strings.Repeat("a", 128), ""},
+		"account SID of another form": {"account_sid", "ad-42_Q", "ad-42_Q", ""},
+		"account SID too long":        {"account_sid", strings.Repeat("a", 129), "", notSID + " alone: this has more than 128 characters"},
+		"account SID that is a path":  {"account_sid", "IR/../../" + strings.Repeat("a", 16), "", notSID + " alone: this is an address or a path"},
+		"account SID in an address":   {"account_sid", "https://api.impact.com/Agencies/" + accountSID, "", notSID + " alone: this is an address"},
+		"account SID and auth token":  {"account_sid", accountSID + ":" + authToken, "", notSID + " alone: this has a colon, as the pair of user and password does"},
+		"account SID beside the name": {"account_sid", accountSID + " " + authToken, "", notSID + " alone: this has blanks"},
+		"account SID that climbs":     {"account_sid", "..", "", notSID + ": letters and digits"},
+		"account SID with a query":    {"account_sid", accountSID + "?x=" + authToken, "", notSID + ": letters and digits"},
+		"account SID with an escape":  {"account_sid", accountSID + "%2e", "", notSID + ": letters and digits"},
+		"account SID, other letters":  {"account_sid", "IRäöü", "", notSID + ": letters and digits"},
+		"account SID, an override":    {"account_sid", accountSID + "\u202e", "", notSID + ": letters and digits"},
 		"auth token":                  {"auth_token", authToken + "\n", authToken, ""},
 		"auth token with a space":     {"auth_token", authToken + " x", "", "auth_token must be printable ASCII"},
+		"auth token for a shell":      {"auth_token", "$(" + authToken + ")", "", "auth_token must be printable ASCII"},
+		"auth token of a template":    {"auth_token", authToken + "\"; curl", "", "auth_token must be printable ASCII"},
+		"probe path of reports":       {"probe_path", "ReportExport/adv_performance", "", exports},
+		"probe path of clicks":        {"probe_path", "ClickExport", "", exports},
+		"probe path, other case":      {"probe_path", "Campaigns/1/reportexport.json", "", exports},
+		"probe path, near to it":      {"probe_path", "Reports/ReportExports", "Reports/ReportExports", ""},
 		"probe path":                  {"probe_path", "Campaigns", "Campaigns", ""},
 		"probe path of two parts":     {"probe_path", "Campaigns/100.5/Ads_a-b~c", "Campaigns/100.5/Ads_a-b~c", ""},
 		"probe path from the root":    {"probe_path", "/Campaigns", "", notPath},
@@ -162,6 +193,8 @@ func TestRunbooks(t *testing.T) {
 		agencyPath  = "open Settings, then in the column Account, under Technical, Platform REST Web Services"
 		otherPath   = "Open your user profile, then Settings, Technical, API"
 		independent = "The two legacy resets are independent: this one leaves the "
+		roles       = "as an Account Administrator or Implementation Specialist"
+		sameCompany = "Both legacy tokens show the same company"
 		handIn      = "vault write adtokens/tokens/<name>/rotate auth_token=-"
 	)
 	tests := map[string]struct {
@@ -171,7 +204,7 @@ func TestRunbooks(t *testing.T) {
 	}{
 		"agency, read/write": {
 			accountType: "agency", tokenType: "legacy_read_write", previous: "Invalid from the moment of the reset",
-			says:     []string{agencyPath, "Legacy Account Tokens", "Reset (Read/Write)", "API Credentials", "Enable Legacy Tokens", independent + "Read-Only token alone", "April 2025"},
+			says:     []string{agencyPath, "Legacy Account Tokens", "Reset (Read/Write)", "API Credentials", "Enable Legacy Tokens", "is gone itself then", "drop-down API Version", roles, sameCompany, independent + "Read-Only token alone", "April 2025 (another page of impact.com says June 2025)"},
 			silentOn: []string{"Reset (Read-Only)", "named or placed differently"},
 		},
 		"agency, read-only": {
@@ -181,12 +214,12 @@ func TestRunbooks(t *testing.T) {
 		},
 		"agency, scoped": {
 			accountType: "agency", tokenType: "scoped", previous: "After a Reset: invalid at once. Beside a second token: works until it is disabled or deleted",
-			says:     []string{agencyPath, "Duplicate", "Reset", "Disable", "Delete", "account_sid=", "probe_path"},
-			silentOn: []string{"Legacy", "named or placed differently"},
+			says:     []string{agencyPath, roles, "Duplicate", "Reset", "Upgrade Version", "Disable", "Delete", "account_sid=", "probe_path"},
+			silentOn: []string{"Legacy", "legacy", "named or placed differently"},
 		},
 		"brand, read/write": {
 			accountType: "brand", tokenType: "legacy_read_write", previous: "no overlap",
-			says:     []string{otherPath, "on the page of a brand account they may be named or placed differently", independent + "Read-Only token alone"},
+			says:     []string{otherPath, roles, sameCompany, "on the page of a brand account they may be named or placed differently", independent + "Read-Only token alone"},
 			silentOn: []string{agencyPath, "Legacy Account Tokens"},
 		},
 		"partner, read-only": {

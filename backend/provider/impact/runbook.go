@@ -32,10 +32,11 @@ func (platform) Runbook(settings provider.Values, tokenType string) provider.Run
 
 // openTokens is the way to the page with the API tokens.
 func openTokens(accountType string) string {
+	const signIn = "Sign in to impact.com as an Account Administrator or Implementation Specialist: other roles do not see the tokens. "
 	if accountType == "agency" {
-		return "Sign in to impact.com. In the left menu open Settings, then in the column Account, under Technical, Platform REST Web Services."
+		return signIn + "In the left menu open Settings, then in the column Account, under Technical, Platform REST Web Services."
 	}
-	return "Sign in to impact.com. Open your user profile, then Settings, Technical, API."
+	return signIn + "Open your user profile, then Settings, Technical, API."
 }
 
 // otherKinds says, for a brand or partner, how much is known of the page.
@@ -52,7 +53,10 @@ type legacyToken struct{ menu, name, other string }
 func legacyRunbook(accountType string, l legacyToken) provider.Runbook {
 	reset := "On the Legacy Account Tokens card open More and choose " + l.menu + "."
 	view := "Open the card and its page API Credentials, and copy the Auth Token of the " + l.name + " token."
-	notes := []string{"If there is no Legacy Account Tokens card: Enable Legacy Tokens, top right on the same page, makes it appear."}
+	notes := []string{
+		"If there is no Legacy Account Tokens card: Enable Legacy Tokens, top right on the same page, makes it appear, and is gone itself then.",
+		"The card's page Overview has a drop-down API Version, which upgrades the tokens' version: leave it alone, unless the apps are ready for the newer one.",
+	}
 	if accountType != "agency" {
 		reset = "Reset the " + l.name + " token there (an agency's console calls it " + l.menu + ")."
 		view = "Copy the new Auth Token of the " + l.name + " token."
@@ -70,7 +74,8 @@ func legacyRunbook(accountType string, l legacyToken) provider.Runbook {
 		Previous: "Invalid from the moment of the reset: it no longer passes authorisation checks. There is no overlap.",
 		Notes: append(append(notes, otherKinds(accountType)...),
 			"The two legacy resets are independent: this one leaves the "+l.other+" token alone.",
-			"Legacy tokens are those made before April 2025. They still work and no end date is published; impact.com encourages the move to scoped tokens.",
+			"Both legacy tokens show the same company, so Vault cannot tell one from the other: make sure that what you copy belongs to the "+l.name+" token.",
+			"Legacy tokens are those made before April 2025 (another page of impact.com says June 2025). They still work and no end date is published; impact.com encourages the move to scoped tokens.",
 			"The current value can be read again in the console at any time, without a reset.",
 			noAPI),
 	}
@@ -81,7 +86,7 @@ func scopedRunbook(accountType string) provider.Runbook {
 		ConsoleURL: consoleURL,
 		Steps: []string{
 			openTokens(accountType),
-			"Without downtime: make a second token with the same scopes; Duplicate in the menu of the token does that. It has an Account SID and an Auth Token of its own.",
+			"Without downtime: make a second token with the same scopes and API version; Duplicate in the menu of the token does that. It has an Account SID and an Auth Token of its own.",
 			"Or with a short outage: choose Reset in the menu of the token. The old Auth Token dies at once.",
 			"Copy the Auth Token, and the Account SID of a second token.",
 			handInPair,
@@ -89,6 +94,7 @@ func scopedRunbook(accountType string) provider.Runbook {
 		Previous: "After a Reset: invalid at once. Beside a second token: works until it is disabled or deleted in the console.",
 		Notes: append(otherKinds(accountType),
 			"Once every app has read the second token: Disable the first one in its menu, see that nothing fails, and Delete it.",
+			"Upgrade Version in the menu changes which API version the apps get by default: it is no part of a rotation.",
 			"A token that is disabled, or lacks the scope of the endpoint that verification reads, answers HTTP 403: genuine all the same. "+
 				"Set probe_path to a resource within its scopes for a check that tells.",
 			noAPI),

@@ -1,6 +1,7 @@
 package impact_test
 
 import (
+	"compress/gzip"
 	"errors"
 	"io"
 	"net/http"
@@ -72,10 +73,18 @@ func reply(status int, body string, header ...string) http.HandlerFunc {
 	}
 }
 
-// failure has impact.com's form, and echoes the secret as no real server should.
-func failure(status int) http.HandlerFunc {
-	return reply(status, `{"Status":"ERROR","Message":"bad `+authToken+`","Errors":[{"Field":"`+authToken+`","Message":"bad"}]}`)
+// answer is announced as the API's are.
+func answer(status int, body string) http.HandlerFunc {
+	return reply(status, body, "Content-Type", "application/json;charset=utf-8")
 }
+
+// company is the body of CompanyInformation.
+const company = `{"@uri":"/x","CompanyName":"Acme"}`
+
+// failure has impact.com's form, and echoes the secret as no real server should.
+const failureBody = `{"Status":"ERROR","Message":"bad ` + authToken + `","Errors":[{"Field":"` + authToken + `","Message":"bad"}]}`
+
+func failure(status int) http.HandlerFunc { return answer(status, failureBody) }
 
 // verify checks that what comes out holds no secret, and that an error is a *provider.Error.
 func verify(t *testing.T, a provider.Account, token provider.Token) (provider.Verification, *provider.Error) {
@@ -113,23 +122,26 @@ func TestVerifyOutcomes(t *testing.T) {
 		code    string
 		detail  string
 	}{
-		"read/write accepted":       {reply(200, `{"CompanyName":"x"}`), token("legacy_read_write"), accepted, false, "", "accepts the token"},
-		"read-only accepted":        {reply(200, `{}`), token("legacy_read_only"), accepted, false, "", "accepts the token"},
-		"scoped accepted":           {reply(200, `{}`), token("scoped"), accepted, false, "", "accepts the token"},
-		"read/write 401":            {failure(401), token("legacy_read_write"), rejected, false, "HTTP 401", "rejects the token"},
-		"read-only 401":             {failure(401), token("legacy_read_only"), rejected, false, "HTTP 401", "rejects the token"},
-		"scoped 401":                {failure(401), token("scoped"), rejected, false, "HTTP 401", "rejects the token"},
-		"scoped 401 with a probe":   {failure(401), token("scoped", probe...), rejected, false, "HTTP 401", "rejects the token"},
-		"read/write 403":            {failure(403), token("legacy_read_write"), inconclusive, false, "HTTP 403", "check account_type"},
-		"read-only 403":             {failure(403), token("legacy_read_only"), inconclusive, false, "HTTP 403", "check account_type"},
-		"read-only 403, probe":      {failure(403), token("legacy_read_only", probe...), inconclusive, false, "HTTP 403", "check account_type"},
-		"scoped 403":                {failure(403), token("scoped"), accepted, true, "HTTP 403", "genuine, but disabled or without this endpoint's scope"},
-		"scoped 403 with a probe":   {failure(403), token("scoped", probe...), rejected, false, "HTTP 403", "without the scope for its probe_path"},
-		"404":                       {failure(404), token("legacy_read_write"), inconclusive, false, "HTTP 404", "check account_type and api_version of the account, and account_sid and probe_path"},
-		"400":                       {failure(400), token("scoped"), inconclusive, false, "HTTP 400", "check account_type"},
-		"410":                       {failure(410), token("scoped", probe...), inconclusive, false, "HTTP 410", "check account_type"},
-		"401 without a body":        {reply(401, ""), token("scoped"), rejected, false, "HTTP 401", "rejects the token"},
-		"404 with a page for human": {reply(404, "<html>"), token("scoped"), inconclusive, false, "HTTP 404", "check account_type"},
+		"read/write accepted":     {answer(200, company), token("legacy_read_write"), accepted, false, "", "accepts the token"},
+		"read-only accepted":      {answer(200, company), token("legacy_read_only"), accepted, false, "", "accepts the token"},
+		"scoped accepted":         {answer(200, company), token("scoped"), accepted, false, "", "accepts the token"},
+		"scoped accepted, probe":  {answer(200, `{"@page":"1","Campaigns":[],"Status":"ACTIVE"}`), token("scoped", probe...), accepted, false, "", "accepts the token"},
+		"compressed":              {compressed(200, company), token("scoped"), accepted, false, "", "accepts the token"},
+		"compressed refusal":      {compressed(401, failureBody), token("scoped"), rejected, false, "HTTP 401", "rejects the token"},
+		"failure without fields":  {answer(401, `{"Status":"ERROR","Message":"no"}`), token("scoped"), rejected, false, "HTTP 401", "rejects the token"},
+		"read/write 401":          {failure(401), token("legacy_read_write"), rejected, false, "HTTP 401", "rejects the token"},
+		"read-only 401":           {failure(401), token("legacy_read_only"), rejected, false, "HTTP 401", "rejects the token"},
+		"scoped 401":              {failure(401), token("scoped"), rejected, false, "HTTP 401", "rejects the token"},
+		"scoped 401 with a probe": {failure(401), token("scoped", probe...), rejected, false, "HTTP 401", "rejects the token"},
+		"read/write 403":          {failure(403), token("legacy_read_write"), inconclusive, false, "HTTP 403", "check account_type"},
+		"read-only 403":           {failure(403), token("legacy_read_only"), inconclusive, false, "HTTP 403", "check account_type"},
+		"read-only 403, probe":    {failure(403), token("legacy_read_only", probe...), inconclusive, false, "HTTP 403", "check account_type"},
+		"scoped 403":              {failure(403), token("scoped"), accepted, true, "HTTP 403", "genuine, but disabled or without this endpoint's scope"},
+		"scoped 403 with a probe": {failure(403), token("scoped", probe...), rejected, false, "HTTP 403", "without the scope for its probe_path"},
+		"404":                     {failure(404), token("legacy_read_write"), inconclusive, false, "HTTP 404", "check account_type and api_version of the account, and account_sid and probe_path"},
+		"400":                     {failure(400), token("scoped"), inconclusive, false, "HTTP 400", "check account_type"},
+		"410":                     {failure(410), token("scoped", probe...), inconclusive, false, "HTTP 410", "check account_type"},
+		"unknown 4xx":             {failure(418), token("scoped"), inconclusive, false, "HTTP 418", "check account_type"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -149,6 +161,138 @@ func TestVerifyOutcomes(t *testing.T) {
 	}
 }
 
+// compressed is answered as gzip, which the client asks for.
+func compressed(status int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Encoding", "gzip")
+		w.WriteHeader(status)
+		zipped := gzip.NewWriter(w)
+		_, _ = io.WriteString(zipped, body)
+		_ = zipped.Close()
+	}
+}
+
+// TestVerify_AnswerOfSomebodyElse: a proxy, a login portal or another service proves and refutes nothing, whatever the
+// status and the type of token.
+func TestVerify_AnswerOfSomebodyElse(t *testing.T) {
+	t.Parallel()
+	const (
+		json = "application/json"
+		html = "text/html; charset=utf-8"
+		xml  = `<?xml version="1.0"?><ImpactRadiusResponse><Status>ERROR</Status><Message>no</Message></ImpactRadiusResponse>`
+	)
+	type body struct {
+		contentType, text string
+		// only says with which statuses the body comes from somebody else; nil means all.
+		only func(status int) bool
+	}
+	success := func(status int) bool { return status < 300 }
+	refusal := func(status int) bool { return status >= 400 }
+	bodies := map[string]body{
+		"page":                       {html, "<html>blocked</html>", nil},
+		"page announced as JSON":     {json, "<html>blocked</html>", nil},
+		"empty":                      {"", "", nil},
+		"empty JSON":                 {json, "", nil},
+		"text":                       {"text/plain", "blocked", nil},
+		"list":                       {json, `[` + company + `]`, nil},
+		"null":                       {json, "null", nil},
+		"empty object":               {json, "{}", nil},
+		"another service":            {json, `{"error":"unauthorized"}`, nil},
+		"another service's status":   {json, `{"status":"ERROR","message":"no"}`, refusal},
+		"gateway":                    {json, `{"message":"Forbidden"}`, refusal},
+		"failure without a message":  {json, `{"Status":"ERROR"}`, refusal},
+		"failure of another status":  {json, `{"Status":"FAILED","Message":"no"}`, refusal},
+		"failure that is no string":  {json, `{"Status":["ERROR"],"Message":"no"}`, refusal},
+		"failure announced as page":  {html, failureBody, nil},
+		"failure without a type":     {"", failureBody, nil},
+		"failure of another type":    {"application/problem+json", failureBody, nil},
+		"failure as XML":             {"application/xml", xml, nil},
+		"success in a refusal":       {json, company, refusal},
+		"failure in a success":       {json, failureBody, success},
+		"both in one":                {json, `{"CompanyName":"x","Status":"ERROR","Message":"no"}`, success},
+		"company announced as page":  {html, company, success},
+		"company in another case":    {json, `{"companyname":"x"}`, success},
+		"company without a name":     {json, `{"CompanyName":""}`, success},
+		"name that is no string":     {json, `{"CompanyName":{"x":1}}`, success},
+		"two objects":                {json, company + company, success},
+		"half an object":             {json, `{"CompanyName":"x"`, success},
+		"portal that says all right": {json, `{"ok":true}`, success},
+	}
+	for name, b := range bodies {
+		for _, status := range []int{200, 201, 204, 400, 401, 403, 404, 407, 410, 418} {
+			if b.only != nil && !b.only(status) {
+				continue
+			}
+			for _, of := range []provider.Token{token("legacy_read_only"), token("scoped"), token("scoped", "probe_path", "CompanyInformation")} {
+				handler := reply(status, b.text, "Content-Type", b.contentType)
+				if b.contentType == "" {
+					handler = reply(status, b.text)
+				}
+				got, err := verify(t, newImpact(t, handler).account(t, "agency", time.Minute), of)
+				if err == nil || err.Kind != provider.Unavailable || !strings.Contains(err.Problem, "unreadable answer (HTTP ") {
+					t.Errorf("%s, HTTP %d, %s: got %+v, error %v; want no useful answer", name, status, of.Type, got, err)
+				}
+			}
+		}
+	}
+}
+
+// TestVerify_ProbePathOfAnUnknownForm: what a probe_path gives is not known, but for that it is an object with something in
+// it, and no error.
+func TestVerify_ProbePathOfAnUnknownForm(t *testing.T) {
+	t.Parallel()
+	for name, handler := range map[string]http.HandlerFunc{
+		"page":         reply(200, "<html>", "Content-Type", "text/html"),
+		"empty object": answer(200, "{}"),
+		"error":        answer(200, `{"error":"login"}`),
+		"errors":       answer(200, `{"errors":[]}`),
+		"its failure":  answer(200, failureBody),
+		"no type":      reply(200, `{"Campaigns":[]}`, "Content-Type", "text/plain"),
+	} {
+		got, err := verify(t, newImpact(t, handler).account(t, "agency", time.Minute), token("scoped", "probe_path", "Campaigns"))
+		if err == nil || !strings.Contains(err.Problem, "unreadable answer (HTTP 200)") {
+			t.Errorf("%s: got %+v, error %v; want no useful answer", name, got, err)
+		}
+	}
+}
+
+// TestVerify_ExportsAreNeverAsked, whatever is stored from before.
+func TestVerify_ExportsAreNeverAsked(t *testing.T) {
+	t.Parallel()
+	server := newImpact(t, answer(200, company))
+	got, err := verify(t, server.account(t, "agency", time.Minute), token("scoped", "probe_path", "ReportExport/x"))
+	if err != nil || got.Outcome != provider.Inconclusive || !strings.Contains(got.Detail, "probe_path") || server.requests.Load() != 0 {
+		t.Errorf("got %+v, error %v after %d requests; want inconclusive after none", got, err, server.requests.Load())
+	}
+}
+
+// TestVerify_RejectedPairThatIsMixedUp says what the values look like, and repeats none.
+func TestVerify_RejectedPairThatIsMixedUp(t *testing.T) {
+	t.Parallel()
+	const other = "IRotherQJSxxtx1003248mgW3JmDKDeoq1"
+	tests := map[string]struct{ sid, token, says string }{
+		"as it should be":      {accountSID, authToken, ""},
+		"SID twice":            {accountSID, accountSID, ". auth_token is the same as account_sid"},
+		"SID of another token": {accountSID, other, ". auth_token looks like an Account SID"},
+		"swapped":              {authToken, accountSID, ". The two look swapped"},
+		"token as the SID":     {"e8GYwpy1VwW2l61dJOLJJ3zZa9epa9kT", authToken, ". account_sid does not look like an Account SID"},
+	}
+	for name, tc := range tests {
+		of := token("legacy_read_write")
+		of.Credential = provider.Values{"account_sid": tc.sid, "auth_token": tc.token}
+		got, err := verify(t, newImpact(t, answer(401, `{"Status":"ERROR","Message":"no"}`)).account(t, "agency", time.Minute), of)
+		const refused = "impact.com rejects the token: account_sid and auth_token are no valid pair, or not any more since a reset"
+		rest, ok := strings.CutPrefix(got.Detail, refused)
+		if err != nil || got.Outcome != provider.Rejected || !ok || !strings.HasPrefix(rest, tc.says) || (rest == "") != (tc.says == "") {
+			t.Errorf("%s: got %+v, error %v; want rejected with %q", name, got, err, tc.says)
+		}
+		if strings.Contains(got.Detail, tc.sid) || strings.Contains(got.Detail, tc.token) {
+			t.Errorf("%s: the value is in %q", name, got.Detail)
+		}
+	}
+}
+
 func TestVerifyAsksForTheRightResource(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -164,7 +308,7 @@ func TestVerifyAsksForTheRightResource(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := newImpact(t, reply(200, "{}"))
+			server := newImpact(t, answer(200, `{"CompanyName":"x"}`))
 			account := server.account(t, tc.accountType, time.Minute)
 			if tc.version != "" {
 				account.Settings["api_version"] = tc.version
@@ -204,10 +348,10 @@ func TestVerifyWithoutAUsefulAnswer(t *testing.T) {
 		wait    time.Duration
 	}{
 		"redirect":           {handler: reply(302, "", "Location", thief.URL), says: "redirect"},
-		"oversized":          {handler: reply(200, "{}"+strings.Repeat(" ", 1<<20)), says: "more than 1048576 bytes"},
+		"oversized":          {handler: answer(200, company+strings.Repeat(" ", 1<<20)), says: "more than 1048576 bytes"},
 		"slow":               {handler: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, kind: provider.Timeout, says: "in time"},
-		"garbage":            {handler: reply(200, "\x00\xff{"+authToken), says: "unreadable answer (HTTP 200)"},
-		"XML":                {handler: reply(200, xml), says: "unreadable answer (HTTP 200)"},
+		"garbage":            {handler: answer(200, "\x00\xff{"+authToken), says: "unreadable answer (HTTP 200)"},
+		"XML":                {handler: reply(200, xml, "Content-Type", "text/xml;charset=utf-8"), says: "unreadable answer (HTTP 200): impact.com's XML, although JSON was asked for"},
 		"empty":              {handler: reply(204, ""), says: "unreadable answer (HTTP 204)"},
 		"rate limit":         {handler: reply(429, "{}", "X-RateLimit-Reset", "1800"), kind: provider.RateLimited, says: "HTTP 429", wait: 30 * time.Minute},
 		"server error":       {handler: failure(500), says: "HTTP 500"},
@@ -232,7 +376,7 @@ func TestVerifyWithoutAUsefulAnswer(t *testing.T) {
 
 func TestVerifyWithAnAddressThatIsNone(t *testing.T) {
 	t.Parallel()
-	server := newImpact(t, reply(200, "{}"))
+	server := newImpact(t, answer(200, `{"CompanyName":"x"}`))
 	account := server.account(t, "agency", time.Minute)
 	account.Settings["base_url"] = "http://[::1"
 	_, err := verify(t, account, token("scoped"))
