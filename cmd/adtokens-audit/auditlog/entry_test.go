@@ -172,11 +172,11 @@ func TestOnlySuccessfulReadsTellWhoKnowsACredential(t *testing.T) {
 		"a number that is none":                 {path: "response.data.version", value: []any{1}, verdict: Other},
 		"no version":                            {path: "response.data.version", verdict: Other},
 		"no version, but a wrapping token":      {path: "response", value: map[string]any{"wrap_info": map[string]any{"token": "hmac-sha256:ab"}}, verdict: Found, version: "?"},
-		"no type":                               {path: "type", verdict: Foreign},
-		"no time":                               {path: "time", verdict: Foreign},
+		"no type":                               {path: "type", verdict: Broken},
+		"no time":                               {path: "time", verdict: Broken},
 		"a time in another zone":                {path: "time", value: "2026-10-05T11:00:00+02:00", verdict: Found, version: "1"},
-		"a time of another form":                {path: "time", value: "yesterday", verdict: Foreign},
-		"another program's JSON with the mount": {path: "request", value: "GET adtokens/creds/acme-rw", verdict: Foreign},
+		"a time of another form":                {path: "time", value: "yesterday", verdict: Broken},
+		"another program's JSON with the mount": {path: "request", value: "GET adtokens/creds/acme-rw", verdict: Broken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -207,17 +207,17 @@ func TestLinesComeInManyForms(t *testing.T) {
 		"from syslog":                   {"<134>Nov 12 09:00:00 vault-0 vault[7]: " + line, Found},
 		"with spaces":                   {strings.ReplaceAll(spaced.String(), "\n", ""), Found},
 		"with white space at the end":   {line + " \t\r", Found},
-		"cut at the end":                {line[:len(line)-1], Foreign},
-		"cut in the middle":             {line[:len(line)/2], Foreign},
-		"cut before a brace":            {line[:strings.LastIndexByte(line[:len(line)-1], '}')+1], Foreign},
-		"the end of a cut line":         {line[len(line)/2:], Foreign},
-		"two lines in one":              {line + line, Foreign},
-		"text":                          {"adtokens/creds/acme-rw", Foreign},
+		"cut at the end":                {line[:len(line)-1], Cut},
+		"cut in the middle":             {line[:len(line)/2], Cut},
+		"cut before a brace":            {line[:strings.LastIndexByte(line[:len(line)-1], '}')+1], Cut},
+		"the end of a cut line":         {line[len(line)/2:], Broken},
+		"two lines in one":              {line + line, Broken},
+		"text":                          {"adtokens/creds/acme-rw", Broken},
 		"nothing":                       {"", Foreign},
-		"a brace":                       {"{", Foreign},
-		"an empty object":               {"{}", Other},
-		"another object with the mount": {`{"adtokens/":1}`, Foreign},
-		"zeros, as after a crash":       {strings.Repeat("\x00", 100), Foreign},
+		"a brace":                       {"{", Broken},
+		"an empty object":               {"{}", Broken},
+		"another object with the mount": {`{"adtokens/":1}`, Broken},
+		"zeros, as after a crash":       {strings.Repeat("\x00", 100), Broken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -265,9 +265,9 @@ func TestTheMatcherTellsWhereAValueIs(t *testing.T) {
 		"a request":                 {change(t, line, "type", "request"), Other},
 		"those who ask for an HMAC": {change(t, line, "request.path", "sys/audit-hash/file"), Other},
 		"a key, not a value":        {change(t, aRead(t), "request.data", map[string]any{value: 1}), Other},
-		"a cut line":                {line[:len(line)-1], Foreign},
-		"no entry":                  {[]byte(`{"type":"` + value + `"}`), Foreign},
-		"broken JSON":               {[]byte(`{"type" "` + value + `"}`), Foreign},
+		"a cut line":                {line[:len(line)-1], Cut},
+		"no entry":                  {[]byte(`{"type":"` + value + `"}`), Broken},
+		"broken JSON":               {[]byte(`{"type" "` + value + `"}`), Broken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -290,7 +290,7 @@ func FuzzParse(f *testing.F) {
 	decoding.segment = nil // decodes every line
 	f.Fuzz(func(t *testing.T, line []byte) {
 		e, verdict := searching.Parse(line)
-		if verdict == Found && (e.Time.IsZero() || e.Kind == "" || (e.Token.Name == "") != (e.Kind == KindUnwrap)) {
+		if verdict == Found && (e.Time.IsZero() || e.Kind == "" || (e.Token.Name == "") != (e.Kind == KindUnwrap || e.Kind == KindRewrap)) && e.Kind != KindRewrap {
 			t.Errorf("found %+v", e)
 		}
 		// A backslash gives a path many forms, of which Vault writes none.
