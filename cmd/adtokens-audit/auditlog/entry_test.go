@@ -243,12 +243,17 @@ func TestWhoHasAnEntityIsKnownByIt(t *testing.T) {
 func TestTheMatcherTellsWhereAValueIs(t *testing.T) {
 	t.Parallel()
 	const value, other = "hmac-sha256:abc", "hmac-sha256:def"
-	p := NewMatcher(value, other)
-	line := change(t, aRead(t), "response.data", map[string]any{"auth_token": value, "list": []any{"x", map[string]any{"deep": other}}})
+	p := NewMatcher([]Needle{{Hash: value}, {Hash: other, Text: "plain <text>"}})
+	line := change(t, aRead(t), "response.data", map[string]any{"auth_token": value, "list": []any{"x", map[string]any{"deep": other, "raw": "plain <text>"}}})
 	line = change(t, line, "request.namespace.path", "team/")
 	line = change(t, line, "request.data", map[string]any{"auth_token": other})
 	s, verdict := p.Parse(line)
-	if want := []string{"request.data.auth_token", "response.data.auth_token", "response.data.list.1.deep"}; verdict != Found || !slices.Equal(s.Fields, want) {
+	if want := []SightedField{
+		{"request.data.auth_token", 1, false},
+		{"response.data.auth_token", 0, false},
+		{"response.data.list.1.deep", 1, false},
+		{"response.data.list.1.raw", 1, true},
+	}; verdict != Found || !slices.Equal(s.Fields, want) {
 		t.Fatalf("verdict %d, %+v", verdict, s)
 	}
 	if s.Path != "team/adtokens/creds/acme-rw" || s.Operation != "read" || s.Failed || s.By.DisplayName != "token-billing" || s.Address != "10.0.1.11" {
@@ -286,7 +291,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add([]byte(`@cee: {"type":"response","time":"2026-10-05T09:00:00Z","request":{"path":"team/adtokens/creds/x"}}`))
 	f.Add([]byte(`{"time":"2026-10-05T09:00:00Z","type":"response","request":{"path":"adtokens\/creds\/x","operation":"read"},"response":{"data":{"version":1e9}}}`))
-	searching, decoding, matcher := NewParser("adtokens"), NewParser("adtokens"), NewMatcher("hmac-sha256:")
+	searching, decoding, matcher := NewParser("adtokens"), NewParser("adtokens"), NewMatcher([]Needle{{Hash: "hmac-sha256:"}})
 	decoding.segment = nil // decodes every line
 	f.Fuzz(func(t *testing.T, line []byte) {
 		e, verdict := searching.Parse(line)
@@ -305,7 +310,7 @@ func FuzzParse(f *testing.F) {
 
 func BenchmarkParse(b *testing.B) {
 	line := aRead(b)
-	counting, passing, matching := NewParser("adtokens"), NewParser("secret"), NewMatcher("hmac-sha256:00")
+	counting, passing, matching := NewParser("adtokens"), NewParser("secret"), NewMatcher([]Needle{{Hash: "hmac-sha256:00", Text: "not-in-the-log"}})
 	for name, parse := range map[string]func([]byte) Verdict{
 		"an entry to count":         func(l []byte) Verdict { _, v := counting.Parse(l); return v },
 		"an entry of another mount": func(l []byte) Verdict { _, v := passing.Parse(l); return v },

@@ -114,7 +114,9 @@ func Read[T any](ctx context.Context, log io.Reader, c Consumer[T]) (Stats, erro
 			}
 			<-b.parsed
 			stats.Add(b.stats)
-			endsCut = b.endsCut
+			if b.stats.Lines > 0 {
+				endsCut = b.endsCut
+			}
 			for _, found := range b.found {
 				c.Each(found)
 			}

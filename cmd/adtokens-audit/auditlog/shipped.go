@@ -80,10 +80,9 @@ func formOfLine(line []byte) form {
 	switch {
 	case text == nil, isServerLine(trimmed):
 		return formUnknown
+	case afterTorn(text) != nil:
+		return formPlain
 	case bytes.Contains(text, glued) && !isFields(text):
-		if startsLikeEntry(text) && afterTorn(text) != nil {
-			return formPlain
-		}
 		return formDocument
 	case isFields(text):
 		return formOfObject(text)
@@ -312,6 +311,9 @@ func (u *unwrapper) object(text, line []byte) {
 	case Broken, Cut:
 	}
 	if entries := u.search(text, 0); len(entries) > 0 {
+		if len(u.pieces) > 0 {
+			u.giveUp(sourceOf(text))
+		}
 		u.found(entries, nil)
 		return
 	}
@@ -429,12 +431,10 @@ func sourceOf(text []byte) string {
 // be one too.
 func (u *unwrapper) piece(source string, text []byte, whole bool) {
 	text = bytes.TrimRight(text, "\r\n")
-	before, pending := u.pieces[source]
-	if pending && (startsLikeEntry(object(text)) && bytes.IndexByte(text, '{') < maxPrefix || isServerLine(text)) {
-		u.write(before) // its end never came
-		pending, before = false, nil
-		delete(u.pieces, source)
+	if startsLikeEntry(object(text)) && bytes.IndexByte(text, '{') < maxPrefix || isServerLine(text) {
+		u.giveUp(source)
 	}
+	before, pending := u.pieces[source]
 	joined := slices.Concat(before, text)
 	if _, verdict := sift(joined); !whole && verdict == Cut && len(joined) <= MaxLine && (pending || len(u.pieces) < maxPieces) {
 		if u.pieces == nil {
@@ -449,6 +449,14 @@ func (u *unwrapper) piece(source string, text []byte, whole bool) {
 		return
 	}
 	u.write(joined)
+}
+
+// giveUp writes the beginning of a line whose end never came.
+func (u *unwrapper) giveUp(source string) {
+	if before, pending := u.pieces[source]; pending {
+		u.write(before)
+		delete(u.pieces, source)
+	}
 }
 
 // maxPrefix is how far in a line an entry begins, at most.

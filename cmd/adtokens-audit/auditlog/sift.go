@@ -33,7 +33,10 @@ func sift(line []byte) ([]byte, Verdict) {
 		}
 	}
 	if isFields(text) {
-		return siftFields(text)
+		if entry, verdict := siftFields(text); verdict != Broken || !isServerLine(line) {
+			return entry, verdict
+		}
+		return nil, Foreign
 	}
 	if whole := afterTorn(text); whole != nil {
 		return whole, kindOf(whole)
@@ -112,16 +115,30 @@ func afterTorn(text []byte) []byte {
 		return nil
 	}
 	for _, start := range entryStarts {
-		at := bytes.LastIndex(text, start)
-		if at <= 0 || !isFields(text[at:]) || kindOf(text[at:]) == Broken {
-			continue
+		at := len(text)
+		for range maxStarts {
+			if at = bytes.LastIndex(text[:at], start); at <= 0 {
+				break
+			}
+			if !isFields(text[at:]) || kindOf(text[at:]) == Broken {
+				continue // it is within an entry
+			}
+			if bytes.HasSuffix(bytes.TrimRight(text[:at], " \t"), []byte("}")) && isEntry(text[:at]) {
+				return nil
+			}
+			return text[at:]
 		}
-		if bytes.HasSuffix(bytes.TrimRight(text[:at], " \t"), []byte("}")) {
-			return nil
-		}
-		return text[at:]
 	}
 	return nil
+}
+
+// maxStarts is how many beginnings of an entry are looked at in a line.
+const maxStarts = 16
+
+// isEntry reports whether a text ends with a whole entry.
+func isEntry(text []byte) bool {
+	text = bytes.TrimRight(text, " \t")
+	return isFields(text) && kindOf(text) != Broken || afterTorn(text) != nil
 }
 
 var levels = [][]byte{[]byte("[TRACE]"), []byte("[DEBUG]"), []byte("[INFO]"), []byte("[WARN]"), []byte("[ERROR]")}
