@@ -53,7 +53,7 @@ const formulaStarts = "=+-@＝＋－＠﹦﹢﹣﹫−|%"
 func inert(cell string) string {
 	start := strings.TrimLeftFunc(cell, func(r rune) bool { return unicode.IsSpace(r) || !isHarmless(r) || r == unicode.ReplacementChar })
 	first, _ := utf8.DecodeRuneInString(start)
-	if cell != "" && (strings.ContainsRune("\t\r\n", rune(cell[0])) || start != "" && strings.ContainsRune(formulaStarts, first)) {
+	if strings.ContainsAny(cell[:len(cell)-len(start)], "\t\r\n") || (start != "" && strings.ContainsRune(formulaStarts, first)) {
 		return "'" + harmless(cell)
 	}
 	return harmless(cell)

@@ -39,8 +39,8 @@ const hashPath = "sys/audit-hash/"
 // Matcher finds a value in the entries of all mounts.
 type Matcher struct {
 	hashes, texts map[string]int // the index of the spelling
-	// core is a part that the value has in all spellings, also when JSON writes them.
-	core []byte
+	// cores are parts of the texts that are the same when JSON writes them; each text has one of them.
+	cores [][]byte
 	// witnesses are HMACs of what the log of the same device is likely to have.
 	witnesses map[string]bool
 	witnessed atomic.Bool
@@ -58,8 +58,11 @@ func NewMatcher(needles []Needle, witnesses ...string) *Matcher {
 			m.texts[n.Text] = i
 		}
 	}
-	if len(needles) > 0 {
-		m.core = longestCore(needles[0].Text)
+	for _, n := range needles {
+		has := slices.ContainsFunc(m.cores, func(core []byte) bool { return strings.Contains(n.Text, string(core)) })
+		if core := longestCore(n.Text); !has && len(core) > 0 {
+			m.cores = append(m.cores, core)
+		}
 	}
 	for _, w := range witnesses {
 		m.witnesses[w] = true
@@ -106,7 +109,7 @@ func (m *Matcher) mayHave(text []byte) bool {
 		}
 		rest = rest[end:]
 	}
-	return found || len(m.core) > 0 && bytes.Contains(text, m.core)
+	return found || slices.ContainsFunc(m.cores, func(core []byte) bool { return bytes.Contains(text, core) })
 }
 
 // Parse reads a line. It keeps no part of it.
