@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -44,6 +45,35 @@ func harmlessText(text string) string {
 		lines[i] = harmless(line)
 	}
 	return strings.Join(lines, "\n")
+}
+
+// harmlessWriter writes a text with its line breaks, harmless.
+type harmlessWriter struct {
+	out io.Writer
+	cut []byte // the beginning of a character
+}
+
+func (w *harmlessWriter) Write(text []byte) (int, error) {
+	if len(w.cut) == 0 && !slices.ContainsFunc(text, func(c byte) bool { return (c < ' ' || c > '~') && c != '\n' }) {
+		return w.out.Write(text) // most of it
+	}
+	all := slices.Concat(w.cut, text)
+	end := len(all)
+	for back := 1; back < utf8.UTFMax && back <= len(all); back++ {
+		if utf8.RuneStart(all[len(all)-back]) && !utf8.FullRune(all[len(all)-back:]) {
+			end = len(all) - back
+		}
+	}
+	w.cut = slices.Clone(all[end:])
+	_, err := io.WriteString(w.out, harmlessText(string(all[:end])))
+	return len(text), err
+}
+
+// flush writes what is left of a character that was cut.
+func (w *harmlessWriter) flush() error {
+	_, err := io.WriteString(w.out, harmlessText(string(w.cut)))
+	w.cut = nil
+	return err
 }
 
 // formulaStarts are what spreadsheets take for the beginning of a formula, full-width and small forms included.

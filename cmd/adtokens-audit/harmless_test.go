@@ -157,6 +157,16 @@ func FuzzHarmlessJSON(f *testing.F) {
 		if err := writeJSON(&out, map[string]string{"a": text, text: "b"}, " "); err != nil {
 			t.Fatal(err)
 		}
+		var written bytes.Buffer
+		w := &harmlessWriter{out: &written}
+		for i := range len(text) {
+			if _, err := w.Write([]byte(text[i : i+1])); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.flush(); err != nil || written.String() != harmlessText(text) {
+			t.Errorf("written by bytes it is %q instead of %q: %v", written.String(), harmlessText(text), err)
+		}
 		var got map[string]string
 		if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 			t.Fatalf("%q: %v", out.String(), err)

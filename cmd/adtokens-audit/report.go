@@ -1,13 +1,14 @@
 package main
 
 import (
-	"bytes"
+	"bufio"
 	"context"
 	_ "embed"
 	"errors"
 	"flag"
 	"fmt"
 	"html/template"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -70,11 +71,17 @@ func (q *htmlReport) checkFile() error {
 }
 
 func (q *htmlReport) write(ctx context.Context, f *findings) error {
-	var text bytes.Buffer
-	if err := reportTemplate.Execute(&untilDone{ctx, &text}, q.page(ctx, f)); err != nil || ctx.Err() != nil {
-		return errors.Join(ctx.Err(), err)
-	}
-	if err := replaceFile(q.file, []byte(harmlessText(text.String()))); err != nil {
+	page := q.page(ctx, f)
+	err := replaceFile(q.file, func(file io.Writer) error {
+		out := bufio.NewWriter(file)
+		harmless := &harmlessWriter{out: out}
+		err := reportTemplate.Execute(&untilDone{ctx, harmless}, page)
+		return errors.Join(err, harmless.flush(), out.Flush())
+	})
+	switch {
+	case ctx.Err() != nil:
+		return errInterrupted
+	case err != nil:
 		return fmt.Errorf("writing the report: %w", err)
 	}
 	return nil
@@ -82,8 +89,8 @@ func (q *htmlReport) write(ctx context.Context, f *findings) error {
 
 // untilDone refuses to write when the context has ended, so that whoever goes on writing ends too.
 type untilDone struct {
-	ctx context.Context //nolint:containedctx // Write is given none
-	out *bytes.Buffer
+	ctx context.Context // ends Write, which is given none
+	out io.Writer
 }
 
 func (u *untilDone) Write(text []byte) (int, error) {
@@ -96,7 +103,7 @@ func (u *untilDone) Write(text []byte) (int, error) {
 // replaceFile puts a file in the place of what has its name, whole or not at all: a link that is there is replaced, not
 // followed, and whatever its mode was, the new file is for nobody else. Names and addresses are for whoever may read the
 // logs.
-func replaceFile(name string, content []byte) (err error) {
+func replaceFile(name string, write func(io.Writer) error) (err error) {
 	file, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*") // mode 0600, and a name that was not there
 	if err != nil {
 		return err
@@ -106,8 +113,7 @@ func replaceFile(name string, content []byte) (err error) {
 			err = errors.Join(err, os.Remove(file.Name()))
 		}
 	}()
-	_, err = file.Write(content)
-	if err = errors.Join(err, file.Chmod(0o600), file.Sync(), file.Close()); err != nil {
+	if err := errors.Join(write(file), file.Chmod(0o600), file.Sync(), file.Close()); err != nil {
 		return err
 	}
 	return os.Rename(file.Name(), name)
