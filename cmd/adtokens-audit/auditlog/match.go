@@ -44,6 +44,8 @@ type Matcher struct {
 	// witnesses are HMACs of what the log of the same device is likely to have.
 	witnesses map[string]bool
 	witnessed atomic.Bool
+	// starts has the startOf of all hashes and witnesses.
+	starts [1 << 12]bool
 }
 
 // NewMatcher returns a matcher for a value in several spellings. Witnesses are HMACs by the same audit device, of texts that
@@ -67,6 +69,12 @@ func NewMatcher(needles []Needle, witnesses ...string) *Matcher {
 	for _, w := range witnesses {
 		m.witnesses[w] = true
 	}
+	for hash := range m.hashes {
+		m.starts[startOf([]byte(strings.TrimPrefix(hash, hmacPrefix)))] = true
+	}
+	for hash := range m.witnesses {
+		m.starts[startOf([]byte(strings.TrimPrefix(hash, hmacPrefix)))] = true
+	}
 	return m
 }
 
@@ -86,28 +94,45 @@ func longestCore(text string) []byte {
 // Witnessed reports whether a witness or the value was in a log that was parsed, which shows that the device wrote it.
 func (m *Matcher) Witnessed() bool { return m.witnessed.Load() }
 
+// hmacStart and hmacEnd make up hmacPrefix. The end is searched for: its first letter is none of a hash's digits, so that
+// hashes are passed over fast.
+var hmacStart, hmacEnd = []byte("hmac-"), []byte("sha256:")
+
+// startOf makes a small number of an HMAC's first digits. Few of a log's HMACs have the same one as those that are looked for.
+func startOf(digits []byte) int {
+	start := 0
+	for i := range min(3, len(digits)) {
+		c := digits[i]
+		if c == '"' {
+			break
+		}
+		start = start<<4 | int((c&15+c>>6*9)&15)
+	}
+	return start
+}
+
 // mayHave reports whether a line can have the value.
 func (m *Matcher) mayHave(text []byte) bool {
-	mark := []byte(hmacPrefix)
 	found := false
-	for rest := text; ; {
-		at := bytes.Index(rest, mark)
+	for rest := text; !found; {
+		at := bytes.Index(rest, hmacEnd)
 		if at < 0 {
 			break
 		}
-		end := at + len(mark)
-		for end < len(rest) && rest[end] != '"' && rest[end] != '\\' {
-			end++
+		before, digits := rest[:at], rest[at+len(hmacEnd):]
+		if !m.starts[startOf(digits)] || !bytes.HasSuffix(before, hmacStart) {
+			rest = digits
+			continue
 		}
-		hash := rest[at:end]
-		if _, ok := m.hashes[string(hash)]; ok {
-			found = true
+		end := bytes.IndexByte(digits, '"')
+		if end < 0 {
 			break
 		}
-		if len(m.witnesses) > 0 && !m.witnessed.Load() && m.witnesses[string(hash)] {
+		hash := rest[at-len(hmacStart) : at+len(hmacEnd)+end]
+		if _, found = m.hashes[string(hash)]; !found && m.witnesses[string(hash)] && !m.witnessed.Load() {
 			m.witnessed.Store(true)
 		}
-		rest = rest[end:]
+		rest = digits
 	}
 	return found || slices.ContainsFunc(m.cores, func(core []byte) bool { return bytes.Contains(text, core) })
 }
