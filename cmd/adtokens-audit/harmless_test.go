@@ -15,10 +15,23 @@ import (
 func hostile() []rune {
 	var all []rune
 	for _, r := range [][2]rune{
-		{0x00, 0x1f}, {0x7f, 0x9f}, // C0 and C1, with ESC and CSI
-		{0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f}, // zero width, separators, bidirectional
-		{0x00ad, 0x00ad}, {0x061c, 0x061c}, {0x180e, 0x180e}, {0xfeff, 0xfeff}, {0xfff9, 0xfffb},
-		{0xe000, 0xe000}, {0xfe00, 0xfe0f}, {0xe0001, 0xe0001}, {0xe0020, 0xe007f}, {0x034f, 0x034f}, {0x3164, 0x3164}, {0x1d173, 0x1d17a},
+		{0x00, 0x1f},
+		{0x7f, 0x9f}, // C0 and C1, with ESC and CSI
+		{0x200b, 0x200f},
+		{0x2028, 0x202e},
+		{0x2060, 0x206f}, // zero width, separators, bidirectional
+		{0x00ad, 0x00ad},
+		{0x061c, 0x061c},
+		{0x180e, 0x180e},
+		{0xfeff, 0xfeff},
+		{0xfff9, 0xfffb},
+		{0xe000, 0xe000},
+		{0xfe00, 0xfe0f},
+		{0xe0001, 0xe0001},
+		{0xe0020, 0xe007f},
+		{0x034f, 0x034f},
+		{0x3164, 0x3164},
+		{0x1d173, 0x1d17a},
 	} {
 		for c := r[0]; c <= r[1]; c++ {
 			all = append(all, c)
@@ -51,8 +64,13 @@ func everyFormat(t *testing.T, log string) map[string]string {
 	t.Helper()
 	outputs := map[string]string{}
 	for _, question := range [][]string{
-		{"exposure", "-all"}, {"stale", "-window=0"}, {"leaver", "-display-name=userpass-alice"}, {"leaver", "-entity=b35dba5e-dca0-6551-1e0e-afb1e61ef6b2"},
-		{"rotations"}, {"incident", "-token=acme-rw", "-since=2026-11-01"}, {"exposure", "-token=acme"},
+		{"exposure", "-all"},
+		{"stale", "-window=0"},
+		{"leaver", "-display-name=userpass-alice"},
+		{"leaver", "-entity=b35dba5e-dca0-6551-1e0e-afb1e61ef6b2"},
+		{"rotations"},
+		{"incident", "-token=acme-rw", "-since=2026-11-01"},
+		{"exposure", "-token=acme"},
 	} {
 		for _, format := range []string{"table", "csv", "json"} {
 			got := audit(t, log, append(question, "-output="+format, "-")...)

@@ -34,7 +34,7 @@ func manyTokens(tokens int) string {
 	var log strings.Builder
 	for i := range tokens {
 		for version := 1; version <= 2; version++ {
-			rotation := rotationTo(fmt.Sprintf("%02d 09:00", version), "olga", version, fmt.Sprintf("%08x%d", i, version))
+			rotation := rotationTo(fmt.Sprintf("%02d 09:00", version), version, fmt.Sprintf("%08x%d", i, version))
 			rotation.path = fmt.Sprintf("adtokens/tokens/token-%d/rotate", i)
 			log.WriteString(rotation.String())
 			for reader := range 3 {
@@ -183,8 +183,7 @@ func TestCommands_EndOnSIGTERM(t *testing.T) {
 			for {
 				select {
 				case err := <-ended:
-					var exit *exec.ExitError
-					if !errors.As(err, &exit) {
+					if _, ok := errors.AsType[*exec.ExitError](err); !ok {
 						t.Errorf("it ended with %v", err)
 					}
 					return

@@ -293,10 +293,10 @@ func readLog[T any](ctx context.Context, f auditlog.File, stdin io.Reader, p *pr
 
 // incomplete is the error of a log that has lines which nobody can read.
 func incomplete(name string, stats auditlog.Stats) error {
-	switch unread := stats.Unread(); {
-	case unread == 0:
+	switch unread := stats.Unread(); unread {
+	case 0:
 		return nil
-	case unread == stats.Lines:
+	case stats.Lines:
 		return fmt.Errorf("the answer is incomplete: %s: none of its %d lines is an audit entry", name, stats.Lines)
 	default:
 		return fmt.Errorf("the answer is incomplete: %s: %d of its %d lines are no audit entries, or not whole ones", name, unread, stats.Lines)

@@ -49,17 +49,28 @@ func spellings(value string) []spelling {
 	} else if quoted, err := json.Marshal(trimmed); err == nil && len(trimmed) > 0 && trimmed[0] != '{' {
 		add("in quotation marks", string(quoted))
 	}
+	addBase64(add, value)
+	return list
+}
+
+// addBase64 adds the JSON that is in base64, or the base64 of JSON.
+func addBase64(add func(name, text string), value string) {
+	trimmed := strings.TrimSpace(value)
 	for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
-		if decoded, err := encoding.DecodeString(strings.Join(strings.Fields(trimmed), "")); err == nil && json.Valid(decoded) && bytes.HasPrefix(bytes.TrimSpace(decoded), []byte("{")) {
+		if decoded, err := encoding.DecodeString(strings.Join(strings.Fields(trimmed), "")); err == nil && isObject(string(decoded)) {
 			add("out of its base64", string(decoded))
 			addJSON(add, string(decoded))
 		}
 	}
-	if json.Valid([]byte(trimmed)) && strings.HasPrefix(trimmed, "{") {
+	if isObject(trimmed) {
 		add("in base64", base64.StdEncoding.EncodeToString([]byte(value)))
 		add("in base64", base64.StdEncoding.EncodeToString([]byte(trimmed)))
 	}
-	return list
+}
+
+// isObject reports whether a text is a JSON object.
+func isObject(text string) bool {
+	return strings.HasPrefix(strings.TrimSpace(text), "{") && json.Valid([]byte(text))
 }
 
 // fieldsOfTheEngine are all that can hold a credential.
@@ -81,7 +92,7 @@ func fieldsOfTheEngine() []provider.Field {
 // addJSON adds the ways to write a JSON object: with the members in their order or sorted, on one line or indented.
 func addJSON(add func(name, text string), text string) {
 	trimmed := strings.TrimSpace(text)
-	if !strings.HasPrefix(trimmed, "{") || !json.Valid([]byte(trimmed)) {
+	if !isObject(trimmed) {
 		return
 	}
 	for _, order := range []struct{ name, text string }{{"JSON", trimmed}, {"JSON with sorted members", sortedMembers(trimmed)}} {

@@ -142,8 +142,7 @@ func (q *stale) reply(ctx context.Context, f *findings) *report {
 	})
 	list := table{name: "readers", columns: staleColumns, none: "Nobody in this time, as far as the logs tell."}
 	for _, row := range answer.Readers {
-		person := row.person.cells()
-		list.add([]string{row.Namespace + row.Name, string(row.State)}, person, []string{
+		list.add([]string{row.Namespace + row.Name, string(row.State)}, row.cells(), []string{
 			row.Used.label(), timestamp(row.LastRead), string(row.How), row.Newest.label(), timestamp(row.Published),
 			duration(time.Duration(row.Behind) * time.Second), fmt.Sprint(row.Reads),
 		})

@@ -117,24 +117,38 @@ func decode(file *bufio.Reader) (io.Reader, error) {
 		return file, nil
 	}
 	head, _ = file.Peek(4)
-	switch {
-	case bytes.HasPrefix(head, []byte("\xff\xfe\x00\x00")), bytes.HasPrefix(head, []byte("\x00\x00\xfe\xff")):
-		return nil, &UnreadableError{packing{name: "text in UTF-32", unpack: "iconv -f UTF-32 -t UTF-8"}}
-	case bytes.HasPrefix(head, []byte("\xef\xbb\xbf")):
-		_, err := file.Discard(3)
-		return file, err
-	case bytes.HasPrefix(head, []byte("\xff\xfe")):
-		_, err := file.Discard(2)
-		return &utf16Reader{in: file, order: binary.LittleEndian}, err
-	case bytes.HasPrefix(head, []byte("\xfe\xff")):
-		_, err := file.Discard(2)
-		return &utf16Reader{in: file, order: binary.BigEndian}, err
-	case len(head) == 4 && head[0] != 0 && head[1] == 0 && head[2] != 0 && head[3] == 0:
-		return &utf16Reader{in: file, order: binary.LittleEndian}, nil
-	case len(head) == 4 && head[0] == 0 && head[1] != 0 && head[2] == 0 && head[3] != 0:
-		return &utf16Reader{in: file, order: binary.BigEndian}, nil
+	for _, mark := range []struct {
+		bytes string
+		order binary.ByteOrder // nil for UTF-8
+	}{{"\xef\xbb\xbf", nil}, {"\xff\xfe", binary.LittleEndian}, {"\xfe\xff", binary.BigEndian}} {
+		switch {
+		case bytes.HasPrefix(head, []byte("\xff\xfe\x00\x00")), bytes.HasPrefix(head, []byte("\x00\x00\xfe\xff")):
+			return nil, &UnreadableError{packing{name: "text in UTF-32", unpack: "iconv -f UTF-32 -t UTF-8"}}
+		case !bytes.HasPrefix(head, []byte(mark.bytes)):
+			continue
+		}
+		if _, err := file.Discard(len(mark.bytes)); err != nil || mark.order == nil {
+			return file, err
+		}
+		return &utf16Reader{in: file, order: mark.order}, nil
+	}
+	if order := unmarkedOrder(head); order != nil {
+		return &utf16Reader{in: file, order: order}, nil
 	}
 	return file, nil
+}
+
+// unmarkedOrder recognises UTF-16 without a byte order mark: two characters of ASCII.
+func unmarkedOrder(head []byte) binary.ByteOrder {
+	switch {
+	case len(head) < 4:
+		return nil
+	case head[0] != 0 && head[1] == 0 && head[2] != 0 && head[3] == 0:
+		return binary.LittleEndian
+	case head[0] == 0 && head[1] != 0 && head[2] == 0 && head[3] != 0:
+		return binary.BigEndian
+	}
+	return nil
 }
 
 func hasZeros(file *bufio.Reader) bool {

@@ -516,6 +516,12 @@ func (r *record) unwraps(p *Parser, e *Entry) bool {
 		e.Token, e.AccessToken = p.created(r)
 		e.Elsewhere = e.Token == (TokenID{}) && r.response.creationPath != "" && !Hidden(r.response.creationPath)
 	}
+	r.spends(e)
+	return true
+}
+
+// spends fills in the wrapping token that was spent.
+func (r *record) spends(e *Entry) {
 	if r.request.path != cubbyholePath {
 		eachField(r.request.data, func(key, value []byte) {
 			if string(key) == "token" {
@@ -527,7 +533,6 @@ func (r *record) unwraps(p *Parser, e *Entry) bool {
 		// The wrapping token itself made the request, and nobody knows for whom. Its accessor is another one each time.
 		e.By, e.Unwraps = Identity{DisplayName: wrappingTokenHolder}, WrappingToken{Token: r.auth.clientToken, Accessor: r.auth.accessor}
 	}
-	return true
 }
 
 // created returns the token of the mount whose read was wrapped at first, which the answer to a rewrapping tells.

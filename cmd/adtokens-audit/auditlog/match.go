@@ -82,7 +82,7 @@ func NewMatcher(needles []Needle, witnesses ...string) *Matcher {
 func longestCore(text string) []byte {
 	longest := ""
 	for run := range strings.FieldsFuncSeq(text, func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9')
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9')
 	}) {
 		if len(run) > len(longest) {
 			longest = run

@@ -217,7 +217,7 @@ func (u *unwrapper) readLine() ([]byte, error) {
 func (u *unwrapper) nextValue() error {
 	c, err := u.in.ReadByte()
 	switch {
-	case err == io.EOF && u.open > 0: //nolint:errorlint // readers return it bare
+	case err == io.EOF && u.open > 0:
 		return fmt.Errorf("the JSON array is cut: %w", io.ErrUnexpectedEOF)
 	case err != nil:
 		return err
@@ -233,20 +233,26 @@ func (u *unwrapper) nextValue() error {
 	if err := u.in.UnreadByte(); err != nil {
 		return err
 	}
-	if c != '{' && (u.open == 0 || c != '[' && c != '"') {
+	isValue := c == '{' || u.open > 0 && (c == '[' || c == '"')
+	return u.element(isValue, c == '{')
+}
+
+// element reads an element of the document: a value, or a line of text.
+func (u *unwrapper) element(isValue, isObject bool) error {
+	if !isValue {
 		line, err := u.readLine()
 		u.write(line)
 		return err
 	}
 	value, err := u.readValue()
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case isObject:
+		u.object(value, value)
+	default:
+		u.found(u.search(value, 0), value)
 	}
-	if c == '"' {
-		u.found(u.search([]byte(`[`+string(value)+`]`), 0), value)
-		return nil
-	}
-	u.object(value, value)
 	return nil
 }
 
@@ -267,8 +273,7 @@ func (u *unwrapper) beginsArray() bool {
 // readValue reads an object, an array or a string.
 func (u *unwrapper) readValue() ([]byte, error) {
 	var value []byte
-	depth, inString, escaped := 0, false, false
-	for {
+	for scan := (nesting{}); ; {
 		c, err := u.in.ReadByte()
 		if err != nil {
 			u.write(bytes.ReplaceAll(value, []byte("\n"), []byte(" ")))
@@ -280,23 +285,34 @@ func (u *unwrapper) readValue() ([]byte, error) {
 		if value = append(value, c); len(value) > maxDocument {
 			return nil, fmt.Errorf("it has a JSON value of more than %d MiB; write its entries one a line", maxDocument>>20)
 		}
-		switch {
-		case escaped:
-			escaped = false
-		case inString && c == '\\':
-			escaped = true
-		case c == '"':
-			inString = !inString
-		case inString:
-		case c == '{' || c == '[':
-			depth++
-		case c == '}' || c == ']':
-			depth--
-		}
-		if depth <= 0 && !inString && !escaped {
+		if scan.ends(c) {
 			return value, nil
 		}
 	}
+}
+
+// nesting is where in a JSON value a byte is.
+type nesting struct {
+	depth             int
+	inString, escaped bool
+}
+
+// ends takes the next byte, and reports whether the value ends with it.
+func (n *nesting) ends(c byte) bool {
+	switch {
+	case n.escaped:
+		n.escaped = false
+	case n.inString && c == '\\':
+		n.escaped = true
+	case c == '"':
+		n.inString = !n.inString
+	case n.inString:
+	case c == '{' || c == '[':
+		n.depth++
+	case c == '}' || c == ']':
+		n.depth--
+	}
+	return n.depth <= 0 && !n.inString && !n.escaped
 }
 
 // object writes the entries that an object consists of or holds; else the text that it wraps, or the line as it is.
