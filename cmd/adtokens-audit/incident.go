@@ -126,7 +126,8 @@ func (q *incident) compromisedNotes(f *findings, tokens []*auditlog.Token) []str
 		case state == auditlog.StateCurrent:
 			notes = append(notes, fmt.Sprintf("Version %s of %s is the compromised value of version %s again: rotate it to a new one.", current, token, at))
 		case state == auditlog.StateUnknown:
-			notes = append(notes, fmt.Sprintf("The logs do not tell which version of %s was the current one when it was compromised: whoever is current may know that value.", token))
+			notes = append(notes, fmt.Sprintf("The logs do not tell which version of %s was the current one when it was compromised: "+
+				"whoever is current may know that value.", token))
 		}
 	}
 	return notes

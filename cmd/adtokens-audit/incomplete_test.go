@@ -158,3 +158,25 @@ func TestNearest(t *testing.T) {
 		t.Errorf("without names: %s", got)
 	}
 }
+
+func TestAnswers_SayWhatCouldNotBeRead(t *testing.T) {
+	t.Parallel()
+	packed := filepath.Join(t.TempDir(), "audit.log.1.xz")
+	if err := os.WriteFile(packed, []byte("\xfd7zXZ\x00\x00\x04"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := packed + ": reading the log: it is compressed by xz, which this tool does not read; unpack it into standard input: xz -dc " + packed
+	whole := audit(t, "", "exposure", "-output=json", corpus, packed)
+	var answer exposureAnswer
+	if err := json.Unmarshal([]byte(whole.stdout), &answer); err != nil {
+		t.Fatal(err)
+	}
+	if whole.code != exitFailure || len(answer.Readers) == 0 || !strings.Contains(strings.Join(answer.Notes, "\n"), want) || !strings.Contains(whole.stderr, want) {
+		t.Errorf("exit code %d, %d readers, %q: %s", whole.code, len(answer.Readers), answer.Notes, whole.stderr)
+	}
+	// What the rest does not have may be in the part that could not be read.
+	none := audit(t, "", "rotations", "-since=2026-10-21", "-until=2026-10-30", corpus, packed)
+	if none.code != exitFailure || strings.Contains(none.stdout, "No rotations") || !strings.Contains(none.stdout, "Not known: ") {
+		t.Errorf("exit code %d: %s", none.code, none.stdout)
+	}
+}

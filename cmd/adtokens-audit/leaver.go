@@ -142,7 +142,8 @@ func (q *leaver) holderNotes(ctx context.Context, f *findings) []string {
 	if count == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("Credentials that the wrapping token itself unwrapped, so that the log does not tell for whom: %d. `exposure -all` lists them with their addresses.", count)}
+	return []string{fmt.Sprintf("Credentials that the wrapping token itself unwrapped, so that the log does not tell for whom: %d. "+
+		"`exposure -all` lists them with their addresses.", count)}
 }
 
 // otherNames notes under which other display names the leaver's entities are known.

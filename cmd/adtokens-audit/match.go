@@ -113,6 +113,7 @@ func (q *match) run(ctx context.Context, files []string, s streams) error {
 		return err
 	}
 	answer := q.reply(len(files), stats, matcher.Witnessed())
+	answer.incomplete = err != nil
 	return errors.Join(answer.print(s, q.output), answer.doubt(), err)
 }
 
@@ -216,10 +217,12 @@ var matchColumns = []string{"path", "operation", "field", "spelling", "outcome",
 func (q *match) reply(files int, stats auditlog.Stats, witnessed bool) *report {
 	answer := matchAnswer{
 		Device: q.device, Log: coverage{
-			Files: files, Lines: stats.Lines, Entries: stats.Entries, Foreign: stats.Foreign, Unreadable: stats.Broken, CutEnds: stats.CutEnds, TooLong: stats.TooLong,
+			Files: files, Lines: stats.Lines, Entries: stats.Entries, Foreign: stats.Foreign, Unreadable: stats.Broken,
+			CutEnds: stats.CutEnds, TooLong: stats.TooLong,
 		},
 		Sightings: slices.SortedFunc(maps.Values(q.seen), func(a, b *sightingRow) int {
-			return cmp.Or(a.First.Compare(b.First), strings.Compare(a.Path+a.Field, b.Path+b.Field), strings.Compare(a.DisplayName, b.DisplayName), strings.Compare(a.Spelling, b.Spelling))
+			return cmp.Or(a.First.Compare(b.First), strings.Compare(a.Path+a.Field, b.Path+b.Field),
+				strings.Compare(a.DisplayName, b.DisplayName), strings.Compare(a.Spelling, b.Spelling))
 		}),
 		Notes: []string{fmt.Sprintf("This rests on %d lines. Only entries of the audit device %q can match: HMACs are a device's own.", stats.Lines, q.device)},
 	}
@@ -250,7 +253,8 @@ func (q *match) unanswered(stats auditlog.Stats, witnessed bool) string {
 	case stats.Lines == 0:
 		return "there is nothing in the logs"
 	case !witnessed:
-		return fmt.Sprintf("the value is not in these logs, but nothing shows that the audit device %q wrote them: HMACs of another one cannot match (-device)", q.device)
+		return fmt.Sprintf("the value is not in these logs, but nothing shows that the audit device %q wrote them: "+
+			"HMACs of another one cannot match (-device)", q.device)
 	}
 	return ""
 }

@@ -29,16 +29,23 @@ func (q *query) header(f *findings, notes ...string) header {
 func (q *query) coverageNotes(f *findings) []string {
 	var notes []string
 	if f.First.IsZero() {
-		notes = append(notes, fmt.Sprintf("In %d lines%s there is no such entry of the mount %s: is -mount right, and the time?", f.stats.Lines, covered(f.stats), q.mount))
+		notes = append(notes, fmt.Sprintf("In %d lines%s there is no such entry of the mount %s: is -mount right, and the time?",
+			f.stats.Lines, covered(f.stats), q.mount))
 	} else {
 		notes = append(notes, fmt.Sprintf("This rests on %d lines, whose entries of the mount %s are from %s to %s. Nothing is known of other times.",
 			f.stats.Lines, q.mount, timestamp(f.First), timestamp(f.Last)))
+	}
+	if f.problem != nil {
+		for problem := range strings.Lines(f.problem.Error()) {
+			notes = append(notes, strings.ToUpper(problem[:1])+strings.TrimSpace(problem[1:])+".")
+		}
 	}
 	if f.stats.Foreign > 0 {
 		notes = append(notes, fmt.Sprintf("Lines that were left out, being of Vault's own log: %d.", f.stats.Foreign))
 	}
 	if f.stats.Broken > 0 {
-		notes = append(notes, fmt.Sprintf("Lines that were left out, being no audit entries or not whole ones: %d. Whatever they said is not part of this answer.", f.stats.Broken))
+		notes = append(notes, fmt.Sprintf("Lines that were left out, being no audit entries or not whole ones: %d. "+
+			"Whatever they said is not part of this answer.", f.stats.Broken))
 	}
 	if f.stats.CutEnds > 0 {
 		notes = append(notes, fmt.Sprintf("Logs whose last line is cut, as in one that is being written, or whose server was killed: %d.", f.stats.CutEnds))
@@ -68,7 +75,8 @@ func (q *query) unanswered(f *findings) string {
 	case len(f.Tokens) == 0 && len(f.others) == 0:
 		return fmt.Sprintf("the logs have no entry of the mount %s that tells of a credential%s", q.mount, nearest(q.mount, f.parser.Elsewhere()))
 	case len(f.Tokens) == 0 && !q.isCovered(f.stats):
-		return fmt.Sprintf("the logs are from %s to %s, and have nothing of the time that is asked for", timestamp(f.stats.First), timestamp(f.stats.Last))
+		return fmt.Sprintf("the logs are from %s to %s, and have nothing of the time that is asked for",
+			timestamp(f.stats.First), timestamp(f.stats.Last))
 	}
 	var names []string
 	for _, id := range slices.Concat(slices.Collect(maps.Keys(f.Tokens)), slices.Collect(maps.Keys(f.others))) {

@@ -39,6 +39,8 @@ type report struct {
 	tables []table
 	// unanswered is why an empty answer would say nothing: the logs do not have what was asked for. It is empty if they do.
 	unanswered string
+	// incomplete is set if a part of the logs could not be read.
+	incomplete bool
 	// notes say what the answer rests on, what it does not know, and how it could.
 	notes []string
 }
@@ -78,6 +80,8 @@ func (r *report) printTables(out io.Writer) error {
 		}
 		if len(t.rows) == 0 && r.unanswered != "" {
 			fmt.Fprintln(out, "Not known: "+harmless(r.unanswered)+".")
+		} else if len(t.rows) == 0 && r.incomplete {
+			fmt.Fprintln(out, "Not known: the part of the logs that could be read does not have it.")
 		} else if len(t.rows) == 0 {
 			fmt.Fprintln(out, harmless(t.none))
 		} else if err := t.print(out); err != nil {

@@ -89,6 +89,8 @@ type findings struct {
 	parser *auditlog.Parser
 	stats  auditlog.Stats
 	files  int
+	// problem is what part of the logs could not be read, and why.
+	problem error
 	// others are tokens with entries that are not part of the question, being of other times.
 	others map[auditlog.TokenID]bool
 }
@@ -128,6 +130,7 @@ func (q *query) answer(ctx context.Context, names []string, s streams, reply rep
 		return err
 	}
 	answer := reply(ctx, found)
+	answer.incomplete = err != nil
 	if ctx.Err() != nil {
 		return errInterrupted
 	}
@@ -149,7 +152,7 @@ func (q *query) find(ctx context.Context, names []string, s streams) (*findings,
 	if err != nil && (stats == (auditlog.Stats{}) || ctx.Err() != nil) {
 		return nil, err
 	}
-	found.stats = stats
+	found.stats, found.problem = stats, err
 	return found, err
 }
 
@@ -199,7 +202,10 @@ func (q *query) followLast(ctx context.Context, names []string, s streams, reply
 		found.stats.Add(stats)
 		errs = append(errs, incomplete(last, stats))
 	}
-	if err := reply(ctx, found).print(s, q.output); err != nil {
+	found.problem = errors.Join(errs...)
+	answer := reply(ctx, found)
+	answer.incomplete = found.problem != nil
+	if err := answer.print(s, q.output); err != nil {
 		return err
 	}
 	var failed error
@@ -284,6 +290,9 @@ func readLog[T any](ctx context.Context, f auditlog.File, stdin io.Reader, p *pr
 			return nil, nil, err
 		}
 		log, err := auditlog.Open(io.TeeReader(file, p))
+		if unreadable, ok := errors.AsType[*auditlog.UnreadableError](err); ok {
+			unreadable.File = f.Name
+		}
 		if err != nil {
 			return nil, nil, errors.Join(err, file.Close())
 		}

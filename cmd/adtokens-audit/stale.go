@@ -35,7 +35,7 @@ counted: -window 0 shows them too. Apps that read once, when they start, are fou
 		q.declareRange(flags)
 		q.declareOutput(flags)
 		q.declareToken(flags, "only this `token`")
-		flags.Var(&q.window, "window", "leave out readers who were silent for longer than this `duration`, such as 24h or 7d, before the end of the logs; 0 leaves out nobody")
+		flags.Var(&q.window, "window", "leave out who was silent for longer than this `duration`, such as 24h or 7d, before the logs' end; 0: nobody")
 		q.shows = func(e *auditlog.Entry) bool {
 			return e.Kind != auditlog.KindAccessToken && e.Kind != auditlog.KindRenew
 		}
@@ -176,7 +176,8 @@ func staleRowOf(token *auditlog.Token, id auditlog.Identity, r *auditlog.Reader)
 	}
 	total := r.Total()
 	return staleRow{
-		tokenRef: tokenRef(token.TokenID), State: state, person: personOf(id, r), Used: refOf(period), LastRead: use.At, How: use.Kind,
+		tokenRef: tokenRef(token.TokenID), State: state, person: personOf(id, r),
+		Used: refOf(period), LastRead: use.At, How: use.Kind,
 		Newest: refOf(newest), Published: newest.First, Reads: total.Reads - total.Wrapped + total.Unwrapped,
 	}, true
 }
@@ -184,15 +185,17 @@ func staleRowOf(token *auditlog.Token, id auditlog.Identity, r *auditlog.Reader)
 func (q *stale) staleNotes(answer *staleAnswer, unwrapping bool) []string {
 	var notes []string
 	if answer.Silent > 0 {
-		notes = append(notes, fmt.Sprintf("Readers of older values who were silent for longer than %s before the end of the logs, and are not shown: %d. -window 0 shows them.",
-			duration(time.Duration(q.window)), answer.Silent))
+		notes = append(notes, fmt.Sprintf("Readers of older values who were silent for longer than %s before the end of the logs, "+
+			"and are not shown: %d. -window 0 shows them.", duration(time.Duration(q.window)), answer.Silent))
 	}
-	notes = append(notes, "This is who has read what last. Whether somebody uses a value without reading it again, or has stopped, the logs do not tell.")
+	notes = append(notes, "This is who has read what last. Whether somebody uses a value without reading it again, or has stopped, "+
+		"the logs do not tell.")
 	if slices.ContainsFunc(answer.Readers, func(r staleRow) bool { return r.State == auditlog.StateUnknown }) {
 		notes = append(notes, "Of those who are unknown, the log does not tell which value they have read.")
 	}
 	if unwrapping {
-		notes = append(notes, "Wrapping tokens that unwrapped by themselves are one row: the log does not tell for whom they did. The last of them hides the others.")
+		notes = append(notes, "Wrapping tokens that unwrapped by themselves are one row: the log does not tell for whom they did. "+
+			"The last of them hides the others.")
 	}
 	return notes
 }

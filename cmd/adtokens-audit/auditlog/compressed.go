@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -47,13 +48,17 @@ var unread = []packing{
 }
 
 // UnreadableError says why a file cannot be read, and how it could.
-type UnreadableError struct{ packing packing }
+type UnreadableError struct {
+	packing packing
+	// File is the file's name, if it has one.
+	File string
+}
 
 func (e *UnreadableError) Error() string {
 	if e.packing.unpack == "" {
 		return "it is " + e.packing.name
 	}
-	return fmt.Sprintf("it is %s, which this tool does not read; unpack it into standard input: %s FILE | adtokens-audit … -", e.packing.name, e.packing.unpack)
+	return fmt.Sprintf("it is %s, which this tool does not read; unpack it into standard input: %s | adtokens-audit … -", e.packing.name, strings.TrimSpace(e.packing.unpack+" "+e.File))
 }
 
 const (
@@ -101,11 +106,11 @@ func refuse(file *bufio.Reader) error {
 			head, _ = file.Peek(p.at + len(p.magic))
 		}
 		if len(head) >= p.at && bytes.HasPrefix(head[p.at:], []byte(p.magic)) {
-			return &UnreadableError{p}
+			return &UnreadableError{packing: p}
 		}
 	}
 	if head[0]&0xf0 == 0x50 && len(head) >= 4 && string(head[1:4]) == "\x2a\x4d\x18" { // a frame to skip
-		return &UnreadableError{packing{name: "compressed by zstd or lz4", unpack: "zstd -dc"}}
+		return &UnreadableError{packing: packing{name: "compressed by zstd or lz4", unpack: "zstd -dc"}}
 	}
 	return nil
 }
@@ -123,7 +128,7 @@ func decode(file *bufio.Reader) (io.Reader, error) {
 	}{{"\xef\xbb\xbf", nil}, {"\xff\xfe", binary.LittleEndian}, {"\xfe\xff", binary.BigEndian}} {
 		switch {
 		case bytes.HasPrefix(head, []byte("\xff\xfe\x00\x00")), bytes.HasPrefix(head, []byte("\x00\x00\xfe\xff")):
-			return nil, &UnreadableError{packing{name: "text in UTF-32", unpack: "iconv -f UTF-32 -t UTF-8"}}
+			return nil, &UnreadableError{packing: packing{name: "text in UTF-32", unpack: "iconv -f UTF-32 -t UTF-8"}}
 		case !bytes.HasPrefix(head, []byte(mark.bytes)):
 			continue
 		}

@@ -431,7 +431,9 @@ func messageOf(text []byte) (message string, ok bool) {
 }
 
 // sourceFields tell the sources of pieces apart.
-var sourceFields = []string{"container_id", "container_name", "source", "stream", "partial_id", "host", "hostname", "logStream", "CONTAINER_ID", "CONTAINER_PARTIAL_ID"}
+var sourceFields = []string{
+	"container_id", "container_name", "source", "stream", "partial_id", "host", "hostname", "logStream", "CONTAINER_ID", "CONTAINER_PARTIAL_ID",
+}
 
 func sourceOf(text []byte) string {
 	var source strings.Builder
