@@ -26,7 +26,7 @@ Readers of access-token/ are listed apart: what they know expires by itself.
 		q.declareToken(flags, "only this `token`")
 		flags.BoolVar(&q.all, "all", false, "older versions too")
 		q.shows = func(e *auditlog.Entry) bool {
-			return e.Kind != auditlog.KindDelete && (e.Rotation == nil || e.Rotation.HandedIn && e.Rotation.Error == "")
+			return e.Kind != auditlog.KindDelete && e.Kind != auditlog.KindRenew && (e.Rotation == nil || e.Rotation.HandedIn && e.Rotation.Error == "")
 		}
 		return func(ctx context.Context, files []string, s streams) error {
 			return q.answer(ctx, files, s, q.reply)
@@ -56,27 +56,51 @@ type exposureRow struct {
 
 var exposureColumns = []string{"token", "version", "state", "display name", "entity", "addresses", "first", "last", "count", "how"}
 
-func (q *exposure) reply(f *findings) *report {
-	answer := exposureAnswer{header: q.header(f, q.knowledgeNotes(f, slices.Collect(q.tokens(f.Tally)))...), Readers: []exposureRow{}, AccessTokens: q.accessTokens(f.Tally, everybody)}
-	known := table{name: "credentials", columns: exposureColumns, none: "Nobody, as far as the logs tell."}
-	for token := range q.tokens(f.Tally) {
-		for id, r := range sortedReaders(token.Readers) {
-			for _, k := range r.Knowledge {
-				period, state := token.Knows(k)
-				if state == auditlog.StateStale && !q.all {
-					continue
-				}
-				row := exposureRow{tokenRef(token.TokenID), refOf(period), state, personOf(id, r), readsOf(*k)}
-				answer.Readers = append(answer.Readers, row)
-				known.add([]string{token.String(), row.label(), string(state)}, row.person.cells(), row.reads.cells())
+func (q *exposure) reply(ctx context.Context, f *findings) *report {
+	answer := exposureAnswer{Readers: []exposureRow{}, AccessTokens: q.accessTokens(ctx, f.Tally, everybody)}
+	for token := range q.tokens(ctx, f.Tally) {
+		answer.Readers = append(answer.Readers, exposureRows(token, q.all)...)
+	}
+	answer.header = q.header(f, q.knowledgeNotes(f, slices.Collect(q.tokens(ctx, f.Tally)))...)
+	tables := []table{exposureTable(answer.Readers), exposureAccessTable(answer.AccessTokens)}
+	answer.NotAnswered = q.unanswered(f)
+	return &report{document: answer, tables: tables, notes: answer.Notes, unanswered: answer.NotAnswered}
+}
+
+// exposureRows lists who knows a token: the current version, or all of them.
+func exposureRows(token *auditlog.Token, all bool) []exposureRow {
+	var rows []exposureRow
+	for id, r := range sortedReaders(token.Readers) {
+		current := false
+		for _, k := range r.Knowledge {
+			period, state := token.Knows(k)
+			current = current || state == auditlog.StateCurrent
+			if state == auditlog.StateStale && !all {
+				continue
 			}
+			rows = append(rows, exposureRow{tokenRef(token.TokenID), refOf(period), state, personOf(id, r), readsOf(*k)})
+		}
+		if !current && token.State(r) == auditlog.StateCurrent { // knows it from longer ago than is kept apart
+			rows = append(rows, exposureRow{tokenRef(token.TokenID), refOf(token.Newest(r)), auditlog.StateCurrent, personOf(id, r), readsOf(r.Total())})
 		}
 	}
-	short := table{name: "access tokens", columns: exposureColumns}
-	for _, row := range answer.AccessTokens {
-		short.add([]string{row.Namespace + row.Name, "", ""}, row.person.cells(), row.reads.cells())
+	return rows
+}
+
+func exposureTable(rows []exposureRow) table {
+	t := table{name: "credentials", columns: exposureColumns, none: "Nobody, as far as the logs tell."}
+	for _, row := range rows {
+		t.add([]string{row.Namespace + row.Name, row.label(), string(row.State)}, row.person.cells(), row.reads.cells())
 	}
-	return &report{document: answer, tables: []table{known, short}, notes: answer.Notes}
+	return t
+}
+
+func exposureAccessTable(rows []accessRow) table {
+	t := table{name: "access tokens", columns: exposureColumns}
+	for _, row := range rows {
+		t.add([]string{row.Namespace + row.Name, "", ""}, row.person.cells(), row.reads.cells())
+	}
+	return t
 }
 
 func everybody(auditlog.Identity) bool { return true }

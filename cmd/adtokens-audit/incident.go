@@ -47,7 +47,9 @@ type incident struct {
 	after *auditlog.Tally
 }
 
-func (q *incident) isAfter(e *auditlog.Entry) bool { return !e.Time.Before(q.compromised.Time) }
+func (q *incident) isAfter(e *auditlog.Entry) bool {
+	return !e.Time.Before(q.compromised.Time) && e.Kind != auditlog.KindRenew
+}
 
 func (q *incident) countAfter(e *auditlog.Entry) {
 	if q.isAfter(e) {
@@ -76,12 +78,13 @@ type incidentRow struct {
 
 var incidentColumns = []string{"state", "token", "knows version", "display name", "entity", "addresses", "last", "first since", "last since", "count since", "how since"}
 
-func (q *incident) reply(f *findings) *report {
+func (q *incident) reply(ctx context.Context, f *findings) *report {
 	answer := incidentAnswer{
 		Token: q.token, Since: q.compromised.Time, Readers: []incidentRow{},
-		Rotations: q.rotationRows(f.Tally, q.compromised.Time), AccessTokens: q.accessTokens(q.after, everybody),
+		Rotations: q.rotationRows(ctx, f.Tally, q.compromised.Time), AccessTokens: q.accessTokens(ctx, q.after, everybody),
 	}
-	for token := range q.tokens(f.Tally) {
+	tokens := slices.Collect(q.tokens(ctx, f.Tally))
+	for _, token := range tokens {
 		for id, r := range sortedReaders(token.Readers) {
 			answer.Readers = append(answer.Readers, incidentRow{
 				tokenRef(token.TokenID), token.State(r), refOf(token.Newest(r)), r.Total().Last, personOf(id, r), q.readsSince(token, id),
@@ -101,12 +104,33 @@ func (q *incident) reply(f *findings) *report {
 	}
 	changes := rotationTable(answer.Rotations)
 	changes.name += " since"
-	notes := append(q.knowledgeNotes(f, slices.Collect(q.tokens(f.Tally))), q.hiddenNotes(answer.Rotations)...)
-	if !slices.ContainsFunc(answer.Rotations, func(r rotationRow) bool { return r.Error == "" }) {
-		notes = append(notes, "The logs show no rotation since: whoever is current may know the compromised value.")
-	}
+	notes := slices.Concat(q.knowledgeNotes(f, tokens), q.hiddenNotes(answer.Rotations), q.compromisedNotes(f, tokens))
 	answer.header = q.header(f, notes...)
-	return &report{document: answer, tables: []table{readers, changes, access}, notes: answer.Notes}
+	answer.NotAnswered = q.unanswered(f)
+	return &report{document: answer, tables: []table{readers, changes, access}, notes: answer.Notes, unanswered: answer.NotAnswered}
+}
+
+// compromisedNotes say whether the compromised value is still the current one, as far as the logs tell.
+func (q *incident) compromisedNotes(f *findings, tokens []*auditlog.Token) []string {
+	var notes []string
+	if first := f.stats.First; first.After(q.compromised.Time) {
+		notes = append(notes, fmt.Sprintf("The logs begin at %s, after it was compromised: who read it before that is not known.", timestamp(first)))
+	}
+	for _, token := range tokens {
+		current := token.Current()
+		at, state := token.AsOf(q.compromised.Time)
+		switch {
+		case current == nil:
+		case at == current || state == auditlog.StateUnknown && !current.First.After(q.compromised.Time):
+			notes = append(notes, fmt.Sprintf("The logs show no new value of %s since: whoever is current may know the compromised one.", token))
+		case state == auditlog.StateCurrent:
+			notes = append(notes, fmt.Sprintf("Version %s of %s is the compromised value of version %s again: rotate it to a new one.", current, token, at))
+		case state == auditlog.StateUnknown:
+			notes = append(notes, fmt.Sprintf("The logs do not tell which version of %s was the current one when it was compromised: "+
+				"whoever is current may know that value.", token))
+		}
+	}
+	return notes
 }
 
 // readsSince sums up what somebody has read of a token since it was compromised.

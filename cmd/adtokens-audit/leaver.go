@@ -34,7 +34,8 @@ An entity is all logins of one person. The display name is that of one login, su
 			if (q.entity == "") == (q.displayName == "") {
 				return fmt.Errorf("%w: say who leaves, with either -entity or -display-name", errUsage)
 			}
-			q.shows = func(e *auditlog.Entry) bool { return q.leaves(e.By) }
+			q.names = true
+			q.shows = func(e *auditlog.Entry) bool { return q.leaves(e.By) && e.Kind != auditlog.KindRenew }
 			return q.answer(ctx, files, s, q.reply)
 		}
 	},
@@ -72,22 +73,17 @@ var resets = map[auditlog.State]string{auditlog.StateCurrent: "yes", auditlog.St
 
 var leaverColumns = []string{"token", "reset", "knows version", "current version", "display name", "entity", "addresses", "first", "last", "count", "how"}
 
-func (q *leaver) reply(f *findings) *report {
-	answer := leaverAnswer{Tokens: []leaverRow{}, AccessTokens: q.accessTokens(f.Tally, q.leaves)}
+func (q *leaver) reply(ctx context.Context, f *findings) *report {
+	answer := leaverAnswer{Tokens: []leaverRow{}, AccessTokens: q.accessTokens(ctx, f.Tally, q.leaves)}
 	known := table{name: "credentials", columns: leaverColumns, none: "None, as far as the logs tell."}
 	var tokens []*auditlog.Token
-	for token := range q.tokens(f.Tally) {
+	for token := range q.tokens(ctx, f.Tally) {
 		for id, r := range sortedReaders(token.Readers) {
 			if !q.leaves(id) {
 				continue
 			}
 			tokens = append(tokens, token)
-			newest, current := token.Newest(r), token.Current()
-			reset := resets[token.State(r)]
-			if reset == resets[auditlog.StateStale] && token.Abandoned(newest) {
-				reset = resets[auditlog.StateUnknown]
-			}
-			row := leaverRow{tokenRef(token.TokenID), reset, refOf(newest), refOf(current), personOf(id, r), readsOf(r.Total())}
+			row := leaverRowOf(token, id, r)
 			answer.Tokens = append(answer.Tokens, row)
 			known.add([]string{token.String(), row.Reset, row.Known.label(), row.Current.label()}, row.person.cells(), row.reads.cells())
 		}
@@ -96,19 +92,69 @@ func (q *leaver) reply(f *findings) *report {
 	for _, row := range answer.AccessTokens {
 		short.add([]string{row.Namespace + row.Name, "", "", ""}, row.person.cells(), row.reads.cells())
 	}
-	answer.header = q.header(f, append(q.knowledgeNotes(f, slices.Compact(tokens)), q.otherNames(f)...)...)
-	return &report{document: answer, tables: []table{known, short}, notes: answer.Notes}
+	notes := slices.Concat(q.knowledgeNotes(f, slices.Compact(tokens)), q.holderNotes(ctx, f), q.otherNames(ctx, f))
+	answer.header = q.header(f, notes...)
+	answer.NotAnswered = q.unanswered(f)
+	return &report{document: answer, tables: []table{known, short}, notes: answer.Notes, unanswered: answer.NotAnswered}
+}
+
+func leaverRowOf(token *auditlog.Token, id auditlog.Identity, r *auditlog.Reader) leaverRow {
+	newest, current := token.Newest(r), token.Current()
+	reset := resets[token.State(r)]
+	if reset == resets[auditlog.StateStale] && token.AnyAbandoned(r) {
+		reset = resets[auditlog.StateUnknown]
+	}
+	return leaverRow{tokenRef(token.TokenID), reset, refOf(newest), refOf(current), personOf(id, r), readsOf(r.Total())}
+}
+
+// unanswered is empty if the logs have the leaver, whatever their requests were about.
+func (q *leaver) unanswered(f *findings) string {
+	if reason := q.query.unanswered(f); reason != "" {
+		return reason
+	}
+	displayNames, more := f.parser.DisplayNames()
+	entities, moreEntities := f.parser.Entities()
+	switch {
+	case q.displayName != "" && !more && !slices.Contains(displayNames, q.displayName):
+		if slices.Contains(entities, q.displayName) {
+			return fmt.Sprintf("the logs do not have the display name %q, but an entity with this ID: use -entity", q.displayName)
+		}
+		return fmt.Sprintf("the logs do not have the display name %q%s", q.displayName, nearest(q.displayName, displayNames))
+	case q.entity != "" && !moreEntities && !slices.Contains(entities, q.entity):
+		if slices.Contains(displayNames, q.entity) {
+			return fmt.Sprintf("the logs do not have an entity with the ID %q, but this display name: use -display-name", q.entity)
+		}
+		return fmt.Sprintf("the logs do not have an entity with the ID %q%s", q.entity, nearest(q.entity, entities))
+	}
+	return ""
+}
+
+// holderNotes say that unwrappings by wrapping tokens may be the leaver's.
+func (q *leaver) holderNotes(ctx context.Context, f *findings) []string {
+	count := 0
+	for token := range q.tokens(ctx, f.Tally) {
+		for id, r := range token.Readers {
+			if id.IsHolder() {
+				count += r.Total().Unwrapped
+			}
+		}
+	}
+	if count == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("Credentials that the wrapping token itself unwrapped, so that the log does not tell for whom: %d. "+
+		"`exposure -all` lists them with their addresses.", count)}
 }
 
 // otherNames notes under which other display names the leaver's entities are known.
-func (q *leaver) otherNames(f *findings) []string {
+func (q *leaver) otherNames(ctx context.Context, f *findings) []string {
 	if q.displayName == "" {
 		return nil
 	}
 	entities := map[string]bool{}
 	var others []auditlog.Identity
 	for pass := range 2 {
-		for token := range q.tokens(f.Tally) {
+		for token := range q.tokens(ctx, f.Tally) {
 			for id := range sortedReaders(token.Readers) {
 				switch {
 				case pass == 0 && id.DisplayName == q.displayName && id.EntityID != "":

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // The exit codes.
@@ -44,14 +45,33 @@ type command struct {
 // action answers the question from the files that are named.
 type action func(ctx context.Context, files []string, s streams) error
 
-var commands = []command{exposureCommand, leaverCommand, rotationsCommand, incidentCommand, matchCommand, reportCommand}
+var commands = []command{
+	exposureCommand, staleCommand, leaverCommand, rotationsCommand, incidentCommand, matchCommand, reportCommand,
+}
+
+// grace is how long a command may take to end after it was interrupted: it may be stuck in a write that nobody reads.
+const grace = 2 * time.Second
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr})
-	stop()
-	os.Exit(code)
+	defer stop()
+	code := make(chan int, 1)
+	go func() { code <- run(ctx, os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}) }()
+	select {
+	case c := <-code:
+		os.Exit(c)
+	case <-ctx.Done():
+	}
+	select {
+	case c := <-code:
+		os.Exit(c)
+	case <-time.After(grace):
+		os.Exit(exitFailure)
+	}
 }
+
+// errInterrupted is how a command ends early.
+var errInterrupted = errors.New("interrupted")
 
 // run returns the exit code.
 func run(ctx context.Context, args []string, s streams) int {
@@ -60,10 +80,10 @@ func run(ctx context.Context, args []string, s streams) int {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return exitOK
 	case errors.Is(err, errUsage):
-		fmt.Fprintf(s.err, "adtokens-audit: %v\n", err)
+		fmt.Fprintf(s.err, "adtokens-audit: %s\n", harmlessText(err.Error()))
 		return exitUsage
 	default:
-		fmt.Fprintf(s.err, "adtokens-audit: %v\n", err)
+		fmt.Fprintf(s.err, "adtokens-audit: %s\n", harmlessText(err.Error()))
 		return exitFailure
 	}
 }
@@ -111,9 +131,10 @@ func (c *command) run(ctx context.Context, args []string, s streams) error {
 
 const introduction = `Usage: adtokens-audit <command> [flags] <audit log>...
 
-Answers from Vault's audit logs who knows an ad platform's token. Audit logs are the files of a file audit device: plain
-or gzipped, as many as there are, in any order; - is standard input. A request that several devices have logged counts
-once, unless a million other requests of the mount come between its entries.
+Answers from Vault's audit logs who knows an ad platform's token. Audit logs are the files of a file audit device: plain,
+gzip or bzip2, as many as there are, in any order; - is standard input. Entries may be wrapped by what has carried them:
+docker, Kubernetes, log shippers, a JSON array. A request that several devices have logged counts once, unless a million
+other requests of the mount come between its entries.
 
 Commands:
 `
@@ -121,12 +142,13 @@ Commands:
 const afterword = `
 Examples:
   adtokens-audit exposure /var/log/vault/audit.log*
+  adtokens-audit stale -token acme-rw /var/log/vault/audit.log*
   adtokens-audit leaver -display-name oidc-jane@acme.example /var/log/vault/audit.log*
   adtokens-audit incident -token acme-rw -since 2026-11-20T14:00:00Z /var/log/vault/audit.log*
   kubectl logs vault-0 | adtokens-audit rotations -output json -
 
-Exit codes: 0 the question is answered, whatever the answer; 1 failed, or some log could not be read to its end;
-2 wrong usage. "adtokens-audit <command> -h" explains a command.
+Exit codes: 0 the question is answered, whatever the answer; 1 failed, or some part of a log could not be read, or the logs
+do not have the mount, token or name that was asked for; 2 wrong usage. "adtokens-audit <command> -h" explains a command.
 `
 
 func printUsage(out io.Writer) {

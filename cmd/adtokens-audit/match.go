@@ -25,7 +25,9 @@ var matchCommand = command{
 	help: `
 Finds every request and answer with a value that you have, in all mounts: who has read it, who handed it in. The value
 comes from standard input, never from the command line. Vault computes its HMAC as the audit device does, at
-sys/audit-hash/<device>, so that the value is not in the logs and not in the answer.
+sys/audit-hash/<device>, so that the value is not in the logs and not in the answer. It is looked for in every spelling that
+a person or the engine would use: with and without a line break at the end, a key file's JSON on one line, indented or
+sorted. The column spelling says which one it was.
 
 Vault is reached as by the vault command: VAULT_ADDR, VAULT_TOKEN, VAULT_CACERT, VAULT_NAMESPACE and so on. The token needs
 
@@ -54,7 +56,9 @@ const (
 type match struct {
 	query
 	device string
-	seen   map[sightingKey]*sightingRow
+	// spellings are what is looked for.
+	spellings []spelling
+	seen      map[sightingKey]*sightingRow
 }
 
 // sightingKey is what sightings have in common that are counted together.
@@ -62,7 +66,9 @@ type sightingKey struct {
 	Path      string `json:"path"`
 	Operation string `json:"operation"`
 	// Field is where the value is: request.data.… was handed in, response.data.… was read.
-	Field       string `json:"field"`
+	Field string `json:"field"`
+	// Spelling is the way in which the value is written there.
+	Spelling    string `json:"spelling"`
 	Failed      bool   `json:"failed"`
 	DisplayName string `json:"display_name"`
 	EntityID    string `json:"entity_id"`
@@ -78,10 +84,11 @@ type sightingRow struct {
 }
 
 type matchAnswer struct {
-	Device    string         `json:"device"`
-	Log       coverage       `json:"log"`
-	Notes     []string       `json:"notes"`
-	Sightings []*sightingRow `json:"sightings"`
+	Device      string         `json:"device"`
+	Log         coverage       `json:"log"`
+	Notes       []string       `json:"notes"`
+	NotAnswered string         `json:"not_answered,omitempty"`
+	Sightings   []*sightingRow `json:"sightings"`
 }
 
 func (q *match) run(ctx context.Context, files []string, s streams) error {
@@ -91,49 +98,91 @@ func (q *match) run(ctx context.Context, files []string, s streams) error {
 	if isTerminal(s.in) {
 		fmt.Fprintln(s.err, "Paste the value, press Enter and then Ctrl-D.")
 	}
-	hashes, err := q.hashes(ctx, s.in)
+	value, err := readValue(ctx, s.in)
 	if err != nil {
 		return err
 	}
-	stats, err := readLogs(ctx, files, s, auditlog.Consumer[auditlog.Sighting]{Parse: auditlog.NewMatcher(hashes...).Parse, Each: q.count})
-	if err != nil && stats == (auditlog.Stats{}) {
+	q.spellings = spellings(value)
+	needles, witnesses, err := q.ask(ctx)
+	if err != nil {
 		return err
 	}
-	return errors.Join(q.reply(len(files), stats).print(s, q.output), err)
+	matcher := auditlog.NewMatcher(needles, witnesses...)
+	stats, err := readLogs(ctx, files, s, auditlog.Consumer[auditlog.Sighting]{Parse: matcher.Parse, Each: q.count})
+	if err != nil && (stats == (auditlog.Stats{}) || ctx.Err() != nil) {
+		return err
+	}
+	answer := q.reply(len(files), stats, matcher.Witnessed())
+	answer.incomplete = err != nil
+	return errors.Join(answer.print(s, q.output), answer.doubt(), err)
 }
 
-// hashes asks Vault for the HMACs of the value: as it is read, and as it was handed in if its line break came along.
-func (q *match) hashes(ctx context.Context, in io.Reader) ([]string, error) {
-	value, err := io.ReadAll(io.LimitReader(in, maxValue+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading the value: %w", err)
+// readValue reads the value until the context ends.
+func readValue(ctx context.Context, in io.Reader) (string, error) {
+	type result struct {
+		value []byte
+		err   error
 	}
-	value = bytes.TrimSpace(value)
-	if len(value) == 0 || len(value) > maxValue {
-		return nil, fmt.Errorf("%w: feed the value to standard input, of at most %d bytes", errUsage, maxValue)
+	read := make(chan result, 1)
+	go func() {
+		value, err := io.ReadAll(io.LimitReader(in, maxValue+1))
+		read <- result{value, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return "", errInterrupted
+	case r := <-read:
+		switch {
+		case r.err != nil:
+			return "", fmt.Errorf("reading the value: %w", r.err)
+		case len(bytes.TrimSpace(r.value)) == 0 || len(r.value) > maxValue:
+			return "", fmt.Errorf("%w: feed the value to standard input, of at most %d bytes", errUsage, maxValue)
+		}
+		return string(r.value), nil
 	}
+}
+
+// commonTexts are likely to be in any log of an audit device: their HMACs show that the device wrote it.
+var commonTexts = []string{"", "root", "default", "service", "https://api.impact.com", "https://googleads.googleapis.com"}
+
+// ask asks Vault for the HMACs of the value in its spellings, and of texts that show whose log it is.
+func (q *match) ask(ctx context.Context) (needles []auditlog.Needle, witnesses []string, err error) {
 	client, err := api.NewClient(nil)
 	if err != nil {
-		return nil, fmt.Errorf("the environment does not tell how to reach Vault: %w", err)
+		return nil, nil, fmt.Errorf("the environment does not tell how to reach Vault: %w", err)
 	}
 	if client.Token() == "" {
-		return nil, errors.New("VAULT_TOKEN is not set; `vault print token` tells that of your login")
+		return nil, nil, errors.New("VAULT_TOKEN is not set; `vault print token` tells that of your login")
 	}
 	ctx, cancel := context.WithTimeout(ctx, hashTimeout)
 	defer cancel()
-	var hashes []string
-	for _, form := range []string{string(value), string(value) + "\n"} {
-		hash, err := client.Sys().AuditHashWithContext(ctx, q.device, form)
-		var refused *api.ResponseError
-		switch {
-		case errors.As(err, &refused) && refused.StatusCode == http.StatusForbidden:
-			return nil, fmt.Errorf("VAULT_TOKEN may not compute HMACs; its policy needs: path \"sys/audit-hash/%s\" { capabilities = [\"update\"] }", q.device)
-		case err != nil:
-			return nil, fmt.Errorf("Vault does not compute the value's HMAC for the audit device %q (`vault audit list` tells which there are): %w", q.device, err)
+	for _, spelling := range q.spellings {
+		hash, err := q.hash(ctx, client, spelling.text)
+		if err != nil {
+			return nil, nil, err
 		}
-		hashes = append(hashes, hash)
+		needles = append(needles, auditlog.Needle{Hash: hash, Text: spelling.text})
 	}
-	return hashes, nil
+	for _, text := range append([]string{client.Token()}, commonTexts...) {
+		hash, err := q.hash(ctx, client, text)
+		if err != nil {
+			continue // Vault need not hash the empty text
+		}
+		witnesses = append(witnesses, hash)
+	}
+	return needles, witnesses, nil
+}
+
+func (q *match) hash(ctx context.Context, client *api.Client, text string) (string, error) {
+	hash, err := client.Sys().AuditHashWithContext(ctx, q.device, text)
+	var refused *api.ResponseError
+	switch {
+	case errors.As(err, &refused) && refused.StatusCode == http.StatusForbidden:
+		return "", fmt.Errorf("VAULT_TOKEN may not compute HMACs; its policy needs: path \"sys/audit-hash/%s\" { capabilities = [\"update\"] }", q.device)
+	case err != nil:
+		return "", fmt.Errorf("Vault does not compute the value's HMAC for the audit device %q (`vault audit list` tells which there are): %w", q.device, err)
+	}
+	return hash, nil
 }
 
 func (q *match) count(s auditlog.Sighting) {
@@ -142,8 +191,11 @@ func (q *match) count(s auditlog.Sighting) {
 	}
 	for _, field := range s.Fields {
 		key := sightingKey{
-			Path: s.Path, Operation: s.Operation, Field: field, Failed: s.Failed,
+			Path: s.Path, Operation: s.Operation, Field: field.Path, Failed: s.Failed, Spelling: q.spellings[field.Spelling].name,
 			DisplayName: s.By.DisplayName, EntityID: s.By.EntityID, Accessor: s.By.Accessor,
+		}
+		if field.Clear {
+			key.Spelling += ", in clear"
 		}
 		row, ok := q.seen[key]
 		if !ok {
@@ -160,29 +212,49 @@ func (q *match) count(s auditlog.Sighting) {
 	}
 }
 
-var matchColumns = []string{"path", "operation", "field", "outcome", "display name", "entity", "last address", "first", "last", "count"}
+var matchColumns = []string{"path", "operation", "field", "spelling", "outcome", "display name", "entity", "last address", "first", "last", "count"}
 
-func (q *match) reply(files int, stats auditlog.Stats) *report {
+func (q *match) reply(files int, stats auditlog.Stats, witnessed bool) *report {
 	answer := matchAnswer{
-		Device: q.device, Log: coverage{Files: files, Lines: stats.Lines, Entries: stats.Entries, Foreign: stats.Foreign, TooLong: stats.TooLong},
+		Device: q.device, Log: coverage{
+			Files: files, Lines: stats.Lines, Entries: stats.Entries, Foreign: stats.Foreign, Unreadable: stats.Broken,
+			CutEnds: stats.CutEnds, TooLong: stats.TooLong,
+		},
 		Sightings: slices.SortedFunc(maps.Values(q.seen), func(a, b *sightingRow) int {
-			return cmp.Or(a.First.Compare(b.First), strings.Compare(a.Path+a.Field, b.Path+b.Field))
+			return cmp.Or(a.First.Compare(b.First), strings.Compare(a.Path+a.Field, b.Path+b.Field),
+				strings.Compare(a.DisplayName, b.DisplayName), strings.Compare(a.Spelling, b.Spelling))
 		}),
 		Notes: []string{fmt.Sprintf("This rests on %d lines. Only entries of the audit device %q can match: HMACs are a device's own.", stats.Lines, q.device)},
 	}
-	if stats.Foreign+stats.TooLong > 0 {
-		answer.Notes = append(answer.Notes, fmt.Sprintf("%d lines were left out: they are no audit entries, cut or too long.", stats.Foreign+stats.TooLong))
+	if left := stats.Foreign + stats.Broken + stats.CutEnds + stats.TooLong; left > 0 {
+		answer.Notes = append(answer.Notes, fmt.Sprintf("%d lines were left out: they are no audit entries, cut or too long.", left))
 	}
-	list := table{name: "sightings", columns: matchColumns, none: "The value is in no request or answer of these logs."}
+	answer.Notes = append(answer.Notes, fmt.Sprintf("The value was looked for in %d spellings.", len(q.spellings)))
+	list := table{name: "sightings", columns: matchColumns, none: "The value is in no request or answer of these logs that the audit device wrote."}
 	for _, row := range answer.Sightings {
 		outcome := "ok"
 		if row.Failed {
 			outcome = "failed"
 		}
 		list.add([]string{
-			row.Path, row.Operation, row.Field, outcome, row.DisplayName, entity(row.EntityID, row.Accessor), row.Address,
+			row.Path, row.Operation, row.Field, row.Spelling, outcome, row.DisplayName, entity(row.EntityID, row.Accessor), row.Address,
 			timestamp(row.First), timestamp(row.Last), strconv.Itoa(row.Count),
 		})
 	}
-	return &report{document: answer, tables: []table{list}, notes: answer.Notes}
+	answer.NotAnswered = q.unanswered(stats, witnessed)
+	return &report{document: answer, tables: []table{list}, notes: answer.Notes, unanswered: answer.NotAnswered}
+}
+
+// unanswered is empty if there is a sighting, or if something shows that the device wrote these logs.
+func (q *match) unanswered(stats auditlog.Stats, witnessed bool) string {
+	switch {
+	case len(q.seen) > 0:
+		return ""
+	case stats.Lines == 0:
+		return "there is nothing in the logs"
+	case !witnessed:
+		return fmt.Sprintf("the value is not in these logs, but nothing shows that the audit device %q wrote them: "+
+			"HMACs of another one cannot match (-device)", q.device)
+	}
+	return ""
 }

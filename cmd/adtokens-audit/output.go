@@ -2,14 +2,12 @@ package main
 
 import (
 	"encoding/csv"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-audit/auditlog"
 )
@@ -39,6 +37,10 @@ type report struct {
 	document any
 	// tables are the answer for people. CSV has those with the columns of the first one.
 	tables []table
+	// unanswered is why an empty answer would say nothing: the logs do not have what was asked for. It is empty if they do.
+	unanswered string
+	// incomplete is set if a part of the logs could not be read.
+	incomplete bool
 	// notes say what the answer rests on, what it does not know, and how it could.
 	notes []string
 }
@@ -59,13 +61,10 @@ func (t *table) add(groups ...[]string) { t.rows = append(t.rows, slices.Concat(
 func (r *report) print(s streams, f format) error {
 	switch f {
 	case formatJSON:
-		encoder := json.NewEncoder(s.out)
-		encoder.SetEscapeHTML(false) // reasons must come out as they went in
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(r.document)
+		return writeJSON(s.out, r.document, "  ")
 	case formatCSV:
 		for _, note := range r.notes {
-			fmt.Fprintln(s.err, "Note:", note)
+			fmt.Fprintln(s.err, "Note:", harmless(note))
 		}
 		return r.printCSV(s.out)
 	case formatTable:
@@ -79,15 +78,19 @@ func (r *report) printTables(out io.Writer) error {
 		if len(shown) > 1 {
 			fmt.Fprintln(out, t.name+":")
 		}
-		if len(t.rows) == 0 {
-			fmt.Fprintln(out, t.none)
+		if len(t.rows) == 0 && r.unanswered != "" {
+			fmt.Fprintln(out, "Not known: "+harmless(r.unanswered)+".")
+		} else if len(t.rows) == 0 && r.incomplete {
+			fmt.Fprintln(out, "Not known: the part of the logs that could be read does not have it.")
+		} else if len(t.rows) == 0 {
+			fmt.Fprintln(out, harmless(t.none))
 		} else if err := t.print(out); err != nil {
 			return err
 		}
 		fmt.Fprintln(out)
 	}
 	for _, note := range r.notes {
-		if _, err := fmt.Fprintln(out, "Note:", printable(note)); err != nil {
+		if _, err := fmt.Fprintln(out, "Note:", harmless(note)); err != nil {
 			return err
 		}
 	}
@@ -100,23 +103,13 @@ func (t *table) print(out io.Writer) error {
 	for _, row := range t.rows {
 		cells := make([]string, len(row))
 		for i, cell := range row {
-			if cells[i] = printable(cell); cell == "" {
+			if cells[i] = harmless(cell); cell == "" {
 				cells[i] = "-"
 			}
 		}
 		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
 	return w.Flush()
-}
-
-// printable replaces what could steer a terminal or break a table: names and reasons are written by others.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, text)
 }
 
 func (r *report) printCSV(out io.Writer) error {
@@ -137,14 +130,6 @@ func (r *report) printCSV(out io.Writer) error {
 	}
 	w.Flush()
 	return w.Error()
-}
-
-// inert keeps a spreadsheet from taking a name or reason for a formula.
-func inert(cell string) string {
-	if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
-		return "'" + cell
-	}
-	return cell
 }
 
 // timestamp is in RFC 3339 and UTC, to the second; empty for no time.
@@ -185,7 +170,7 @@ type event struct {
 func printEvent(out io.Writer, f format, e *auditlog.Entry) error {
 	shown := event{
 		Time: e.Time, Kind: e.Kind, tokenRef: tokenRef(e.Token), versionRef: refOf(&auditlog.Period{Version: e.Version}),
-		DisplayName: e.By.DisplayName, EntityID: e.By.EntityID, Accessor: e.By.Accessor, Address: e.Address, Wrapped: e.Kind == auditlog.KindRead && e.WrappingToken != "",
+		DisplayName: e.By.DisplayName, EntityID: e.By.EntityID, Accessor: e.By.Accessor, Address: e.Address, Wrapped: e.Kind == auditlog.KindRead && e.WrappingToken.Token != "",
 	}
 	var details []string
 	if e.Rotation != nil {
@@ -193,14 +178,12 @@ func printEvent(out io.Writer, f format, e *auditlog.Entry) error {
 		details = []string{inClear(shown.Reason), shown.Error}
 	}
 	if f == formatJSON {
-		encoder := json.NewEncoder(out)
-		encoder.SetEscapeHTML(false)
-		return encoder.Encode(shown)
+		return writeJSON(out, shown, "")
 	}
 	cells := append([]string{
 		timestamp(e.Time), string(e.Kind), e.Token.String(), "version " + shown.label(), e.By.DisplayName, entity(e.By.EntityID, e.By.Accessor), e.Address,
 	}, details...)
 	cells = slices.DeleteFunc(cells, func(cell string) bool { return cell == "" })
-	_, err := fmt.Fprintln(out, printable(strings.Join(cells, "  ")))
+	_, err := fmt.Fprintln(out, harmless(strings.Join(cells, "  ")))
 	return err
 }

@@ -1,15 +1,17 @@
 package main
 
 import (
-	"bytes"
+	"bufio"
 	"context"
 	_ "embed"
 	"errors"
 	"flag"
 	"fmt"
 	"html/template"
+	"io"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +23,8 @@ var reportCommand = command{
 	name: "report", summary: "a page to look at: versions and readers over time", synopsis: "-html FILE [flags] <audit log>...",
 	help: `
 Writes a page of HTML that needs nothing else: each token's versions as bars, its readers as dots, those in red that know
-older versions only. It holds names and addresses of readers, but no value of a token.
+older versions only. It holds names and addresses of readers, but no value of a token. The file is for its owner alone; what
+was there before is replaced.
 
   adtokens-audit report -html tokens.html /var/log/vault/audit.log*`,
 	prepare: func(flags *flag.FlagSet) action {
@@ -33,11 +36,14 @@ older versions only. It holds names and addresses of readers, but no value of a 
 			if q.file == "" {
 				return fmt.Errorf("%w: say which file to write, with -html", errUsage)
 			}
+			if err := q.checkFile(); err != nil {
+				return err
+			}
 			found, err := q.find(ctx, files, s)
 			if found == nil {
 				return err
 			}
-			return errors.Join(q.write(found), err)
+			return errors.Join(q.write(ctx, found), (&report{unanswered: q.unanswered(found)}).doubt(), err)
 		}
 	},
 }
@@ -52,15 +58,65 @@ var reportText string
 
 var reportTemplate = template.Must(template.New("report").Parse(reportText))
 
-func (q *htmlReport) write(f *findings) error {
-	var text bytes.Buffer
-	if err := reportTemplate.Execute(&text, q.page(f)); err != nil {
-		return fmt.Errorf("writing the report: %w", err)
+// checkFile refuses what is no file, before the logs are read.
+func (q *htmlReport) checkFile() error {
+	info, err := os.Stat(q.file)
+	switch {
+	case err == nil && info.IsDir():
+		return fmt.Errorf("%w: %s is a directory; name a file in it", errUsage, q.file)
+	case err == nil && !info.Mode().IsRegular():
+		return fmt.Errorf("%w: %s is no regular file, and the report would take its place; name another one", errUsage, q.file)
 	}
-	if err := os.WriteFile(q.file, text.Bytes(), 0o600); err != nil { // names and addresses are for whoever may read the logs
+	return nil // what is not there is made
+}
+
+func (q *htmlReport) write(ctx context.Context, f *findings) error {
+	page := q.page(ctx, f)
+	err := replaceFile(q.file, func(file io.Writer) error {
+		out := bufio.NewWriter(file)
+		harmless := &harmlessWriter{out: out}
+		err := reportTemplate.Execute(&untilDone{ctx, harmless}, page)
+		return errors.Join(err, harmless.flush(), out.Flush())
+	})
+	switch {
+	case ctx.Err() != nil:
+		return errInterrupted
+	case err != nil:
 		return fmt.Errorf("writing the report: %w", err)
 	}
 	return nil
+}
+
+// untilDone refuses to write when the context has ended, so that whoever goes on writing ends too.
+type untilDone struct {
+	ctx context.Context // ends Write, which is given none
+	out io.Writer
+}
+
+func (u *untilDone) Write(text []byte) (int, error) {
+	if u.ctx.Err() != nil {
+		return 0, errInterrupted
+	}
+	return u.out.Write(text)
+}
+
+// replaceFile puts a file in the place of what has its name, whole or not at all: a link that is there is replaced, not
+// followed, and whatever its mode was, the new file is for nobody else. Names and addresses are for whoever may read the
+// logs.
+func replaceFile(name string, write func(io.Writer) error) (err error) {
+	file, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*") // mode 0600, and a name that was not there
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(file.Name()))
+		}
+	}()
+	if err := errors.Join(write(file), file.Chmod(0o600), file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	return os.Rename(file.Name(), name)
 }
 
 // The timelines' measures, in units of the picture.
@@ -179,14 +235,21 @@ func (s scale) x(t time.Time) float64 {
 // tenths is as exact as a picture needs.
 func tenths(x float64) float64 { return math.Round(x*10) / 10 }
 
-func (q *htmlReport) page(f *findings) page {
-	tokens := slices.Collect(q.tokens(f.Tally))
+func (q *htmlReport) page(ctx context.Context, f *findings) page {
+	tokens := slices.Collect(q.tokens(ctx, f.Tally))
+	var notes []string
+	if reason := q.unanswered(f); reason != "" {
+		notes = append(notes, "Not answered: "+reason+".")
+	}
+	notes = append(append(notes, q.knowledgeNotes(f, tokens)...), q.hiddenNotes(q.rotationRows(ctx, f.Tally, time.Time{}))...)
 	p := page{
-		Mount: q.mount, First: timestamp(f.First), Last: timestamp(f.Last),
-		Notes: q.header(f, append(q.knowledgeNotes(f, tokens), q.hiddenNotes(q.rotationRows(f.Tally, time.Time{}))...)...).Notes,
+		Mount: q.mount, First: timestamp(f.First), Last: timestamp(f.Last), Notes: q.header(f, notes...).Notes,
 		Width: labelWidth + plotWidth, PlotLeft: labelWidth, PlotRight: labelWidth + plotWidth,
 	}
 	for _, token := range tokens {
+		if ctx.Err() != nil {
+			return p
+		}
 		panel := q.panel(f, token)
 		p.Current, p.Stale, p.Unsure = p.Current+panel.Current, p.Stale+panel.Stale, p.Unsure+panel.Unsure
 		p.Panels = append(p.Panels, panel)
@@ -203,10 +266,8 @@ func (q *htmlReport) panel(f *findings, token *auditlog.Token) panel {
 			p.Deleted = ""
 		}
 	}
-	only := exposure{query: query{mount: q.mount, token: token.String()}, all: true}
-	answer := only.reply(f)
-	p.Readers, p.Access = listOf(answer.tables[0]), listOf(answer.tables[1])
-	rotations := only.rotationRows(f.Tally, time.Time{})
+	p.Readers, p.Access = listOf(exposureTable(exposureRows(token, true))), listOf(exposureAccessTable(accessRows(token, everybody)))
+	rotations := rotationsOf(token)
 	p.Rotations = listOf(rotationTable(rotations))
 	for _, r := range rotations {
 		p.Marks = append(p.Marks, s.mark(&r))

@@ -81,11 +81,12 @@ func (r *rotationRow) cells() []string {
 	}
 }
 
-func (q *rotations) reply(f *findings) *report {
-	rows := q.rotationRows(f.Tally, time.Time{})
+func (q *rotations) reply(ctx context.Context, f *findings) *report {
+	rows := q.rotationRows(ctx, f.Tally, time.Time{})
 	list := rotationTable(rows)
 	answer := rotationsAnswer{header: q.header(f, append([]string{q.backgroundNote()}, q.hiddenNotes(rows)...)...), Rotations: rows}
-	return &report{document: answer, tables: []table{list}, notes: answer.Notes}
+	answer.NotAnswered = q.unanswered(f)
+	return &report{document: answer, tables: []table{list}, notes: answer.Notes, unanswered: answer.NotAnswered}
 }
 
 func rotationTable(rows []rotationRow) table {
@@ -97,15 +98,23 @@ func rotationTable(rows []rotationRow) table {
 }
 
 // rotationRows lists the rotations from a time on, in the order of time.
-func (q *query) rotationRows(t *auditlog.Tally, since time.Time) []rotationRow {
+func (q *query) rotationRows(ctx context.Context, t *auditlog.Tally, since time.Time) []rotationRow {
 	rows := []rotationRow{}
-	for token := range q.tokens(t) {
-		for _, e := range token.Rotations {
-			rows = append(rows, requested(&e))
-		}
-		rows = append(rows, background(token)...)
+	for token := range q.tokens(ctx, t) {
+		rows = append(rows, rotationsOf(token)...)
 	}
 	rows = slices.DeleteFunc(rows, func(r rotationRow) bool { return r.Time.Before(since) })
+	slices.SortStableFunc(rows, func(a, b rotationRow) int { return a.Time.Compare(b.Time) })
+	return rows
+}
+
+// rotationsOf lists the rotations of a token in the order of time.
+func rotationsOf(token *auditlog.Token) []rotationRow {
+	var rows []rotationRow
+	for _, e := range token.Rotations {
+		rows = append(rows, requested(&e))
+	}
+	rows = append(rows, background(token)...)
 	slices.SortStableFunc(rows, func(a, b rotationRow) int { return a.Time.Compare(b.Time) })
 	return rows
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"iter"
 	"maps"
 	"slices"
@@ -17,6 +18,8 @@ type header struct {
 	Mount string   `json:"mount"`
 	Log   coverage `json:"log"`
 	Notes []string `json:"notes"`
+	// NotAnswered is why the lists say nothing, being empty: the logs do not have what was asked for.
+	NotAnswered string `json:"not_answered,omitempty"`
 }
 
 // coverage is what an answer rests on.
@@ -25,7 +28,9 @@ type coverage struct {
 	Lines      int       `json:"lines"`
 	Entries    int       `json:"entries"`
 	Duplicates int       `json:"duplicates"`
-	Foreign    int       `json:"foreign_lines"`
+	Foreign    int       `json:"foreign_lines"`    // of Vault's own log
+	Unreadable int       `json:"unreadable_lines"` // may have said something that the answer lacks
+	CutEnds    int       `json:"cut_last_lines"`
 	TooLong    int       `json:"too_long_lines"`
 	First      time.Time `json:"first_entry,omitzero"`
 	Last       time.Time `json:"last_entry,omitzero"`
@@ -155,13 +160,19 @@ type accessRow struct {
 }
 
 // accessTokens lists the readers of short-lived access tokens whom the filter accepts.
-func (q *query) accessTokens(t *auditlog.Tally, accept func(auditlog.Identity) bool) []accessRow {
+func (q *query) accessTokens(ctx context.Context, t *auditlog.Tally, accept func(auditlog.Identity) bool) []accessRow {
 	rows := []accessRow{}
-	for token := range q.tokens(t) {
-		for id, r := range sortedReaders(token.AccessTokens) {
-			if accept(id) {
-				rows = append(rows, accessRow{tokenRef(token.TokenID), personOf(id, r), readsOf(r.Total())})
-			}
+	for token := range q.tokens(ctx, t) {
+		rows = append(rows, accessRows(token, accept)...)
+	}
+	return rows
+}
+
+func accessRows(token *auditlog.Token, accept func(auditlog.Identity) bool) []accessRow {
+	var rows []accessRow
+	for id, r := range sortedReaders(token.AccessTokens) {
+		if accept(id) {
+			rows = append(rows, accessRow{tokenRef(token.TokenID), personOf(id, r), readsOf(r.Total())})
 		}
 	}
 	return rows

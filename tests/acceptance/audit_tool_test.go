@@ -150,3 +150,54 @@ func TestTheAuditToolTellsWhoKnowsAToken(t *testing.T) {
 		t.Errorf("there are %d sightings", len(sightings))
 	}
 }
+
+// unwrapper is somebody with a login who may read credentials and unwrap them.
+func (w *world) unwrapper(t *testing.T, name string) person {
+	t.Helper()
+	return w.login(t, name, `path "`+w.Path+`/creds/*" { capabilities = ["read"] }
+path "sys/wrapping/*" { capabilities = ["update"] }
+path "sys/leases/renew" { capabilities = ["update"] }`)
+}
+
+// wrappedRead returns a wrapping token for a credential.
+func wrappedRead(t *testing.T, by *vaulttest.Mount, name string) string {
+	t.Helper()
+	client := done(by.Client.Clone())(t)
+	client.SetToken(by.Client.Token())
+	client.SetWrappingLookupFunc(func(_, _ string) string { return "5m" })
+	return done(client.Logical().ReadWithContext(t.Context(), by.Path+"/creds/"+name))(t).WrapInfo.Token
+}
+
+func TestAuditTool_SeesEveryWayOfUnwrapping(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	tool := newAuditTool(t, w)
+	w.importLegacyTokens(t)
+	alice, bob, carol, dave := w.unwrapper(t, "alice"), w.unwrapper(t, "bob"), w.unwrapper(t, "carol"), w.unwrapper(t, "dave")
+
+	// By the wrapping token itself, from its cubbyhole.
+	holder := w.As(t, wrappedRead(t, alice.Mount, "rw"))
+	if done(holder.Client.Logical().ReadWithContext(t.Context(), "cubbyhole/response"))(t).Data["response"] == nil {
+		t.Fatal("the cubbyhole has no answer")
+	}
+	// Through a chain of new wrapping tokens.
+	chained := wrappedRead(t, bob.Mount, "rw")
+	for range 3 {
+		chained = done(bob.Client.Logical().WriteWithContext(t.Context(), "sys/wrapping/rewrap", fields{"token": chained}))(t).WrapInfo.Token
+	}
+	done(carol.Client.Logical().UnwrapWithContext(t.Context(), chained))(t)
+	// A look at a wrapping token is no unwrapping.
+	looked := wrappedRead(t, bob.Mount, "rw")
+	done(dave.Client.Logical().WriteWithContext(t.Context(), "sys/wrapping/lookup", fields{"token": looked}))(t)
+	// Whatever else lies in a cubbyhole is somebody else's.
+	done(dave.Client.Logical().WriteWithContext(t.Context(), "cubbyhole/response", fields{"response": "a note"}))(t)
+	done(dave.Client.Logical().ReadWithContext(t.Context(), "cubbyhole/response"))(t)
+
+	consists(t, "readers", tool.list(t, "readers", "", "exposure", "-token=rw"), map[string]fields{
+		"token":                      {"handed_in": 1},
+		alice.displayName:            {"wrapped": 1, "unwrapped": 0, "state": "current"},
+		bob.displayName:              {"wrapped": 2, "unwrapped": 0},
+		carol.displayName:            {"wrapped": 0, "unwrapped": 1, "state": "current", "version": 1},
+		"holder of a wrapping token": {"unwrapped": 1, "state": "current", "version": 1},
+	})
+}

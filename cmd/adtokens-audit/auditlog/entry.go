@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,10 +23,12 @@ type Kind string
 const (
 	KindRead        Kind = "read"         // of creds/<name>
 	KindAccessToken Kind = "access_token" // read of access-token/<name>
-	KindUnwrap      Kind = "unwrap"       // of a response-wrapped read
+	KindUnwrap      Kind = "unwrap"       // of a response-wrapped read, by sys/wrapping/unwrap or a read of cubbyhole/response
+	KindRewrap      Kind = "rewrap"       // another wrapping token for a response-wrapped read
 	KindRotate      Kind = "rotate"       // also a refused one: see Rotation.Error
 	KindImport      Kind = "import"       // tokens/<name> created with a credential
 	KindDelete      Kind = "delete"       // of tokens/<name>
+	KindRenew       Kind = "renew"        // of the lease of a read
 )
 
 // Entry is a request about a token.
@@ -33,16 +36,34 @@ type Entry struct {
 	Time      time.Time // in UTC
 	RequestID string
 	Kind      Kind
-	Token     TokenID // empty for KindUnwrap, which does not name it
+	Token     TokenID // empty for KindUnwrap, and as a rule for KindRewrap: they do not name it
 	By        Identity
 	Address   string  // the remote address as Vault saw it
 	Version   Version // unknown for response-wrapped reads
-	// WrappingToken is the HMAC of the token that was handed out instead of the credential, or that was unwrapped.
-	WrappingToken string
-	// ReadAt is the time of the read that KindUnwrap unwraps. A tally fills it in, like Token.
+	// WrappingToken was handed out instead of the credential.
+	WrappingToken WrappingToken
+	// Unwraps is the wrapping token that was spent. KindRewrap, and an unwrapping whose answer is wrapped again, have a
+	// WrappingToken too.
+	Unwraps WrappingToken
+	// Ours is set for KindUnwrap if the answer has the fields of this engine.
+	Ours bool
+	// Untold is set for the read of a cubbyhole: nothing but the wrapping token tells what was unwrapped.
+	Untold bool
+	// Elsewhere is set for KindRewrap if it tells that what is wrapped is no credential of the mount.
+	Elsewhere bool
+	// ReadAt is the time of the read that KindUnwrap unwraps. A tally fills it in, like Token and AccessToken.
 	ReadAt time.Time
+	// AccessToken is set if the answer that was unwrapped is a short-lived access token.
+	AccessToken bool
 	// Rotation is set for KindRotate and KindImport.
 	Rotation *Rotation
+}
+
+// WrappingToken names a wrapping token by the HMACs that the log has of it. Either may be empty.
+type WrappingToken struct {
+	Token string
+	// Accessor is its accessor's. It is the same whatever form the token was handed out in.
+	Accessor string
 }
 
 // TokenID names a token of the mount.
@@ -61,13 +82,22 @@ type Identity struct {
 	Accessor string
 }
 
+// IsHolder reports whether this is a wrapping token that made a request by itself, so that nobody knows for whom.
+func (id Identity) IsHolder() bool { return id == Identity{DisplayName: wrappingTokenHolder} }
+
 // Version tells one credential of a token from another. The zero value is an unknown one.
 type Version struct {
 	Number int // 0 if the log does not tell
 	// ID tells credentials of the same number apart, as there are after a token was deleted and made anew, or after an old
 	// snapshot was restored: the fingerprint, if the mount exempts it from the HMAC. Without a number it is the number's HMAC.
 	ID string
+	// Value is what the log has of the fingerprint: itself, or its HMAC. Credentials with the same one are the same value,
+	// whatever their numbers. Others need not be different: HMACs are an audit device's own.
+	Value string
 }
+
+// known reports whether the log tells anything of the number.
+func (v Version) known() bool { return v.Number > 0 || v.ID != "" }
 
 // unnumbered is how many digits of a hidden number's HMAC are shown.
 const unnumbered = 8
@@ -106,22 +136,29 @@ type Verdict int
 const (
 	Other   Verdict = iota // an entry about something else
 	Found                  // an entry to count
-	Foreign                // no audit entry, or a part of one
+	Foreign                // a line of Vault's own log
+	Broken                 // no audit entry that can be read, but perhaps a part of one
+	Cut                    // an audit entry without its end
 )
 
 const (
-	unwrapPath = "sys/wrapping/unwrap"
+	unwrapPath    = "sys/wrapping/unwrap"
+	rewrapPath    = "sys/wrapping/rewrap"
+	cubbyholePath = "cubbyhole/response"
 	// wrappingTokenHolder is the display name of whoever unwrapped a credential without a Vault token of their own.
 	wrappingTokenHolder = "holder of a wrapping token"
 )
 
+// Renewals have two paths.
+var renewPaths = []string{"sys/leases/renew", "sys/renew"}
+
+// The ends of paths behind a slash.
 var (
-	// unwrapEnd is the part of unwrapPath behind its first slash.
-	unwrapEnd = []byte("wrapping/unwrap")
-	// requestEnd ends the entry of a request, which its response's entry repeats: `type` is the last field that Vault writes.
-	// Entries of another field order are told apart after decoding.
-	requestEnd = []byte(`"type":"request"}`)
-	slash      = []byte("/")
+	unwrapEnd    = []byte("wrapping/unwrap")
+	rewrapEnd    = []byte("wrapping/rewrap")
+	cubbyholeEnd = []byte(`response"`)
+	credsStart   = []byte("creds/")
+	slash        = []byte("/")
 )
 
 // Parser reads the entries of one mount.
@@ -129,6 +166,10 @@ type Parser struct {
 	mount string
 	// segment is the last one of the mount's path, as it is in every line about the mount.
 	segment []byte
+	// names are collected from all entries, if it is not nil.
+	names *names
+	// elsewhere are other mounts of the engine.
+	elsewhere *mounts
 }
 
 // NewParser returns a parser for the mount at a path, such as adtokens/ or, in a namespace, team/adtokens/. A path
@@ -139,7 +180,7 @@ func NewParser(mount string) *Parser {
 	if quoted, err := json.Marshal(segment); err != nil || string(quoted) != `"`+segment+`"` || !isASCII(segment) {
 		segment = "" // JSON has several ways to write it
 	}
-	return &Parser{mount: mount + "/", segment: []byte(segment)}
+	return &Parser{mount: mount + "/", segment: []byte(segment), elsewhere: &mounts{seen: map[string]bool{}}}
 }
 
 func isASCII(s string) bool {
@@ -149,16 +190,32 @@ func isASCII(s string) bool {
 // mayConcern reports whether a line can be about the mount, or unwrap something. It is many times faster than decoding:
 // slashes are rare in audit logs, and most lines are about other mounts.
 func (p *Parser) mayConcern(text []byte) bool {
+	line := text
 	for {
 		before, after, found := bytes.Cut(text, slash)
 		if !found {
 			return false
 		}
-		if bytes.HasSuffix(before, p.segment) || bytes.HasPrefix(after, unwrapEnd) {
+		if bytes.HasSuffix(before, p.segment) || len(after) > 0 && p.endsWell(line, after) {
 			return true
 		}
 		text = after
 	}
+}
+
+// endsWell looks at what comes after a slash.
+func (p *Parser) endsWell(line, after []byte) bool {
+	switch after[0] {
+	case 'w':
+		return bytes.HasPrefix(after, unwrapEnd) || bytes.HasPrefix(after, rewrapEnd)
+	case 'r':
+		return bytes.HasPrefix(after, cubbyholeEnd)
+	case 'c':
+		if bytes.HasPrefix(after, credsStart) {
+			p.elsewhere.look(line)
+		}
+	}
+	return false
 }
 
 // Mount returns the path of the mount, with a slash at the end.
@@ -176,10 +233,10 @@ type record struct {
 		data []byte // an object of JSON, as it is in the line
 	}
 	response struct {
-		wrappingToken string
+		wrappingToken, wrappingAccessor, creationPath, leaseID string
 
 		// Of the data:
-		error, fingerprint, lastVaultRotation, previousCredential, previousVersion, rotationState, verification, version string
+		cubbyhole, error, fingerprint, lastVaultRotation, previousCredential, previousVersion, rotationState, verification, version string
 	}
 }
 
@@ -250,12 +307,25 @@ func (r *record) decodeResponse(key, value []byte) {
 	switch string(key) {
 	case "data":
 		eachField(value, r.decodeData)
-	case "wrap_info":
+	case "secret":
 		eachField(value, func(key, value []byte) {
-			if string(key) == "token" {
-				r.response.wrappingToken = asText(value)
+			if string(key) == "lease_id" {
+				r.response.leaseID = asText(value)
 			}
 		})
+	case "wrap_info":
+		eachField(value, r.decodeWrapping)
+	}
+}
+
+func (r *record) decodeWrapping(key, value []byte) {
+	switch string(key) {
+	case "accessor":
+		r.response.wrappingAccessor = asText(value)
+	case "creation_path":
+		r.response.creationPath = asText(value)
+	case "token":
+		r.response.wrappingToken = asText(value)
 	}
 }
 
@@ -272,6 +342,8 @@ func (r *record) decodeData(key, value []byte) {
 		d.previousCredential = asText(value)
 	case "previous_version":
 		d.previousVersion = asText(value)
+	case "response":
+		d.cubbyhole = asText(value)
 	case "rotation_state":
 		d.rotationState = asText(value)
 	case "verification":
@@ -290,29 +362,21 @@ func number(text string) int {
 	return n
 }
 
-// object returns the JSON object that a line consists of, without the prefix that the device or syslog may have put
-// before it.
-func object(line []byte) ([]byte, bool) {
-	start := bytes.IndexByte(line, '{')
-	if start < 0 {
-		return nil, false
-	}
-	line = bytes.TrimRight(line[start:], " \t\r")
-	return line, line[len(line)-1] == '}'
-}
-
 // Parse reads a line. It keeps no part of it.
 func (p *Parser) Parse(line []byte) (Entry, Verdict) {
-	text, ok := object(line)
+	text, verdict := sift(line)
+	if verdict == Found || verdict == Other {
+		p.names.look(text)
+	}
 	switch {
-	case !ok:
-		return Entry{}, Foreign
-	case bytes.HasSuffix(text, requestEnd), !p.mayConcern(text):
+	case verdict != Found:
+		return Entry{}, verdict
+	case !p.mayConcern(text):
 		return Entry{}, Other
 	}
 	var r record
-	if !r.decode(text) {
-		return Entry{}, Foreign
+	if !r.decodeLast(text) {
+		return Entry{}, Broken
 	}
 	e := Entry{
 		Time: r.time, RequestID: r.request.id, Address: r.request.remoteAddress, By: r.identity(), Version: r.version(),
@@ -321,6 +385,18 @@ func (p *Parser) Parse(line []byte) (Entry, Verdict) {
 		return Entry{}, Other
 	}
 	return e, Found
+}
+
+// decodeLast decodes a line, also one that begins with what a killed server had written of an entry.
+func (r *record) decodeLast(text []byte) bool {
+	if r.decode(text) {
+		return true
+	}
+	if text = afterTorn(text); text == nil {
+		return false
+	}
+	*r = record{}
+	return r.decode(text)
 }
 
 func (r *record) identity() Identity {
@@ -332,7 +408,7 @@ func (r *record) identity() Identity {
 }
 
 func (r *record) version() Version {
-	v := Version{Number: number(r.response.version)}
+	v := Version{Number: number(r.response.version), Value: r.response.fingerprint}
 	switch {
 	case v.Number == 0:
 		v.ID = r.response.version
@@ -346,7 +422,7 @@ func (r *record) version() Version {
 func (p *Parser) interpret(r *record, e *Entry) bool {
 	namespace, name, ok := p.below(r)
 	if !ok {
-		return r.unwraps(e)
+		return r.unwraps(p, e) || r.renews(p, e)
 	}
 	resource, name, _ := strings.Cut(name, "/")
 	name, rotate := strings.CutSuffix(name, "/rotate")
@@ -381,7 +457,7 @@ func (r *record) rotates(e *Entry) bool {
 }
 
 func (r *record) imports(e *Entry) bool {
-	if !r.writes() || e.Version == (Version{}) { // a change of policy has no answer
+	if !r.writes() || !e.Version.known() { // a change of policy has no answer
 		return false
 	}
 	e.Kind, e.Rotation = KindImport, r.rotation()
@@ -395,37 +471,92 @@ func (r *record) deletes(e *Entry) bool {
 }
 
 func (r *record) reads(e *Entry) bool {
-	e.WrappingToken = r.response.wrappingToken
-	return r.request.operation == "read" && (e.Version != Version{} || e.WrappingToken != "")
+	e.WrappingToken = r.handsOut()
+	return r.request.operation == "read" && (e.Version.known() || e.WrappingToken.Token != "")
+}
+
+// handsOut returns the wrapping token of the answer.
+func (r *record) handsOut() WrappingToken {
+	return WrappingToken{Token: r.response.wrappingToken, Accessor: r.response.wrappingAccessor}
 }
 
 // below returns the namespace and the path below the mount. Vault writes paths without their namespace.
 func (p *Parser) below(r *record) (namespace, rest string, ok bool) {
-	namespace = r.request.namespace
-	if rest, ok = strings.CutPrefix(r.request.path, p.mount); ok {
+	return p.belowPath(r.request.namespace, r.request.path)
+}
+
+func (p *Parser) belowPath(namespace, path string) (in, rest string, ok bool) {
+	if rest, ok = strings.CutPrefix(path, p.mount); ok {
 		return namespace, rest, true
 	}
-	rest, ok = strings.CutPrefix(namespace+r.request.path, p.mount)
+	rest, ok = strings.CutPrefix(namespace+path, p.mount)
 	return namespace, rest, ok
 }
 
-// unwraps recognises the unwrapping of this engine's credentials by their fields: the path does not tell whose they are.
-func (r *record) unwraps(e *Entry) bool {
-	if r.request.path != unwrapPath || r.failure() != "" || r.response.lastVaultRotation == "" || r.response.fingerprint == "" {
+// unwraps recognises whoever spends a wrapping token: by sys/wrapping/unwrap, by a read of its cubbyhole, or for another
+// wrapping token. The path does not tell what was wrapped. The fields of an answer that is unwrapped do, as a rule.
+func (r *record) unwraps(p *Parser, e *Entry) bool {
+	if r.failure() != "" {
+		return false
+	}
+	e.Kind = KindUnwrap
+	switch {
+	case r.request.path == unwrapPath:
+		e.Ours = r.response.lastVaultRotation != "" && r.response.fingerprint != ""
+	case r.request.path == rewrapPath && r.response.wrappingToken != "":
+		e.Kind = KindRewrap
+	case r.request.path == cubbyholePath && r.request.operation == "read" && (r.response.cubbyhole != "" || r.response.wrappingToken != ""):
+		e.Untold = true
+	default:
 		return false
 	}
 	// This is the system's mount, which hides the number: the read that is unwrapped tells when the credential was current.
-	e.Kind, e.Version = KindUnwrap, Version{}
-	eachField(r.request.data, func(key, value []byte) {
-		if string(key) == "token" {
-			e.WrappingToken = asText(value)
-		}
-	})
-	if e.WrappingToken != "" {
-		return true
+	e.Version, e.WrappingToken = Version{}, r.handsOut()
+	if e.Kind == KindRewrap {
+		e.Token, e.AccessToken = p.created(r)
+		e.Elsewhere = e.Token == (TokenID{}) && r.response.creationPath != "" && !Hidden(r.response.creationPath)
 	}
-	// The wrapping token itself made the request, and nobody knows for whom. Its accessor is another one each time.
-	e.By, e.WrappingToken = Identity{DisplayName: wrappingTokenHolder}, r.auth.clientToken
+	r.spends(e)
+	return true
+}
+
+// spends fills in the wrapping token that was spent.
+func (r *record) spends(e *Entry) {
+	if r.request.path != cubbyholePath {
+		eachField(r.request.data, func(key, value []byte) {
+			if string(key) == "token" {
+				e.Unwraps.Token = asText(value)
+			}
+		})
+	}
+	if e.Unwraps.Token == "" {
+		// The wrapping token itself made the request, and nobody knows for whom. Its accessor is another one each time.
+		e.By, e.Unwraps = Identity{DisplayName: wrappingTokenHolder}, WrappingToken{Token: r.auth.clientToken, Accessor: r.auth.accessor}
+	}
+}
+
+// created returns the token of the mount whose read was wrapped at first, which the answer to a rewrapping tells.
+func (p *Parser) created(r *record) (id TokenID, accessToken bool) {
+	namespace, rest, ok := p.belowPath(r.request.namespace, r.response.creationPath)
+	resource, name, _ := strings.Cut(rest, "/")
+	if !ok || name == "" || strings.Contains(name, "/") || resource != "creds" && resource != "access-token" {
+		return TokenID{}, false
+	}
+	return TokenID{Namespace: namespace, Name: name}, resource == "access-token"
+}
+
+// renews recognises the renewal of a read's lease, by the lease's name.
+func (r *record) renews(p *Parser, e *Entry) bool {
+	if !slices.Contains(renewPaths, r.request.path) || r.failure() != "" {
+		return false
+	}
+	namespace, rest, ok := p.belowPath(r.request.namespace, r.response.leaseID)
+	rest, creds := strings.CutPrefix(rest, "creds/")
+	name, _, lease := strings.Cut(rest, "/")
+	if !ok || !creds || !lease || name == "" {
+		return false
+	}
+	e.Kind, e.Token, e.Version = KindRenew, TokenID{Namespace: namespace, Name: name}, Version{}
 	return true
 }
 

@@ -172,11 +172,11 @@ func TestOnlySuccessfulReadsTellWhoKnowsACredential(t *testing.T) {
 		"a number that is none":                 {path: "response.data.version", value: []any{1}, verdict: Other},
 		"no version":                            {path: "response.data.version", verdict: Other},
 		"no version, but a wrapping token":      {path: "response", value: map[string]any{"wrap_info": map[string]any{"token": "hmac-sha256:ab"}}, verdict: Found, version: "?"},
-		"no type":                               {path: "type", verdict: Foreign},
-		"no time":                               {path: "time", verdict: Foreign},
+		"no type":                               {path: "type", verdict: Broken},
+		"no time":                               {path: "time", verdict: Broken},
 		"a time in another zone":                {path: "time", value: "2026-10-05T11:00:00+02:00", verdict: Found, version: "1"},
-		"a time of another form":                {path: "time", value: "yesterday", verdict: Foreign},
-		"another program's JSON with the mount": {path: "request", value: "GET adtokens/creds/acme-rw", verdict: Foreign},
+		"a time of another form":                {path: "time", value: "yesterday", verdict: Broken},
+		"another program's JSON with the mount": {path: "request", value: "GET adtokens/creds/acme-rw", verdict: Broken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -207,17 +207,17 @@ func TestLinesComeInManyForms(t *testing.T) {
 		"from syslog":                   {"<134>Nov 12 09:00:00 vault-0 vault[7]: " + line, Found},
 		"with spaces":                   {strings.ReplaceAll(spaced.String(), "\n", ""), Found},
 		"with white space at the end":   {line + " \t\r", Found},
-		"cut at the end":                {line[:len(line)-1], Foreign},
-		"cut in the middle":             {line[:len(line)/2], Foreign},
-		"cut before a brace":            {line[:strings.LastIndexByte(line[:len(line)-1], '}')+1], Foreign},
-		"the end of a cut line":         {line[len(line)/2:], Foreign},
-		"two lines in one":              {line + line, Foreign},
-		"text":                          {"adtokens/creds/acme-rw", Foreign},
+		"cut at the end":                {line[:len(line)-1], Cut},
+		"cut in the middle":             {line[:len(line)/2], Cut},
+		"cut before a brace":            {line[:strings.LastIndexByte(line[:len(line)-1], '}')+1], Cut},
+		"the end of a cut line":         {line[len(line)/2:], Broken},
+		"two lines in one":              {line + line, Broken},
+		"text":                          {"adtokens/creds/acme-rw", Broken},
 		"nothing":                       {"", Foreign},
-		"a brace":                       {"{", Foreign},
-		"an empty object":               {"{}", Other},
-		"another object with the mount": {`{"adtokens/":1}`, Foreign},
-		"zeros, as after a crash":       {strings.Repeat("\x00", 100), Foreign},
+		"a brace":                       {"{", Broken},
+		"an empty object":               {"{}", Broken},
+		"another object with the mount": {`{"adtokens/":1}`, Broken},
+		"zeros, as after a crash":       {strings.Repeat("\x00", 100), Broken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -243,12 +243,17 @@ func TestWhoHasAnEntityIsKnownByIt(t *testing.T) {
 func TestTheMatcherTellsWhereAValueIs(t *testing.T) {
 	t.Parallel()
 	const value, other = "hmac-sha256:abc", "hmac-sha256:def"
-	p := NewMatcher(value, other)
-	line := change(t, aRead(t), "response.data", map[string]any{"auth_token": value, "list": []any{"x", map[string]any{"deep": other}}})
+	p := NewMatcher([]Needle{{Hash: value}, {Hash: other, Text: "plain <text>"}})
+	line := change(t, aRead(t), "response.data", map[string]any{"auth_token": value, "list": []any{"x", map[string]any{"deep": other, "raw": "plain <text>"}}})
 	line = change(t, line, "request.namespace.path", "team/")
 	line = change(t, line, "request.data", map[string]any{"auth_token": other})
 	s, verdict := p.Parse(line)
-	if want := []string{"request.data.auth_token", "response.data.auth_token", "response.data.list.1.deep"}; verdict != Found || !slices.Equal(s.Fields, want) {
+	if want := []SightedField{
+		{"request.data.auth_token", 1, false},
+		{"response.data.auth_token", 0, false},
+		{"response.data.list.1.deep", 1, false},
+		{"response.data.list.1.raw", 1, true},
+	}; verdict != Found || !slices.Equal(s.Fields, want) {
 		t.Fatalf("verdict %d, %+v", verdict, s)
 	}
 	if s.Path != "team/adtokens/creds/acme-rw" || s.Operation != "read" || s.Failed || s.By.DisplayName != "token-billing" || s.Address != "10.0.1.11" {
@@ -265,9 +270,9 @@ func TestTheMatcherTellsWhereAValueIs(t *testing.T) {
 		"a request":                 {change(t, line, "type", "request"), Other},
 		"those who ask for an HMAC": {change(t, line, "request.path", "sys/audit-hash/file"), Other},
 		"a key, not a value":        {change(t, aRead(t), "request.data", map[string]any{value: 1}), Other},
-		"a cut line":                {line[:len(line)-1], Foreign},
-		"no entry":                  {[]byte(`{"type":"` + value + `"}`), Foreign},
-		"broken JSON":               {[]byte(`{"type" "` + value + `"}`), Foreign},
+		"a cut line":                {line[:len(line)-1], Cut},
+		"no entry":                  {[]byte(`{"type":"` + value + `"}`), Broken},
+		"broken JSON":               {[]byte(`{"type" "` + value + `"}`), Broken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -286,11 +291,11 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add([]byte(`@cee: {"type":"response","time":"2026-10-05T09:00:00Z","request":{"path":"team/adtokens/creds/x"}}`))
 	f.Add([]byte(`{"time":"2026-10-05T09:00:00Z","type":"response","request":{"path":"adtokens\/creds\/x","operation":"read"},"response":{"data":{"version":1e9}}}`))
-	searching, decoding, matcher := NewParser("adtokens"), NewParser("adtokens"), NewMatcher("hmac-sha256:")
+	searching, decoding, matcher := NewParser("adtokens"), NewParser("adtokens"), NewMatcher([]Needle{{Hash: "hmac-sha256:"}})
 	decoding.segment = nil // decodes every line
 	f.Fuzz(func(t *testing.T, line []byte) {
 		e, verdict := searching.Parse(line)
-		if verdict == Found && (e.Time.IsZero() || e.Kind == "" || (e.Token.Name == "") != (e.Kind == KindUnwrap)) {
+		if verdict == Found && (e.Time.IsZero() || e.Kind == "" || (e.Token.Name == "") != (e.Kind == KindUnwrap || e.Kind == KindRewrap)) && e.Kind != KindRewrap {
 			t.Errorf("found %+v", e)
 		}
 		// A backslash gives a path many forms, of which Vault writes none.
@@ -305,7 +310,7 @@ func FuzzParse(f *testing.F) {
 
 func BenchmarkParse(b *testing.B) {
 	line := aRead(b)
-	counting, passing, matching := NewParser("adtokens"), NewParser("secret"), NewMatcher("hmac-sha256:00")
+	counting, passing, matching := NewParser("adtokens"), NewParser("secret"), NewMatcher([]Needle{{Hash: "hmac-sha256:00", Text: "KhT9wQx2LmZr7VbYpC4sNdG8fJ3a"}})
 	for name, parse := range map[string]func([]byte) Verdict{
 		"an entry to count":         func(l []byte) Verdict { _, v := counting.Parse(l); return v },
 		"an entry of another mount": func(l []byte) Verdict { _, v := passing.Parse(l); return v },

@@ -2,8 +2,7 @@ package auditlog
 
 import (
 	"bufio"
-	"bytes"
-	"compress/gzip"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -25,10 +24,13 @@ type File struct {
 
 // Files looks at the files of a log and returns them in the order of their first entries. What cannot be read twice,
 // such as a pipe, comes last.
-func Files(names []string) ([]File, error) {
+func Files(ctx context.Context, names []string) ([]File, error) {
 	files := make([]File, len(names))
 	for i, name := range names {
 		files[i] = File{Name: name, first: unknownTime}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		if name == Stdin {
 			continue
 		}
@@ -60,7 +62,7 @@ func (f *File) look() error {
 		return err
 	}
 	defer file.Close()
-	if log, err := Plain(file); err == nil { // what is wrong shows again when the file is read
+	if log, err := Open(file); err == nil { // what is wrong shows again when the file is read
 		f.first = firstTime(log)
 	}
 	return nil
@@ -73,26 +75,14 @@ func firstTime(log io.Reader) time.Time {
 	lines := bufio.NewReader(io.LimitReader(log, firstLines))
 	for {
 		line, err := lines.ReadBytes('\n')
-		if text, ok := object(bytes.TrimRight(line, "\r\n")); ok {
-			var entry struct {
-				Time time.Time `json:"time"`
-			}
-			if json.Unmarshal(text, &entry) == nil && !entry.Time.IsZero() {
-				return entry.Time
-			}
+		var entry struct {
+			Time time.Time `json:"time"`
+		}
+		if json.Unmarshal(object(line), &entry) == nil && !entry.Time.IsZero() {
+			return entry.Time
 		}
 		if err != nil {
 			return unknownTime
 		}
 	}
-}
-
-// Plain returns the text of a file that may be compressed: gzip is recognised by its content.
-func Plain(file io.Reader) (io.Reader, error) {
-	buffered := bufio.NewReader(file) // reads larger than its buffer go past it
-	magic, _ := buffered.Peek(2)      // a shorter file is no gzip
-	if string(magic) != "\x1f\x8b" {
-		return buffered, nil
-	}
-	return gzip.NewReader(buffered)
 }

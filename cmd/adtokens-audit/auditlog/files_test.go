@@ -45,7 +45,7 @@ func TestFilesAreReadInTheOrderOfTheirEntries(t *testing.T) {
 	broken := write(t, filepath.Join(dir, "e.gz"), "\x1f\x8b, but no gzip")
 	empty := write(t, filepath.Join(dir, "f"), "")
 
-	files, err := Files([]string{Stdin, unknown, third, broken, second, empty, first, os.DevNull})
+	files, err := Files(t.Context(), []string{Stdin, unknown, third, broken, second, empty, first, os.DevNull})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,10 +65,10 @@ func TestAFileThatCannotBeReadIsToldAtOnce(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	log := write(t, filepath.Join(dir, "audit.log"), "")
-	if _, err := Files([]string{log, filepath.Join(dir, "missing")}); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Files(t.Context(), []string{log, filepath.Join(dir, "missing")}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a missing file gave %v", err)
 	}
-	if _, err := Files([]string{log, dir}); err == nil || !strings.Contains(err.Error(), "is a directory") {
+	if _, err := Files(t.Context(), []string{log, dir}); err == nil || !strings.Contains(err.Error(), "is a directory") {
 		t.Errorf("a directory gave %v", err)
 	}
 }

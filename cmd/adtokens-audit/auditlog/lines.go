@@ -8,6 +8,7 @@ import (
 	"io"
 	"runtime"
 	"slices"
+	"time"
 )
 
 const (
@@ -20,9 +21,13 @@ const (
 // Stats counts the lines of a log.
 type Stats struct {
 	Lines   int // all of them
-	Entries int // entries to count
-	Foreign int // lines that are no audit entry: other logs, and cut ones
+	Entries int // entries that were found
+	Foreign int // lines of Vault's own log
+	Broken  int // lines that are no audit entry, or not a whole one, so that nobody knows what they said
+	CutEnds int // last lines without their end, as a log has that is being written, or whose server was killed
 	TooLong int // lines of more than MaxLine
+	// First and Last are the times of a log's first and last entries, whatever these are about. They are zero if they are not known.
+	First, Last time.Time
 }
 
 // Add adds the counts of another log.
@@ -30,8 +35,15 @@ func (s *Stats) Add(other Stats) {
 	s.Lines += other.Lines
 	s.Entries += other.Entries
 	s.Foreign += other.Foreign
+	s.Broken += other.Broken
+	s.CutEnds += other.CutEnds
 	s.TooLong += other.TooLong
+	widen(&s.First, &s.Last, other.First)
+	widen(&s.First, &s.Last, other.Last)
 }
+
+// Unread is how many lines may have said something that the answer lacks.
+func (s *Stats) Unread() int { return s.Broken + s.TooLong }
 
 // Consumer says what to do with the lines of a log.
 type Consumer[T any] struct {
@@ -43,10 +55,12 @@ type Consumer[T any] struct {
 
 // block is a run of whole lines, and what was found in them.
 type block[T any] struct {
-	text   []byte
-	found  []T
-	stats  Stats
-	parsed chan struct{} // closed when found and stats are there
+	text  []byte
+	found []T
+	stats Stats
+	// endsCut is set if the last line has no end.
+	endsCut bool
+	parsed  chan struct{} // closed when found and stats are there
 }
 
 // Read reads a log to its end, in memory that does not depend on its length: blocks of lines are parsed on all
@@ -86,16 +100,23 @@ func Read[T any](ctx context.Context, log io.Reader, c Consumer[T]) (Stats, erro
 	}()
 
 	var stats Stats
+	endsCut := false
 	for {
 		select {
 		case <-ctx.Done():
 			return stats, ctx.Err() // the goroutines end as soon as the log's Read returns
 		case b, ok := <-inOrder:
 			if !ok {
+				if endsCut {
+					stats.Broken, stats.CutEnds = stats.Broken-1, stats.CutEnds+1
+				}
 				return stats, s.failure(ctx)
 			}
 			<-b.parsed
 			stats.Add(b.stats)
+			if b.stats.Lines > 0 {
+				endsCut = b.endsCut
+			}
 			for _, found := range b.found {
 				c.Each(found)
 			}
@@ -106,13 +127,15 @@ func Read[T any](ctx context.Context, log io.Reader, c Consumer[T]) (Stats, erro
 
 func (b *block[T]) parse(parse func([]byte) (T, Verdict)) {
 	defer close(b.parsed)
-	b.found, b.stats = b.found[:0], Stats{}
+	b.found, b.stats, b.endsCut = b.found[:0], Stats{}, false
+	var first, last []byte // audit entries
 	for line := range bytes.Lines(b.text) {
 		line = bytes.TrimRight(line, "\r\n")
 		if len(line) == 0 {
 			continue
 		}
 		b.stats.Lines++
+		b.endsCut = false
 		if len(line) > MaxLine {
 			b.stats.TooLong++
 			continue
@@ -121,11 +144,41 @@ func (b *block[T]) parse(parse func([]byte) (T, Verdict)) {
 		case Found:
 			b.stats.Entries++
 			b.found = append(b.found, found)
+		case Other:
 		case Foreign:
 			b.stats.Foreign++
-		case Other:
+			continue
+		case Cut:
+			b.endsCut = true
+			fallthrough
+		case Broken:
+			b.stats.Broken++
+			continue
 		}
+		if first == nil {
+			first = line
+		}
+		last = line
 	}
+	widen(&b.stats.First, &b.stats.Last, timeOf(first))
+	widen(&b.stats.First, &b.stats.Last, timeOf(last))
+}
+
+// timeMark comes before an entry's time.
+var timeMark = []byte(`"time":"`)
+
+// timeOf returns the time of an entry; zero if it is not where Vault writes it, which is at the end or at the beginning.
+func timeOf(line []byte) time.Time {
+	i := bytes.LastIndex(line, timeMark)
+	if i < 0 {
+		return time.Time{}
+	}
+	text, _, _ := bytes.Cut(line[i+len(timeMark):], []byte(`"`))
+	at, err := time.Parse(time.RFC3339, string(text))
+	if err != nil {
+		return time.Time{}
+	}
+	return at.UTC()
 }
 
 // splitter cuts a log into blocks of whole lines.

@@ -15,31 +15,33 @@ const (
 	// requestIDs is how many of the latest requests are remembered, so that a request which several audit devices have logged
 	// counts once. A power of two.
 	requestIDs = 1 << 20
-	// maxWrapped is how many response-wrapped reads can wait to be unwrapped.
+	// maxWrapped is how many response-wrapped reads can wait to be unwrapped, and how many unwrappings for their reads.
 	maxWrapped = 1 << 16
 )
 
 // Tally keeps account of the entries of a log. It grows with the number of readers, rotations and versions, not with the
-// number of entries. Entries may come in any order, but for a wrapped read, which has to come before it is unwrapped.
+// number of entries. Entries may come in any order.
 type Tally struct {
 	Tokens      map[TokenID]*Token
 	First, Last time.Time // of all entries
+	// Entries counts those that were added and are the mount's, duplicates included.
+	Entries int
 	// Duplicates counts entries of requests that were counted already.
 	Duplicates int
-	// Unwrapped counts unwrapped credentials whose wrapped read is not in the log, so that nothing tells whose they are.
-	Unwrapped int
+	// Counted is called for every entry that counts, once it is complete. It may be nil.
+	Counted func(*Entry)
 
 	seed maphash.Seed
 	// seen has the hash of a request's ID in the slot that the hash picks: a later request with the same slot takes it.
-	seen    []uint64
-	wrapped wrappedReads
+	seen  []uint64
+	wraps wraps
 }
 
 // NewTally returns an empty tally.
 func NewTally() *Tally {
 	return &Tally{
 		Tokens: map[TokenID]*Token{}, seed: maphash.MakeSeed(), seen: make([]uint64, requestIDs),
-		wrapped: wrappedReads{byToken: map[string]wrappedRead{}},
+		wraps: newWraps(),
 	}
 }
 
@@ -53,8 +55,17 @@ type Token struct {
 	Rotations []Entry
 	Deleted   time.Time // the last time; zero if the log has none
 
-	versions []*Period // in the order in which the log told of them
+	renewals map[Identity]time.Time // the last ones
+	versions []*Period              // in the order in which the log told of them
 	byID     map[Version]*Period
+	// settled is what follows from the versions; nil since the last change of them.
+	settled *settled
+}
+
+// settled are the versions in the order of their first times, and the current one.
+type settled struct {
+	versions []*Period
+	current  *Period
 }
 
 // Period is the time in which the log shows a version to be the current one.
@@ -63,7 +74,22 @@ type Period struct {
 	First, Last time.Time
 	// ByRequest is set if a request in the log published the version; else it was there before, or came from the background.
 	ByRequest bool
+
+	// values are all that the log has of the value's fingerprint: itself, and HMACs of it.
+	values []string
 }
+
+// SameValue reports whether the log shows two versions to be the same value. Numbers tell nothing of it: a value that was
+// replaced can come back under a later one.
+func (p *Period) SameValue(other *Period) bool {
+	if p == nil || other == nil {
+		return false
+	}
+	return p == other || slices.ContainsFunc(p.values, func(v string) bool { return slices.Contains(other.values, v) })
+}
+
+// Values are what the log has of the value's fingerprint: itself, and HMACs of it.
+func (p *Period) Values() []string { return p.values }
 
 // Reader is what somebody knows of a token, and from where.
 type Reader struct {
@@ -71,6 +97,22 @@ type Reader struct {
 	MoreAddresses bool // there were others before those
 	// Knowledge is by version, in the order in which it was learnt.
 	Knowledge []*Knowledge
+
+	// last is the last time at which the reader got the credential in clear. It has no time for whoever only handed one in, or
+	// asked for a wrapped one.
+	last Use
+	// older are versions whose knowledge was put together with that of another one.
+	older []*Period
+}
+
+// Use is a time at which somebody had a version in use.
+type Use struct {
+	At time.Time
+	// Period is nil if the entry does not tell the version, which was the current one at AsOf at the latest.
+	Period *Period
+	AsOf   time.Time
+	// Kind is KindRead, KindUnwrap or KindRenew.
+	Kind Kind
 }
 
 // Knowledge is how somebody came to know a version.
@@ -86,38 +128,105 @@ type Knowledge struct {
 
 	// asOf is when the credential was the current one, at the latest.
 	asOf time.Time
+	// stint is the version that was there then, as far as the log was read.
+	stint *Period
+	// undated is set if one of the reads that were unwrapped is not in the log.
+	undated bool
 }
 
 // Count is how often somebody came to know the version.
 func (k *Knowledge) Count() int { return k.Reads + k.Unwrapped + k.HandedIn }
 
-// Add counts an entry, and completes it if it unwraps a known read. It returns false for one that does not count: a
-// duplicate, or the unwrapping of an unknown read.
+// Add counts an entry. It returns false for one that does not count: a duplicate, or an unwrapping of which no read is
+// known yet. That one counts once its read is added.
 func (t *Tally) Add(e *Entry) bool {
+	counts := t.link(e) && t.count(e)
+	t.countDue()
+	return counts
+}
+
+// Note keeps in mind what an entry tells of wrapping tokens, without counting it: its unwrapping may count.
+func (t *Tally) Note(e *Entry) {
+	if e.Kind == KindRead || e.Kind == KindAccessToken || e.Kind == KindRewrap {
+		t.link(e)
+		t.countDue()
+	}
+}
+
+// countDue counts the unwrappings whose read has come.
+func (t *Tally) countDue() {
+	for len(t.wraps.due) > 0 {
+		e := t.wraps.due[0]
+		t.wraps.due = t.wraps.due[1:]
+		if t.link(&e) {
+			t.count(&e)
+		}
+	}
+}
+
+// link follows wrapping tokens from reads to unwrappings. It returns false for entries that tell nothing by themselves: new
+// wrapping tokens for old ones, and unwrappings of unknown reads.
+func (t *Tally) link(e *Entry) bool {
+	switch e.Kind {
+	case KindRead, KindAccessToken:
+		if e.WrappingToken.Token != "" {
+			t.wraps.add(e.WrappingToken, wrappedRead{token: e.Token, at: e.Time, accessToken: e.Kind == KindAccessToken})
+		}
+	case KindUnwrap, KindRewrap:
+		if e.Kind == KindUnwrap && e.Token != (TokenID{}) {
+			return true // it was completed before
+		}
+		read, ok := t.wraps.spend(e)
+		if ok && e.WrappingToken.Token != "" { // wrapped again
+			t.wraps.add(e.WrappingToken, read)
+			return false
+		}
+		if !ok || e.Kind == KindRewrap || read.elsewhere {
+			return false
+		}
+		e.Token, e.ReadAt, e.AccessToken = read.token, read.at, read.accessToken
+	case KindRotate, KindImport, KindDelete, KindRenew:
+	}
+	return true
+}
+
+// Unmatched returns how many unwrapped credentials of this engine, and how many reads of cubbyholes, belong to no read that
+// was added.
+func (t *Tally) Unmatched() (credentials, cubbyholes int) { return t.wraps.unmatched() }
+
+func (t *Tally) count(e *Entry) bool {
+	t.Entries++
 	if t.duplicate(e.RequestID) {
 		t.Duplicates++
-		return false
-	}
-	if e.Token == (TokenID{}) && !t.resolve(e) {
-		t.Unwrapped++
 		return false
 	}
 	widen(&t.First, &t.Last, e.Time)
 	token := t.token(e.Token)
 	switch e.Kind {
 	case KindRead:
-		if e.WrappingToken != "" {
-			t.wrapped.add(e)
-		}
 		token.read(e)
 	case KindUnwrap:
-		token.unwrap(e)
+		if e.AccessToken {
+			reader(token.AccessTokens, e).learn(nil, nil, e).Unwrapped++
+		} else {
+			token.unwrap(e)
+		}
 	case KindAccessToken:
-		reader(token.AccessTokens, e).learn(nil, e).Reads++
+		k := reader(token.AccessTokens, e).learn(nil, nil, e)
+		k.Reads++
+		if e.WrappingToken.Token != "" {
+			k.Wrapped++
+		}
 	case KindRotate, KindImport:
 		token.change(e)
 	case KindDelete:
 		token.Deleted = latest(token.Deleted, e.Time)
+	case KindRenew:
+		token.renewals[e.By] = latest(token.renewals[e.By], e.Time)
+	case KindRewrap:
+	}
+	if t.Counted != nil {
+		t.Counted(e)
 	}
 	return true
 }
@@ -138,58 +247,56 @@ func (t *Tally) token(id TokenID) *Token {
 	if !ok {
 		token = &Token{
 			TokenID: id, Readers: map[Identity]*Reader{}, AccessTokens: map[Identity]*Reader{}, byID: map[Version]*Period{},
+			renewals: map[Identity]time.Time{},
 		}
 		t.Tokens[id] = token
 	}
 	return token
 }
 
-// resolve finds the read whose credential is unwrapped.
-func (t *Tally) resolve(e *Entry) bool {
-	read, ok := t.wrapped.byToken[e.WrappingToken]
-	if ok {
-		e.Token, e.ReadAt = read.token, read.at
-	}
-	return ok
-}
-
-// wrappedReads are the latest reads that gave out a wrapping token.
-type wrappedReads struct {
-	byToken map[string]wrappedRead
-	order   []string // the wrapping tokens; a ring once it is full
-	oldest  int
-}
-
-type wrappedRead struct {
-	token TokenID
-	at    time.Time
-}
-
-func (w *wrappedReads) add(e *Entry) {
-	if len(w.order) < maxWrapped {
-		w.order = append(w.order, e.WrappingToken)
-	} else {
-		delete(w.byToken, w.order[w.oldest])
-		w.order[w.oldest] = e.WrappingToken
-		w.oldest = (w.oldest + 1) % maxWrapped
-	}
-	w.byToken[e.WrappingToken] = wrappedRead{token: e.Token, at: e.Time}
-}
-
 func (t *Token) read(e *Entry) {
 	var period *Period
-	if e.Version != (Version{}) {
+	if e.Version.known() {
 		period = t.period(e.Version)
 		widen(&period.First, &period.Last, e.Time)
+		t.settled = nil
 	}
-	k := reader(t.Readers, e).learn(period, e)
+	r := reader(t.Readers, e)
+	stint := period
+	if period == nil {
+		stint = t.at(e.Time)
+	}
+	k := r.learn(period, stint, e)
 	k.Reads++
-	if e.WrappingToken != "" {
+	if e.WrappingToken.Token != "" {
 		k.Wrapped++
+	} else {
+		r.use(Use{At: e.Time, Period: period, AsOf: e.Time, Kind: e.Kind})
 	}
 }
 
-func (t *Token) unwrap(e *Entry) { reader(t.Readers, e).learn(nil, e).Unwrapped++ }
+func (t *Token) unwrap(e *Entry) {
+	r := reader(t.Readers, e)
+	r.learn(nil, t.at(e.ReadAt), e).Unwrapped++
+	r.use(Use{At: e.Time, AsOf: e.ReadAt, Kind: e.Kind})
+}
+
+// LastUse returns the reader's last use, which may be the renewal of a lease. The engine renews that of the current version
+// only.
+func (t *Token) LastUse(by Identity) Use {
+	use, renewed := t.Readers[by].last, t.renewals[by]
+	if renewed.After(use.At) && !use.At.IsZero() {
+		return Use{At: renewed, AsOf: renewed, Kind: KindRenew}
+	}
+	return use
+}
+
+// use keeps the last use.
+func (r *Reader) use(u Use) {
+	if !u.At.Before(r.last.At) {
+		r.last = u
+	}
+}
 
 func (t *Token) change(e *Entry) {
 	t.Rotations = append(t.Rotations, *e)
@@ -200,16 +307,29 @@ func (t *Token) change(e *Entry) {
 	period := t.period(e.Version)
 	widen(&period.First, &period.Last, e.Time)
 	period.ByRequest = true
+	t.settled = nil
 	if e.Rotation.HandedIn {
-		reader(t.Readers, e).learn(period, e).HandedIn++
+		reader(t.Readers, e).learn(period, period, e).HandedIn++
 	}
 }
 
 // period returns that of a version. An entry that tells only the number stands for the latest version of that number.
 func (t *Token) period(v Version) *Period {
-	if period, ok := t.byID[v]; ok {
-		return period
+	value := v.Value
+	v.Value = ""
+	period := t.byID[v]
+	if period == nil {
+		period = t.alike(v)
+		t.byID[v] = period
+		t.settled = nil
 	}
+	if value != "" && !slices.Contains(period.values, value) {
+		period.values = append(period.values, value)
+	}
+	return period
+}
+
+func (t *Token) alike(v Version) *Period {
 	var same *Period
 	for _, period := range t.versions {
 		alike := v.Number > 0 && period.Number == v.Number && (v.ID == "" || period.ID == "")
@@ -223,7 +343,6 @@ func (t *Token) period(v Version) *Period {
 	} else if same.ID == "" {
 		same.ID = v.ID
 	}
-	t.byID[v] = same
 	return same
 }
 
@@ -244,30 +363,37 @@ func reader(readers map[Identity]*Reader, e *Entry) *Reader {
 	return r
 }
 
-// learn returns the knowledge of a version, with the entry's time added.
-func (r *Reader) learn(period *Period, e *Entry) *Knowledge {
-	k := r.knowledge(period)
+// learn returns the knowledge of a version, with the entry's time added. Where the entry does not tell the version, the stint
+// is the one that was there as far as the log is read: what was learnt in another one may be of another version.
+func (r *Reader) learn(period, stint *Period, e *Entry) *Knowledge {
+	k := r.knowledge(period, stint)
 	widen(&k.First, &k.Last, e.Time)
-	if e.Kind == KindUnwrap {
-		k.asOf = latest(k.asOf, e.ReadAt)
-	} else {
+	switch {
+	case e.Kind != KindUnwrap:
 		k.asOf = latest(k.asOf, e.Time)
+	case e.ReadAt.IsZero():
+		k.undated = true
+	default:
+		k.asOf = latest(k.asOf, e.ReadAt)
 	}
 	return k
 }
 
-func (r *Reader) knowledge(period *Period) *Knowledge {
+func (r *Reader) knowledge(period, stint *Period) *Knowledge {
 	for _, k := range slices.Backward(r.Knowledge) {
-		if k.Period == period {
+		if k.Period == period && k.stint == stint {
 			return k
 		}
 	}
 	if len(r.Knowledge) == maxVersions {
 		slices.SortFunc(r.Knowledge, func(a, b *Knowledge) int { return a.Last.Compare(b.Last) })
+		if older := r.Knowledge[0].stint; older != nil {
+			r.older = append(r.older, older)
+		}
 		r.Knowledge[1].add(r.Knowledge[0])
 		r.Knowledge = slices.Delete(r.Knowledge, 0, 1)
 	}
-	k := &Knowledge{Period: period}
+	k := &Knowledge{Period: period, stint: stint}
 	r.Knowledge = append(r.Knowledge, k)
 	return k
 }
@@ -276,6 +402,7 @@ func (k *Knowledge) add(other *Knowledge) {
 	widen(&k.First, &k.Last, other.First)
 	widen(&k.First, &k.Last, other.Last)
 	k.asOf = latest(k.asOf, other.asOf)
+	k.undated = k.undated || other.undated
 	k.Reads += other.Reads
 	k.Wrapped += other.Wrapped
 	k.Unwrapped += other.Unwrapped
@@ -292,27 +419,31 @@ func (r *Reader) Total() Knowledge {
 }
 
 // Versions returns the versions in the order of their first times.
-func (t *Token) Versions() []*Period {
-	return slices.SortedStableFunc(slices.Values(t.versions), func(a, b *Period) int { return a.First.Compare(b.First) })
-}
+func (t *Token) Versions() []*Period { return t.settle().versions }
 
 // overlap is how much later than its end a version may still show up: by requests that were under way at a rotation, or
 // by the clocks of a cluster's nodes.
 const overlap = time.Minute
 
 // Current returns the version that the log shows last; nil if it shows none.
-func (t *Token) Current() *Period {
+func (t *Token) Current() *Period { return t.settle().current }
+
+func (t *Token) settle() *settled {
+	if t.settled != nil {
+		return t.settled
+	}
+	s := &settled{versions: slices.SortedStableFunc(slices.Values(t.versions), func(a, b *Period) int { return a.First.Compare(b.First) })}
 	var last time.Time
 	for _, period := range t.versions {
 		last = latest(last, period.Last)
 	}
-	var current *Period
 	for _, period := range t.versions {
-		if last.Sub(period.Last) <= overlap && (current == nil || period.First.After(current.First)) {
-			current = period
+		if last.Sub(period.Last) <= overlap && (s.current == nil || period.First.After(s.current.First)) {
+			s.current = period
 		}
 	}
-	return current
+	t.settled = s
+	return s
 }
 
 // State says whether somebody knows the current version.
@@ -325,45 +456,80 @@ const (
 	StateUnknown State = "unknown" // the log does not tell
 )
 
-// Knows returns the version that somebody's knowledge is of, and whether it is the current one. The version is nil if the
-// log does not tell.
+// Knows returns the version that somebody's knowledge is of, and whether its value is the current one. The version is nil
+// if the log does not tell.
 func (t *Token) Knows(k *Knowledge) (*Period, State) {
-	current, known := t.Current(), k.Period
-	if known == nil {
-		known = t.at(k.asOf)
+	period, state := t.stateOf(k.Period, k.asOf)
+	if k.undated && state == StateStale {
+		return nil, StateUnknown
+	}
+	return period, state
+}
+
+// InUse returns the version of a use, and whether its value is the current one.
+func (t *Token) InUse(u Use) (*Period, State) { return t.stateOf(u.Period, u.AsOf) }
+
+// stateOf takes a version, or when it was the current one at the latest. A zero time is an unknown one.
+func (t *Token) stateOf(known *Period, asOf time.Time) (*Period, State) {
+	current := t.Current()
+	if known == nil && !asOf.IsZero() {
+		known = t.at(asOf)
 	}
 	switch {
 	case current == nil:
 		return nil, StateUnknown
-	case known == current:
+	case known.SameValue(current):
 		return known, StateCurrent
 	case known != nil:
 		return known, StateStale
+	case asOf.IsZero():
+		return nil, StateUnknown
 	}
+	// It ended before the current one, unless the value has come back.
 	for _, period := range t.versions {
-		if period != current && !k.asOf.After(period.Last) {
+		if period != current && !asOf.After(period.Last) && !t.returned() {
 			return nil, StateStale
 		}
 	}
 	return nil, StateUnknown
 }
 
+// returned reports whether the current value is that of another version too.
+func (t *Token) returned() bool {
+	current := t.Current()
+	return slices.ContainsFunc(t.versions, func(p *Period) bool { return p != current && p.SameValue(current) })
+}
+
+// AsOf returns the version of a time, and whether its value is the current one.
+func (t *Token) AsOf(at time.Time) (*Period, State) { return t.stateOf(nil, at) }
+
 // at returns the version of a time; nil if the log does not tell. A read gives the version that is current at its time, so
 // that the time tells it where the entry does not.
 func (t *Token) at(at time.Time) *Period {
-	var period, next *Period
-	for _, p := range t.Versions() {
+	versions := t.Versions()
+	i, _ := slices.BinarySearchFunc(versions, at, func(p *Period, at time.Time) int {
 		if p.First.After(at) {
-			next = p
-			break
+			return 1
 		}
-		period = p
+		return -1
+	})
+	var seen time.Time // the last time up to then
+	for _, p := range versions[:i] {
+		seen = latest(seen, earliest(p.Last, at))
 	}
-	// Between its last time and the first one of the next version, a version may have ended, unless a request ended it then.
-	if period != nil && next != nil && at.After(period.Last) && !next.ByRequest {
-		return nil
+	for j, p := range slices.Backward(versions[:i]) {
+		switch {
+		case seen.Sub(earliest(p.Last, at)) > overlap:
+			continue
+		case j < i-1 && at.Before(p.Last):
+			return nil // an old version came back at some time
+		case i < len(versions) && at.After(p.Last) && !versions[i].ByRequest:
+			// Between its last time and the first one of the next version, a version may have ended, unless a request ended it then.
+			return nil
+		}
+		return p
 	}
-	return period
+	return nil
 }
 
 // State says what a reader of the token knows at best.
@@ -378,21 +544,35 @@ func (t *Token) State(r *Reader) State {
 		case StateStale:
 		}
 	}
+	if slices.ContainsFunc(r.older, t.Current().SameValue) {
+		return StateCurrent
+	}
 	return best
 }
 
 // Abandoned reports whether a version was the current one when the token was deleted. Nothing ended it at the provider.
 func (t *Token) Abandoned(p *Period) bool {
-	return p != nil && !t.Deleted.IsZero() && t.at(t.Deleted) == p
+	return p != nil && !t.Deleted.IsZero() && p.SameValue(t.at(t.Deleted))
 }
 
-// Newest returns the newest version that a reader is known to know; nil if the log does not tell.
+// AnyAbandoned reports whether a reader knows a value that was the current one when the token was deleted.
+func (t *Token) AnyAbandoned(r *Reader) bool {
+	return slices.ContainsFunc(r.older, t.Abandoned) || slices.ContainsFunc(r.Knowledge, func(k *Knowledge) bool {
+		period, _ := t.Knows(k)
+		return t.Abandoned(period)
+	})
+}
+
+// Newest returns the newest version whose value a reader is known to know; nil if the log does not tell.
 func (t *Token) Newest(r *Reader) *Period {
 	var newest *Period
+	if slices.ContainsFunc(r.older, t.Current().SameValue) {
+		return t.Current()
+	}
 	for _, k := range r.Knowledge {
 		period, state := t.Knows(k)
 		if state == StateCurrent {
-			return period
+			return t.Current()
 		}
 		if period != nil && (newest == nil || period.First.After(newest.First)) {
 			newest = period
@@ -413,6 +593,13 @@ func widen(first, last *time.Time, t time.Time) {
 
 func latest(a, b time.Time) time.Time {
 	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+func earliest(a, b time.Time) time.Time {
+	if b.Before(a) {
 		return b
 	}
 	return a
