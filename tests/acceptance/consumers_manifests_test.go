@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/vault/api"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -242,4 +243,108 @@ func TestGitHubActionsGetsWhatItAsksFor(t *testing.T) {
 	if asked == 0 {
 		t.Error("the workflow reads no secret")
 	}
+}
+
+// comment is what the comment at an example's top says, without the marks.
+func comment(t *testing.T, example string) string {
+	t.Helper()
+	var lines []string
+	for line := range strings.Lines(readDoc(t, "docs/consumers/"+example)) {
+		text, ok := strings.CutPrefix(line, "#")
+		if !ok {
+			break
+		}
+		lines = append(lines, strings.TrimSpace(text))
+	}
+	return strings.Join(lines, "\n")
+}
+
+var (
+	policyLine    = regexp.MustCompile(`(?m)^path "[^"]+" \{ capabilities = \[[^]]+\] \}$`)
+	roleParameter = regexp.MustCompile(`\b(token_[a-z_]+)=(\S+)`)
+)
+
+// TestVaultSecretsOperator_PolicyIsEnoughWithoutTheDefaultPolicy does what the operator does, version 1.4.1 of it, with the policy of
+// the example and nothing else: it renews its token right after the login, and only then reads the credential.
+func TestVaultSecretsOperator_PolicyIsEnoughWithoutTheDefaultPolicy(t *testing.T) {
+	t.Parallel()
+	policy := policyLine.FindAllString(comment(t, "vault-secrets-operator.yaml"), -1)
+	if len(policy) != 2 {
+		t.Fatalf("the example's policy has the lines %q", policy)
+	}
+	for _, page := range []string{"README.md", "docs/consumers.md", "docs/operations.md"} {
+		if !strings.Contains(readDoc(t, page), policy[1]) {
+			t.Errorf("%s does not have the line %s", page, policy[1])
+		}
+	}
+	w := newWorld(t)
+	w.importShared(t, 60)
+	operator := w.loginWithout(t, "vso", strings.Join(policy, "\n"))
+	_, err := operator.Auth().Token().RenewSelfWithContext(t.Context(), 0)
+	succeeded(t, err)
+	done(operator.Logical().ReadWithContext(t.Context(), w.Path+"/creds/acme-rw"))(t)
+	_, err = operator.Auth().Token().LookupSelfWithContext(t.Context())
+	refused(t, err, http.StatusForbidden, "permission denied")
+
+	_, err = w.loginWithout(t, "one-line", policy[0]).Auth().Token().RenewSelfWithContext(t.Context(), 0)
+	refused(t, err, http.StatusForbidden, "permission denied") // what the second line is for
+}
+
+// loginWithout returns a client whose renewable token has one policy, that for the mount adtokens in the examples, and not the
+// default policy.
+func (w *world) loginWithout(t *testing.T, name, policy string) *api.Client {
+	t.Helper()
+	name = w.Path + "-" + name
+	policy = strings.ReplaceAll(policy, `"adtokens/`, `"`+w.Path+"/")
+	succeeded(t, w.Server.Client.Sys().PutPolicyWithContext(t.Context(), name, policy))
+	token := done(w.Server.Client.Auth().Token().CreateWithContext(t.Context(), &api.TokenCreateRequest{
+		Policies: []string{name}, NoDefaultPolicy: true, TTL: "1h",
+	}))(t)
+	client := done(w.Server.Client.Clone())(t)
+	client.SetToken(token.Auth.ClientToken)
+	return client
+}
+
+// TestExternalSecretsOperator_RoleLeavesNoTokensBehind logs in by the example's role, as the operator does at each refresh.
+func TestExternalSecretsOperator_RoleLeavesNoTokensBehind(t *testing.T) {
+	t.Parallel()
+	text, role := comment(t, "external-secrets-operator.yaml"), fields{}
+	for _, found := range roleParameter.FindAllStringSubmatch(text, -1) {
+		role[found[1]] = found[2]
+	}
+	policy := policyLine.FindAllString(text, -1)
+	if len(policy) != 1 || role["token_policies"] == nil {
+		t.Fatalf("the example has the policy %q and the role %v", policy, role)
+	}
+	w := newWorld(t)
+	w.importShared(t, 60)
+	name, auth := w.Path+"-eso", w.Path+"-eso"
+	succeeded(t, w.Server.Client.Sys().PutPolicyWithContext(t.Context(), name, strings.ReplaceAll(policy[0], `"adtokens/`, `"`+w.Path+"/")))
+	role["token_policies"] = name
+	// An AppRole takes the place of the role for Kubernetes: what is said of tokens is the same for every auth method.
+	succeeded(t, w.Server.Client.Sys().EnableAuthWithOptionsWithContext(t.Context(), auth, &api.EnableAuthOptions{Type: "approle"}))
+	logical, path := w.Server.Client.Logical(), "auth/"+auth+"/role/acme-report"
+	done(logical.WriteWithContext(t.Context(), path, with(role, "bind_secret_id", true)))(t)
+	id := done(logical.ReadWithContext(t.Context(), path+"/role-id"))(t)
+	secret := done(logical.WriteWithContext(t.Context(), path+"/secret-id", nil))(t)
+	login := done(logical.WriteWithContext(t.Context(), "auth/"+auth+"/login", fields{"role_id": id.Data["role_id"], "secret_id": secret.Data["secret_id"]}))(t)
+	if login.Auth.Accessor != "" { // which tokens have that Vault stores
+		t.Errorf("each refresh would leave a token behind: %+v", role)
+	}
+	if life := login.Auth.LeaseDuration; life < 60 || life > 600 {
+		t.Errorf("the operator's token lives for %d seconds", life)
+	}
+	if len(login.Auth.TokenPolicies) != 1 {
+		t.Errorf("the operator's token has the policies %v", login.Auth.TokenPolicies)
+	}
+	client := done(w.Server.Client.Clone())(t)
+	client.SetToken(login.Auth.ClientToken)
+	done(client.Logical().ReadWithContext(t.Context(), w.Path+"/creds/acme-rw"))(t)
+}
+
+// TestVaultSecretsOperator_CommentsSayWhatMakesItUnhealthy keeps the two traps in the manifest, where people copy from.
+func TestVaultSecretsOperator_CommentsSayWhatMakesItUnhealthy(t *testing.T) {
+	t.Parallel()
+	manifest := strings.ReplaceAll(readDoc(t, "docs/consumers/vault-secrets-operator.yaml"), "\n# ", " ")
+	mentions(t, "the manifest", manifest, "refresh_ttl of at least 3s", "lease_ttl", "token_no_default_policy=true")
 }
