@@ -14,7 +14,9 @@ import (
 
 // alertRules are what the tests below look at of the rules, and ruleTests of their tests for promtool, which make lint runs.
 type alertRules struct {
-	Groups []struct{ Rules []struct{ Alert, Expr string } }
+	Groups []struct {
+		Rules []struct{ Alert, Expr string }
+	}
 }
 
 type ruleTests struct {

@@ -176,7 +176,7 @@ func shellEnvironment(t *testing.T, shell, path string) map[string]string {
 	return environment
 }
 
-// systemdEnvironment is what EnvironmentFile= makes of a text, by the rule of systemd 252 to 258 (systemd.exec(5); env-file.c): a
+// systemdEnvironment is what EnvironmentFile= makes of a text, by the rule of systemd 252 and later (systemd.exec(5)): a
 // backslash is literal between single quotes; between double quotes it takes its meaning from four characters; elsewhere it
 // is taken from any other.
 func systemdEnvironment(text string) map[string]string {
@@ -193,62 +193,41 @@ func systemdEnvironment(text string) map[string]string {
 	return environment
 }
 
+var (
+	singleQuoted = regexp.MustCompile(`^'([^']*)'`)
+	doubleQuoted = regexp.MustCompile(`(?s)^"((?:[^"\\]|\\.)*)"`)
+	unquoted     = regexp.MustCompile(`(?s)^(?:[^\\\n]|\\.)*`)
+	escaped      = regexp.MustCompile(`(?s)\\.`)
+)
+
 // systemdValue reads a value and the end of its line, and returns it with the text behind.
 func systemdValue(text string) (value, rest string) {
-	const (
-		before = iota
-		plain
-		escape
-		single
-		double
-		doubleEscape
-	)
-	var read strings.Builder
-	state, kept := before, 0 // kept is the length without white space at the end of what is not quoted
-	for i := range len(text) {
-		switch c := text[i]; state {
-		case before, plain:
-			switch {
-			case c == '\n':
-				return read.String()[:kept], text[i+1:]
-			case c == '\\':
-				state = escape
-			case state == before && c == '\'':
-				state = single
-			case state == before && c == '"':
-				state = double
-			case state == before && strings.IndexByte(" \t\r", c) >= 0:
-			default:
-				read.WriteByte(c)
-				if state = plain; strings.IndexByte(" \t\r", c) < 0 {
-					kept = read.Len()
-				}
-			}
-		case escape:
-			if state = plain; c != '\n' {
-				read.WriteByte(c)
-				kept = read.Len()
-			}
-		case single, double:
-			switch {
-			case state == single && c == '\'', state == double && c == '"':
-				state = before
-			case state == double && c == '\\':
-				state = doubleEscape
-			default:
-				read.WriteByte(c)
-			}
-			kept = read.Len()
-		case doubleEscape:
-			if strings.IndexByte("\"\\`$", c) < 0 && c != '\n' {
-				read.WriteByte('\\')
-			}
-			if state = double; c != '\n' {
-				read.WriteByte(c)
-			}
+	for {
+		text = strings.TrimLeft(text, " \t\r")
+		if found := singleQuoted.FindStringSubmatch(text); found != nil {
+			value, text = value+found[1], text[len(found[0]):]
+		} else if found := doubleQuoted.FindStringSubmatch(text); found != nil {
+			value, text = value+unescape(found[1], "\"\\`$"), text[len(found[0]):]
+		} else {
+			break
 		}
 	}
-	return read.String()[:kept], ""
+	plain := unquoted.FindString(text)
+	return value + unescape(strings.TrimRight(plain, " \t\r"), ""), strings.TrimPrefix(text[len(plain):], "\n")
+}
+
+// unescape takes the backslash from the given characters, or from all of them if there are none, and a line break with it.
+func unescape(text, characters string) string {
+	return escaped.ReplaceAllStringFunc(text, func(found string) string {
+		switch c := found[1:]; {
+		case c == "\n":
+			return ""
+		case characters == "", strings.Contains(characters, c):
+			return c
+		default:
+			return found
+		}
+	})
 }
 
 // dockerEnvironment is what docker run --env-file makes of a text, by the rule of its version 28 (cli/compose and opts/envfile.go): a
