@@ -71,6 +71,9 @@ type backend struct {
 	saltMu sync.Mutex
 	salt   *salt.Salt
 
+	// eventsMissing is done once the log has said that the server takes no events.
+	eventsMissing sync.Once
+
 	// Background work goes on until the mount is closed.
 	work      context.Context
 	stopWork  context.CancelFunc

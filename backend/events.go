@@ -8,6 +8,8 @@ import (
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // Event types, in Vault's event notifications.
@@ -40,7 +42,7 @@ var eventOperations = map[string]struct{ operation, modified string }{
 }
 
 // sendEvent tells Vault's subscribers what happened at path. Pairs are metadata without secrets. A server without event
-// notifications is no error, and no event ever undoes what it speaks of.
+// notifications is no error and is named in the log once, and no event ever undoes what it speaks of.
 func (b *backend) sendEvent(ctx context.Context, eventType, path string, pairs ...string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), eventTimeout)
 	defer cancel()
@@ -51,7 +53,13 @@ func (b *backend) sendEvent(ctx context.Context, eventType, path string, pairs .
 		logical.EventMetadataOperation, kind.operation,
 		logical.EventMetadataModified, kind.modified,
 	}, pairs...)...)
-	if err != nil && !errors.Is(err, framework.ErrNoEvents) {
+	switch {
+	case err == nil, errors.Is(err, framework.ErrNoEvents):
+	case status.Code(err) == codes.Unimplemented: // as OpenBao answers, to every event
+		b.eventsMissing.Do(func() {
+			b.Logger().Info("the server has no event notifications, so no events are sent; metrics and status tell the same")
+		})
+	default:
 		b.Logger().Warn("sending an event failed", "event", eventType, "path", path, "error", err)
 	}
 }

@@ -9,7 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/logical"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // listener is what Vault's event notifications are to the plugin.
@@ -109,4 +112,56 @@ func TestOverdueTokensOfAPersonAreOneEvent(t *testing.T) {
 	if got := slices.DeleteFunc(kinds, func(kind string) bool { return kind != "adtokens/overdue" }); len(got) != 1 {
 		t.Errorf("got %d events, want 1", len(got))
 	}
+}
+
+func TestEvents_MissingServiceIsSaidOnce(t *testing.T) {
+	t.Parallel()
+	log := &lockedBuffer{}
+	l := &listener{err: fmt.Errorf("sending: %w", status.Error(codes.Unimplemented, "unknown service pb.Events"))}
+	f := newFixture(t, func(c *logical.BackendConfig) {
+		c.EventsSender = l
+		c.Logger = hclog.New(&hclog.LoggerOptions{Output: log, Level: hclog.Trace})
+	})
+	f.withImpact(t, nil)
+	fresh := f.resetReadWrite(t)
+	f.write(t, "tokens/acme-rw/rotate", map[string]any{"auth_token": fresh.AuthToken})
+	if sent := len(l.kinds()); sent < 3 {
+		t.Fatalf("only %d events were tried", sent)
+	}
+	text := log.String()
+	if said := strings.Count(text, "event"); said != 2 || !strings.Contains(text, "[INFO]  the server has no event notifications, so no events are sent") {
+		t.Errorf("the log has to say once that the server takes no events, and says:\n%s", text)
+	}
+}
+
+func TestEvents_OtherFailuresAreSaidEachTime(t *testing.T) {
+	t.Parallel()
+	log := &lockedBuffer{}
+	l := &listener{err: status.Error(codes.Unavailable, "the transport is closing")}
+	f := newFixture(t, func(c *logical.BackendConfig) {
+		c.EventsSender = l
+		c.Logger = hclog.New(&hclog.LoggerOptions{Output: log, Level: hclog.Trace})
+	})
+	f.withImpact(t, nil)
+	if sent, said := len(l.kinds()), strings.Count(log.String(), "[WARN]  sending an event failed"); said != sent || sent < 2 {
+		t.Errorf("%d events failed, and the log tells of %d", sent, said)
+	}
+}
+
+// lockedBuffer is a log that goroutines write.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }

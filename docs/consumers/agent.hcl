@@ -32,7 +32,8 @@ template {
   }
 }
 
-# What a service manager (EnvironmentFile=) or a shell reads.
+# What systemd (EnvironmentFile=) or a POSIX shell reads, and nothing else: other readers have other rules for quotes. For
+# docker run --env-file take impact.docker.env.ctmpl.
 template {
   source      = "/etc/vault-agent/impact.env.ctmpl"
   destination = "/run/acme/impact.env"

@@ -19,6 +19,7 @@ template {
   }
 }
 
+# For systemd (EnvironmentFile=) or a POSIX shell. For docker run --env-file take impact.docker.env.ctmpl.
 template {
   source      = "/etc/consul-template/impact.env.ctmpl"
   destination = "/run/acme/impact.env"

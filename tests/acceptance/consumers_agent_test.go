@@ -138,7 +138,7 @@ func (m *machine) rotateBoth(t *testing.T) {
 
 // rendered is what the templates of the examples make of credentials.
 type rendered struct {
-	// impact is the text of impact.env, google what google-ads.yaml says.
+	// impact is what impact.env says, and google what google-ads.yaml says.
 	impact, google string
 }
 
@@ -146,15 +146,14 @@ type rendered struct {
 func (m *machine) current(t *testing.T) rendered {
 	t.Helper()
 	impact, google := m.data(t, "creds/acme-rw"), m.data(t, "creds/acme-app")
-	config := fields{"use_proto_plus": true}
+	config := fields{"use_proto_plus": true, "developer_token": "", "use_cloud_org_for_api_access": true}
 	for _, field := range []string{"client_id", "client_secret", "refresh_token", "login_customer_id"} {
 		config[field] = google[field]
 	}
-	return rendered{
-		impact: fmt.Sprintf("IMPACT_URL=%v\nIMPACT_ACCOUNT_SID=%v\nIMPACT_AUTH_TOKEN=%v\nIMPACT_FINGERPRINT=%v\n",
-			impact["account_url"], impact["account_sid"], impact["auth_token"], impact["fingerprint"]),
-		google: asJSON(t, config),
-	}
+	return rendered{google: asJSON(t, config), impact: asJSON(t, fields{
+		"IMPACT_URL": impact["account_url"], "IMPACT_ACCOUNT_SID": impact["account_sid"], "IMPACT_AUTH_TOKEN": impact["auth_token"],
+		"IMPACT_FINGERPRINT": impact["fingerprint"],
+	})}
 }
 
 // files are what the consumer has rendered; the zero value until both are there.
@@ -169,7 +168,7 @@ func (m *machine) files(t *testing.T) rendered {
 	if err := yaml.Unmarshal(google, &config); err != nil {
 		vaulttest.Fatalf(t, "google-ads.yaml: %v", err)
 	}
-	return rendered{impact: string(impact), google: asJSON(t, config)}
+	return rendered{impact: asJSON(t, systemdEnvironment(string(impact))), google: asJSON(t, config)}
 }
 
 // followsARotation fails the test unless the consumer renders the files, and renders them anew in time after a rotation.

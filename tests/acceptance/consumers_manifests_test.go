@@ -15,11 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
-	"github.com/zclconf/go-cty/cty"
-	"github.com/zclconf/go-cty/cty/function"
-	"github.com/zclconf/go-cty/cty/function/stdlib"
+	"github.com/hashicorp/vault/api"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -249,118 +245,106 @@ func TestGitHubActionsGetsWhatItAsksFor(t *testing.T) {
 	}
 }
 
-// TestTerraformDefinesTokens does what Terraform's Vault provider does with the example: it writes data_json, reads it
-// back to see whether something has drifted, and evaluates the output.
-func TestTerraformDefinesTokens(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	below := func(path string) string {
-		path, ok := strings.CutPrefix(path, "adtokens/")
+// comment is what the comment at an example's top says, without the marks.
+func comment(t *testing.T, example string) string {
+	t.Helper()
+	var lines []string
+	for line := range strings.Lines(readDoc(t, "docs/consumers/"+example)) {
+		text, ok := strings.CutPrefix(line, "#")
 		if !ok {
-			t.Fatalf("the path %s is not below the mount", path)
+			break
 		}
-		return path
+		lines = append(lines, strings.TrimSpace(text))
 	}
-	body := parseTerraform(t, "terraform.tf")
-	written := 0
-	for _, endpoint := range body.of("resource", "vault_generic_endpoint") {
-		endpoint.takes(t, "path", "ignore_absent_fields", "data_json")
-		if endpoint.evaluate(t, "ignore_absent_fields").False() {
-			t.Errorf("%v would drift: reading returns more than was written", endpoint.Labels)
-		}
-		path, data := below(endpoint.evaluate(t, "path").AsString()), fields{}
-		succeeded(t, json.Unmarshal([]byte(endpoint.evaluate(t, "data_json").AsString()), &data))
-		w.write(t, path, data)
-		has(t, w.data(t, path), data)
-		written++
-	}
-	if written != 2 {
-		t.Errorf("the example defines %d things", written)
-	}
-	for _, ephemeral := range body.of("ephemeral", "vault_generic_secret") {
-		ephemeral.takes(t, "path")
-		_, err := w.Read(t.Context(), below(ephemeral.evaluate(t, "path").AsString()))
-		refused(t, err, http.StatusBadRequest, "/rotate")
-	}
-
-	data := map[string]cty.Value{}
-	for _, source := range body.of("data", "vault_generic_secret") {
-		source.takes(t, "path")
-		values := map[string]cty.Value{} // strings, as the provider makes them
-		for field, value := range w.data(t, below(source.evaluate(t, "path").AsString())) {
-			values[field] = cty.StringVal(fmt.Sprint(value))
-		}
-		tellsNoSecret(t, "what goes into the state", values)
-		data[source.Labels[1]] = cty.ObjectVal(map[string]cty.Value{"data": cty.MapVal(values)})
-	}
-	body.variables = map[string]cty.Value{"data": cty.ObjectVal(map[string]cty.Value{"vault_generic_secret": cty.ObjectVal(data)})}
-	for _, output := range body.of("output", "acme_rw_version") {
-		if version := output.evaluate(t, "value"); version.AsString() != "0" {
-			t.Errorf("the output is %s", version.AsString())
-		}
-	}
+	return strings.Join(lines, "\n")
 }
 
-// terraform is a configuration; block one of its blocks.
-type terraform struct {
-	body      *hclsyntax.Body
-	variables map[string]cty.Value
+var (
+	policyLine    = regexp.MustCompile(`(?m)^path "[^"]+" \{ capabilities = \[[^]]+\] \}$`)
+	roleParameter = regexp.MustCompile(`\b(token_[a-z_]+)=(\S+)`)
+)
+
+// TestVaultSecretsOperator_PolicyIsEnoughWithoutTheDefaultPolicy does what the operator does, version 1.4.1 of it, with the policy of
+// the example and nothing else: it renews its token right after the login, and only then reads the credential.
+func TestVaultSecretsOperator_PolicyIsEnoughWithoutTheDefaultPolicy(t *testing.T) {
+	t.Parallel()
+	policy := policyLine.FindAllString(comment(t, "vault-secrets-operator.yaml"), -1)
+	if len(policy) != 2 {
+		t.Fatalf("the example's policy has the lines %q", policy)
+	}
+	for _, page := range []string{"README.md", "docs/consumers.md", "docs/operations.md"} {
+		if !strings.Contains(readDoc(t, page), policy[1]) {
+			t.Errorf("%s does not have the line %s", page, policy[1])
+		}
+	}
+	w := newWorld(t)
+	w.importShared(t, 60)
+	operator := w.loginWithout(t, "vso", strings.Join(policy, "\n"))
+	_, err := operator.Auth().Token().RenewSelfWithContext(t.Context(), 0)
+	succeeded(t, err)
+	done(operator.Logical().ReadWithContext(t.Context(), w.Path+"/creds/acme-rw"))(t)
+	_, err = operator.Auth().Token().LookupSelfWithContext(t.Context())
+	refused(t, err, http.StatusForbidden, "permission denied")
+
+	_, err = w.loginWithout(t, "one-line", policy[0]).Auth().Token().RenewSelfWithContext(t.Context(), 0)
+	refused(t, err, http.StatusForbidden, "permission denied") // what the second line is for
 }
 
-type terraformBlock struct {
-	*hclsyntax.Block
-	in *terraform
-}
-
-func parseTerraform(t *testing.T, example string) *terraform {
+// loginWithout returns a client whose renewable token has one policy, that for the mount adtokens in the examples, and not the
+// default policy.
+func (w *world) loginWithout(t *testing.T, name, policy string) *api.Client {
 	t.Helper()
-	file, problems := hclsyntax.ParseConfig([]byte(readDoc(t, "docs/consumers/"+example)), example, hcl.InitialPos)
-	if problems.HasErrors() {
-		t.Fatal(problems)
-	}
-	return &terraform{body: file.Body.(*hclsyntax.Body)}
+	name = w.Path + "-" + name
+	policy = strings.ReplaceAll(policy, `"adtokens/`, `"`+w.Path+"/")
+	succeeded(t, w.Server.Client.Sys().PutPolicyWithContext(t.Context(), name, policy))
+	token := done(w.Server.Client.Auth().Token().CreateWithContext(t.Context(), &api.TokenCreateRequest{
+		Policies: []string{name}, NoDefaultPolicy: true, TTL: "1h",
+	}))(t)
+	client := done(w.Server.Client.Clone())(t)
+	client.SetToken(token.Auth.ClientToken)
+	return client
 }
 
-// of returns the blocks of a kind, resource for one, with a first label. There has to be one.
-func (c *terraform) of(kind, label string) []terraformBlock {
-	var blocks []terraformBlock
-	for _, block := range c.body.Blocks {
-		if block.Type == kind && block.Labels[0] == label {
-			blocks = append(blocks, terraformBlock{block, c})
-		}
+// TestExternalSecretsOperator_RoleLeavesNoTokensBehind logs in by the example's role, as the operator does at each refresh.
+func TestExternalSecretsOperator_RoleLeavesNoTokensBehind(t *testing.T) {
+	t.Parallel()
+	text, role := comment(t, "external-secrets-operator.yaml"), fields{}
+	for _, found := range roleParameter.FindAllStringSubmatch(text, -1) {
+		role[found[1]] = found[2]
 	}
-	return blocks
+	policy := policyLine.FindAllString(text, -1)
+	if len(policy) != 1 || role["token_policies"] == nil {
+		t.Fatalf("the example has the policy %q and the role %v", policy, role)
+	}
+	w := newWorld(t)
+	w.importShared(t, 60)
+	name, auth := w.Path+"-eso", w.Path+"-eso"
+	succeeded(t, w.Server.Client.Sys().PutPolicyWithContext(t.Context(), name, strings.ReplaceAll(policy[0], `"adtokens/`, `"`+w.Path+"/")))
+	role["token_policies"] = name
+	// An AppRole takes the place of the role for Kubernetes: what is said of tokens is the same for every auth method.
+	succeeded(t, w.Server.Client.Sys().EnableAuthWithOptionsWithContext(t.Context(), auth, &api.EnableAuthOptions{Type: "approle"}))
+	logical, path := w.Server.Client.Logical(), "auth/"+auth+"/role/acme-report"
+	done(logical.WriteWithContext(t.Context(), path, with(role, "bind_secret_id", true)))(t)
+	id := done(logical.ReadWithContext(t.Context(), path+"/role-id"))(t)
+	secret := done(logical.WriteWithContext(t.Context(), path+"/secret-id", nil))(t)
+	login := done(logical.WriteWithContext(t.Context(), "auth/"+auth+"/login", fields{"role_id": id.Data["role_id"], "secret_id": secret.Data["secret_id"]}))(t)
+	if login.Auth.Accessor != "" { // which tokens have that Vault stores
+		t.Errorf("each refresh would leave a token behind: %+v", role)
+	}
+	if life := login.Auth.LeaseDuration; life < 60 || life > 600 {
+		t.Errorf("the operator's token lives for %d seconds", life)
+	}
+	if len(login.Auth.TokenPolicies) != 1 {
+		t.Errorf("the operator's token has the policies %v", login.Auth.TokenPolicies)
+	}
+	client := done(w.Server.Client.Clone())(t)
+	client.SetToken(login.Auth.ClientToken)
+	done(client.Logical().ReadWithContext(t.Context(), w.Path+"/creds/acme-rw"))(t)
 }
 
-// takes fails the test if the block has other arguments, depends_on aside, which has to name another block.
-func (b terraformBlock) takes(t *testing.T, arguments ...string) {
-	t.Helper()
-	for name, argument := range b.Body.Attributes {
-		switch {
-		case name == "depends_on":
-			for _, traversal := range argument.Expr.Variables() {
-				kind, label := traversal.RootName(), traversal[1].(hcl.TraverseAttr).Name
-				if !slices.ContainsFunc(b.in.of("resource", kind), func(other terraformBlock) bool { return other.Labels[1] == label }) {
-					t.Errorf("%v depends on %s.%s, which is not there", b.Labels, kind, label)
-				}
-			}
-		case !slices.Contains(arguments, name):
-			t.Errorf("%v has the argument %s", b.Labels, name)
-		}
-	}
-}
-
-func (b terraformBlock) evaluate(t *testing.T, argument string) cty.Value {
-	t.Helper()
-	attribute := b.Body.Attributes[argument]
-	if attribute == nil {
-		t.Fatalf("%v has no %s", b.Labels, argument)
-	}
-	value, problems := attribute.Expr.Value(&hcl.EvalContext{
-		Variables: b.in.variables, Functions: map[string]function.Function{"jsonencode": stdlib.JSONEncodeFunc},
-	})
-	if problems.HasErrors() {
-		t.Fatal(problems)
-	}
-	return value
+// TestVaultSecretsOperator_CommentsSayWhatMakesItUnhealthy keeps the two traps in the manifest, where people copy from.
+func TestVaultSecretsOperator_CommentsSayWhatMakesItUnhealthy(t *testing.T) {
+	t.Parallel()
+	manifest := strings.ReplaceAll(readDoc(t, "docs/consumers/vault-secrets-operator.yaml"), "\n# ", " ")
+	mentions(t, "the manifest", manifest, "refresh_ttl of at least 3s", "lease_ttl", "token_no_default_policy=true")
 }

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // secret is a value that must not be found where it does not belong, and what to call it.
@@ -259,11 +260,12 @@ func judgeAudit(f *finder, line string) string {
 }
 
 // hashed reports whether every string in a value is an HMAC, or below an exempted key at whatever depth, as Vault exempts
-// them. Vault leaves numbers and booleans as they are.
+// them. Vault leaves numbers and booleans as they are. OpenBao leaves times, too, which can be no secret.
 func hashed(value any, exempt []string) bool {
 	switch v := value.(type) {
 	case string:
-		return strings.HasPrefix(v, "hmac-sha256:")
+		_, err := time.Parse(time.RFC3339Nano, v)
+		return err == nil || strings.HasPrefix(v, "hmac-sha256:")
 	case []any:
 		return !slices.ContainsFunc(v, func(element any) bool { return !hashed(element, exempt) })
 	case map[string]any:

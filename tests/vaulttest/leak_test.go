@@ -106,6 +106,9 @@ func TestAnAuditLogMustHoldNothingButHMACsAndExemptedKeys(t *testing.T) {
 		"in clear in a list":         {data: `{"keys":["a"]}`, bad: true},
 		"in clear in a map":          {data: `{"status":{"a":{"b":"c"}}}`, bad: true},
 		"exempted in requests only":  {data: `{"reason":"why"}`, bad: true},
+		"a time, as OpenBao has it":  {data: `{"last_vault_rotation":"2026-11-22T09:30:00.123456789Z","versions":[{"at":"2026-11-22T09:30:00+01:00"}]}`},
+		"a time and more":            {data: `{"note":"2026-11-22T09:30:00Z alice"}`, bad: true},
+		"a date":                     {data: `{"note":"2026-11-22"}`, bad: true},
 		"exempted key below another": {data: `{"last_verification":{"outcome":"accepted"}}`},
 	}
 	for name, tt := range tests {
