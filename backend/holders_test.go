@@ -94,7 +94,7 @@ func TestHolders_AreThoseInWhateverState(t *testing.T) {
 			t.Fatalf("it is %s", name)
 		}
 	}
-	f.change(t, "second", func(r *rotation.Record) { r.Current.Credential, r.Pending, r.Retiring = current, nil, nil })
+	f.change(t, "second", func(r *token) { r.Current.Credential, r.Pending, r.Retiring = current, nil, nil })
 	f.write(t, "config/google", map[string]any{"service_account_key": file})
 	f.wantHolders(t, `account "google"`)
 	f.importKey(t, "third", file)

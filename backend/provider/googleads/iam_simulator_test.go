@@ -171,7 +171,9 @@ func TestSimulatedKeyThatEnds(t *testing.T) {
 	must(t, w.console.ConfigureIAM(t.Context(), simulator.IAMSettings{KeyLife: 8 * time.Hour}))
 	made, err := rotator(t).CreateKey(t.Context(), w.account, old)
 	must(t, err)
-	keys, err := rotator(t).ListKeys(t.Context(), w.account, old)
+	own, err := rotator(t).Key(old.Credential)
+	must(t, err)
+	keys, err := rotator(t).ListKeys(t.Context(), w.account, old, own.Owner)
 	must(t, err)
 	if len(keys) != 2 || !keys[0].ExpiresAt.IsZero() || keys[1].ExpiresAt.Sub(keys[1].CreatedAt) != 8*time.Hour {
 		t.Errorf("got the keys %+v, want the second to end after 8 hours", keys)

@@ -419,7 +419,7 @@ func TestListKeys_EndOfAKey(t *testing.T) {
 	} {
 		google := newGoogle(t).iam(map[string]http.HandlerFunc{http.MethodGet: reply(200,
 			`{"keys":[{"name":"projects/p/serviceAccounts/a/keys/key-1","validAfterTime":"2026-11-22T01:02:03Z"`+text+`}]}`)})
-		keys, err := rotator(t).ListKeys(t.Context(), google.iamAccount(t), keyToken(t))
+		keys, err := rotator(t).ListKeys(t.Context(), google.iamAccount(t), keyToken(t), clientEmail)
 		if err != nil || len(keys) != 1 || !keys[0].ExpiresAt.Equal(want) {
 			t.Errorf("%q: got %+v, error %v; want the end %s", text, keys, err, want)
 		}
