@@ -27,6 +27,9 @@ func EndpointURL(value string) (string, error) {
 	case strings.Contains(value, "#"):
 		return "", errors.New(want + "a fragment (#…)")
 	}
+	if err := checkTarget(u); err != nil {
+		return "", err
+	}
 	return strings.TrimRight(u.String(), "/"), nil
 }
 
@@ -54,6 +57,9 @@ func WebhookURL(value string) (string, error) {
 	case strings.Contains(value, "#"):
 		return "", errors.New("must be a URL without a fragment (#…), which is never sent")
 	}
+	if err := checkTarget(u); err != nil {
+		return "", err
+	}
 	return value, nil
 }
 
@@ -66,7 +72,7 @@ func ShowWebhookURL(value string) string {
 	return before + hiddenQuery
 }
 
-// parseAddress parses the address of a host that secrets may be sent to.
+// parseAddress parses an address that has a scheme and a host.
 func parseAddress(value string) (*url.URL, error) {
 	scheme, rest, _ := strings.Cut(value, ":")
 	if !strings.HasPrefix(rest, "//") && !strings.EqualFold(scheme, "https") && !strings.EqualFold(scheme, "http") {
@@ -76,17 +82,22 @@ func parseAddress(value string) (*url.URL, error) {
 	if err != nil || u.Host == "" || u.Hostname() == "" {
 		return nil, errors.New("must be a URL such as https://host.example.com")
 	}
+	return u, nil
+}
+
+// checkTarget wants a host that secrets may be sent to.
+func checkTarget(u *url.URL) error {
 	switch {
 	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
-		return nil, errors.New("must start with https:// (plain http is for loopback hosts only), because secrets are sent there")
+		return errors.New("must start with https:// (plain http is for loopback hosts only), because secrets are sent there")
 	case strings.EqualFold(u.Hostname(), "https"), strings.EqualFold(u.Hostname(), "http"):
-		return nil, errors.New("must be a URL such as https://host.example.com; this one has https:// twice")
+		return errors.New("must be a URL such as https://host.example.com; this one has https:// twice")
 	case strings.ContainsFunc(u.Hostname(), func(r rune) bool { return r > unicode.MaxASCII }):
-		return nil, errors.New("must name its host in ASCII; a name in other letters has a form that begins with xn--")
+		return errors.New("must name its host in ASCII; a name in other letters has a form that begins with xn--")
 	case !isPort(u.Port()):
-		return nil, errors.New("must have a port from 1 to 65535, or none")
+		return errors.New("must have a port from 1 to 65535, or none")
 	}
-	return u, nil
+	return nil
 }
 
 // isPort takes the empty text too, which stands for the scheme's own port.

@@ -48,6 +48,7 @@ func TestEndpointURL(t *testing.T) {
 		"not parsable":                {value: "https://api.example.com/%zz", wantErr: noURL},
 		"control character":           {value: "https://api.example.com/\x00", wantErr: noURL},
 		"user info":                   {value: "https://user:secret@api.example.com", wantErr: extras + "user info (user:password@)"},
+		"loopback host as the user":   {value: "http://localhost@api.example.com", wantErr: extras + "user info (user:password@)"},
 		"query":                       {value: "https://api.example.com?key=secret", wantErr: extras + "a query (?…)"},
 		"empty query":                 {value: "https://api.example.com?", wantErr: extras + "a query (?…)"},
 		"fragment":                    {value: "https://api.example.com#secret", wantErr: extras + "a fragment (#…)"},
