@@ -268,7 +268,9 @@ func TestDelete_ARefusalKeepsTheValueOfAHook(t *testing.T) {
 	f := newFixture(t)
 	f.withImpact(t, nil)
 	f.change(t, "acme-rw", func(token *token) {
-		token.RetireAfter(*token.Current, epoch.AddDate(1, 0, 0)) // which impact.com cannot
+		old := *token.Current
+		old.Credential = map[string]string{"account_sid": "IR00000000000000000000", "auth_token": "the-value-before"}
+		token.RetireAfter(old, epoch.AddDate(1, 0, 0)) // which impact.com cannot
 		token.Pending = &rotation.Pending{
 			ID: "1", Source: rotation.SourceHook, NextAttempt: epoch.AddDate(1, 0, 0),
 			Credential: map[string]string{"account_sid": "IR00000000000000000000", "auth_token": "a-hooks-value"},

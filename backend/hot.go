@@ -3,7 +3,6 @@ package backend
 import (
 	"context"
 	"encoding/json"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -174,12 +173,11 @@ func (m *Mounts) Intercept(ctx context.Context, req any, _ *grpc.UnaryServerInfo
 
 // panicked logs what a call from Vault panicked with, and returns what Vault is told.
 func (m *Mounts) panicked(ctx context.Context, value any) error {
+	logger := hclog.Default()
 	if b := m.get(ctx); b != nil {
-		b.reportPanic("a call from Vault", "", value)
-	} else {
-		hclog.Default().Error("a call from Vault panicked, which is a bug of this plugin",
-			"panic", panicText(value), "stack", string(debug.Stack()))
+		logger = b.Logger()
 	}
+	logPanic(logger, "a call from Vault", "", value)
 	return status.Error(codes.Internal, "a bug of this plugin ended the call; Vault's log has its stack. "+
 		"It is not known how far the call has come")
 }

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
@@ -21,18 +22,18 @@ const retryPanic = 30 * time.Second
 
 // logPanic reports a recovered value with the stack of the goroutine. The stack has functions and machine words and no text. The
 // value's own text is logged only where the Go runtime made it, because any other could hold a secret.
-func (b *backend) logPanic(doing, name string, value any) {
+func logPanic(logger hclog.Logger, doing, name string, value any) {
 	what := fmt.Sprintf("a value of the type %T", value)
 	if err, ok := value.(runtime.Error); ok {
 		what = err.Error()
 	}
-	b.Logger().Error(doing+" ended with a bug of this plugin; panic: "+what, "token", name, "stack", string(debug.Stack()))
+	logger.Error(doing+" ended with a bug of this plugin; panic: "+what, "token", name, "stack", string(debug.Stack()))
 }
 
 // recoverWork, deferred, keeps a panic in the background work on a token to that token, and plans the work again.
 func (b *backend) recoverWork(doing string, j rotation.Job) {
 	if value := recover(); value != nil {
-		b.logPanic(doing, j.Token, value)
+		logPanic(b.Logger(), doing, j.Token, value)
 		j.At = b.now().Add(retryPanic)
 		b.scheduler.Plan(j)
 	}
@@ -41,7 +42,7 @@ func (b *backend) recoverWork(doing string, j rotation.Job) {
 // recoverRequest, deferred, turns a panic in a request's handler into its error.
 func (b *backend) recoverRequest(path string, response **logical.Response, err *error) {
 	if value := recover(); value != nil {
-		b.logPanic("a request to "+path, "", value)
+		logPanic(b.Logger(), "a request to "+path, "", value)
 		*response, *err = nil, logical.CodedError(http.StatusInternalServerError, "a bug of this plugin has ended the request; Vault's log has its stack. "+
 			"It is not known how far the request has come: read the token, or the account, before you try again")
 	}

@@ -177,31 +177,31 @@ func (s *store[T]) show(name string, turn uint64, fresh cacheEntry[T]) {
 	s.mu.Lock()
 	r := s.leaveRead(name)
 	var old *T
-	applied := turn > r.applied
-	if applied {
+	changed := false
+	if turn > r.applied {
 		r.applied = turn
 		s.settle(name, fresh.sum)
-		old = s.exchange(name, fresh)
+		old, changed = s.exchange(name, fresh)
 	}
 	s.mu.Unlock()
-	if applied {
+	if changed {
 		s.left(name, old)
 	}
 }
 
 // exchange changes what is cached, and returns what was. What has the same checksum stays, so that readers keep what they
 // have made of it.
-func (s *store[T]) exchange(name string, fresh cacheEntry[T]) (old *T) {
+func (s *store[T]) exchange(name string, fresh cacheEntry[T]) (old *T, changed bool) {
 	known, ok := s.entries[name]
 	switch {
-	case ok && fresh.sum != 0 && known.sum == fresh.sum:
-		return nil
+	case ok && fresh.sum != 0 && known.sum == fresh.sum, !ok && fresh.entry == nil:
+		return nil, false
 	case fresh.entry == nil:
 		delete(s.entries, name)
 	default:
 		s.entries[name] = fresh
 	}
-	return known.entry
+	return known.entry, true
 }
 
 // left tells others that the cache has changed, and which entry has left it, if any.
@@ -313,9 +313,9 @@ func (s *store[T]) replace(name string, fresh cacheEntry[T]) {
 	if r := s.reads[name]; r != nil {
 		r.applied = r.begun
 	}
-	old := s.exchange(name, fresh)
+	old, _ := s.exchange(name, fresh)
 	s.mu.Unlock()
-	s.left(name, old)
+	s.left(name, old) // also where nothing was cached: what is stored may be another entry than others know of
 }
 
 // all returns the entries in memory.

@@ -3,10 +3,7 @@ package backend
 import (
 	"context"
 	"errors"
-	"fmt"
 	"hash/fnv"
-	"runtime"
-	"runtime/debug"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
@@ -34,7 +31,7 @@ const (
 func (b *backend) newScheduler() *rotation.Scheduler {
 	s := rotation.NewScheduler(b.doWork)
 	s.Now, s.MayWork = b.now, b.WriteSafeReplicationState
-	s.Panicked = func(j rotation.Job, value any) { b.reportPanic("background work", j.Token, value) }
+	s.Panicked = func(j rotation.Job, value any) { logPanic(b.Logger(), "background work", j.Token, value) }
 	b.tokens.doubted = func(name string) {
 		s.Hasten(rotation.Job{Token: name, Kind: rotation.Look, At: b.tokens.doubtful(name)})
 	}
@@ -62,27 +59,12 @@ func (b *backend) startWork(storage logical.Storage) {
 func (b *backend) contain(doing, name string, do func()) (panicked bool) {
 	defer func() {
 		if value := recover(); value != nil {
-			b.reportPanic(doing, name, value)
+			logPanic(b.Logger(), doing, name, value)
 			panicked = true
 		}
 	}()
 	do()
 	return false
-}
-
-// reportPanic logs a panic with its stack, on the goroutine that panicked.
-func (b *backend) reportPanic(doing, name string, value any) {
-	b.Logger().Error(doing+" panicked, which is a bug of this plugin; please report it",
-		"token", name, "panic", panicText(value), "stack", string(debug.Stack()))
-}
-
-// panicText describes a recovered value. What the runtime panics with tells no values of the engine's; anything else might, and only
-// its type is told.
-func panicText(value any) string {
-	if err, ok := value.(runtime.Error); ok {
-		return err.Error()
-	}
-	return fmt.Sprintf("a value of type %T", value)
 }
 
 // pause waits, or until the mount is closed.
