@@ -176,7 +176,7 @@ func TestMatch_FindsEverySpelling(t *testing.T) {
 		"a compact key, handed in, no end":      {compactKey, strings.TrimSpace(key), "JSON, indented"},
 		"a key file, sorted by a tool":          {key, sorted, "JSON with sorted members on one line"},
 		"a sorted key file with spaces":         {sorted, spaced(sorted), "JSON on one line, with spaces"},
-		"a key file in base64":                  {base64.StdEncoding.EncodeToString([]byte(key)), compactKey, "JSON on one line"},
+		"a key file in base64":                  {base64.StdEncoding.EncodeToString([]byte(key)), compactKey, "as the engine keeps a service_account_key"},
 		"a key file, handed in in base64":       {key, base64.StdEncoding.EncodeToString([]byte(key)), "in base64"},
 	} {
 		t.Run(name, func(t *testing.T) {
