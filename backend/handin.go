@@ -134,15 +134,21 @@ func (b *backend) handIn(ctx context.Context, req *logical.Request, d *framework
 		response.AddWarning(warning)
 	}
 	b.metrics.rotated(in.source, triggerByHand, t.History[len(t.History)-1].Verification)
-	if in.retirePrevious {
-		response.Data["previous_credential"] = previousRetires + t.Retiring[len(t.Retiring)-1].At.Format(time.RFC3339)
-		warnRevocation(in.account, t, response)
-	} else {
-		b.checkPrevious(ctx, req, a, t, previous, response)
-	}
+	b.tellPrevious(ctx, req, in, previous, response)
 	b.sendTokenEvent(ctx, eventRotate, t, "source", string(in.source),
 		"version", fmt.Sprint(t.Number()), "fingerprint", candidate.Fingerprint, "verification", fmt.Sprint(response.Data["verification"]))
 	return response, nil
+}
+
+// tellPrevious says in the response what becomes of the value that was replaced.
+func (b *backend) tellPrevious(ctx context.Context, req *logical.Request, in handedIn, previous *rotation.Version, response *logical.Response) {
+	if !in.retirePrevious {
+		b.checkPrevious(ctx, req, in.account, in.token, previous, response)
+		return
+	}
+	retiring := in.token.Retiring
+	response.Data["previous_credential"] = previousRetires + retiring[len(retiring)-1].At.Format(time.RFC3339)
+	warnRevocation(in.account, in.token, response)
 }
 
 // checkHandIn makes a candidate of what was handed in. cas comes first: a request for another version is not told whether its
