@@ -48,7 +48,7 @@ func (b *backend) renewLease(ctx context.Context, req *logical.Request, _ *frame
 		return nil, fmt.Errorf("token %q does not exist any more", name)
 	}
 	if !leasedValueIsCurrent(req.Secret, t) {
-		return nil, fmt.Errorf("version %v of token %q, which this lease is for, is not the current one any more; read creds/%s again",
+		return nil, fmt.Errorf("version %v of token %q is not the current one any more; read creds/%s again",
 			req.Secret.InternalData["version"], name, name)
 	}
 	if t.LeaseTTL == 0 {

@@ -51,7 +51,11 @@ func (w *policyWrite) warn(response *logical.Response) {
 func (w *policyWrite) warnOfBareNumbers(response *logical.Response) {
 	for _, name := range barePeriods {
 		if seconds, ok := bareSeconds(w.raw[name]); ok && seconds > 0 && seconds < shortestUsual {
-			response.AddWarning(fmt.Sprintf("%s=%d is %d seconds; for other units write %[2]dm, %[2]dh or %[2]dd", name, seconds, seconds))
+			unit := "seconds"
+			if seconds == 1 {
+				unit = "second"
+			}
+			response.AddWarning(fmt.Sprintf("%s=%d is %[2]d %[3]s; for other units write %[2]dm, %[2]dh or %[2]dd", name, seconds, unit))
 		}
 	}
 }

@@ -245,9 +245,11 @@ func (t *token) applyRotationPolicy(d *framework.FieldData, now time.Time) error
 	expression = strings.TrimSpace(expression)
 	switch {
 	case period != 0 && expression != "":
-		return badInput("rotation_period and rotation_schedule exclude each other; give one of them")
+		return badInput("rotation_period and rotation_schedule exclude each other: give only one of them")
 	case period != 0 && window != 0:
 		return badInput("rotation_window is for a rotation_schedule; a rotation_period has none")
+	case window != 0 && expression == "":
+		return badInput("rotation_window is for a rotation_schedule: give rotation_schedule in the same write")
 	}
 	if err := checkSchedule(expression, now); err != nil {
 		return err
@@ -276,9 +278,6 @@ func (t *token) applyWindow(window int, given bool) error {
 	if window != 0 {
 		if err := sdkrotation.DefaultScheduler.ValidateRotationWindow(window); err != nil {
 			return badInput("%s", err)
-		}
-		if t.RotationSchedule == "" {
-			return badInput("rotation_window is for a rotation_schedule, and this token has none")
 		}
 	}
 	if given || t.RotationSchedule == "" {

@@ -59,19 +59,13 @@ func (r *Record) StillSought() string {
 	if len(r.Searches) == 0 {
 		return ""
 	}
-	newest := r.Searches[0].Until
-	for _, s := range r.Searches {
-		if s.Until.After(newest) {
-			newest = s.Until
-		}
-	}
-	why := "a key may still appear at the provider: the answer to making it was lost, and lists of keys may be late"
+	why := "a key may still appear at the provider: " + r.Searches[0].unfinished().Error()
 	for _, s := range r.Searches {
 		if s.LastError != "" {
 			return why + " (" + s.LastError + ")"
 		}
 	}
-	return why + ". The engine looks for it until " + newest.Add(listDelay).UTC().Format("2006-01-02T15:04:05Z")
+	return why + ". The engine looks for it until then"
 }
 
 // Forget drops the version that waits for its end, or with it several keys that were never published (version 0), and returns how

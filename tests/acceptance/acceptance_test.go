@@ -184,6 +184,16 @@ func warns(t *testing.T, warnings []string, words ...string) {
 	mentions(t, "the warning", warnings[0], words...)
 }
 
+// warnsAmongOthers fails the test unless one of the warnings has all of the words.
+func warnsAmongOthers(t *testing.T, warnings []string, words ...string) {
+	t.Helper()
+	if !slices.ContainsFunc(warnings, func(warning string) bool {
+		return !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(warning, word) })
+	}) {
+		vaulttest.Errorf(t, "no warning says %q: %q", words, warnings)
+	}
+}
+
 func warnsNot(t *testing.T, secret *api.Secret) {
 	t.Helper()
 	if secret != nil && len(secret.Warnings) > 0 {

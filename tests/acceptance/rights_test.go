@@ -258,7 +258,7 @@ func TestHolders_TwoOfOneKeyDoNotEndIt(t *testing.T) {
 	t.Parallel()
 	w, files := rightsWorld(t, nil, "s")
 	w.importKeyFile(t, "ta", files["s"], fields{"rotation_grace_period": 1})
-	warns(t, w.write(t, "tokens/tb", fields{
+	warnsAmongOthers(t, w.write(t, "tokens/tb", fields{
 		"account": "gadm", "type": "service_account_key", "service_account_key": string(reversed(t, files["s"])), "rotation_grace_period": 1,
 	}).Warnings, "the same value is held by", `token "ta"`)
 
@@ -286,7 +286,7 @@ func TestHolders_AnAccountLivesOnItsIdentity(t *testing.T) {
 	account := w.keyAccount()
 	account["service_account_key"] = string(file)
 	w.write(t, "config/gadm", account)
-	warns(t, w.write(t, "tokens/ta", fields{
+	warnsAmongOthers(t, w.write(t, "tokens/ta", fields{
 		"account": "gadm", "type": "service_account_key", "service_account_key": string(reversed(t, file)), "rotation_grace_period": 1,
 	}).Warnings, "the same value is held by", `account "gadm"`)
 	w.write(t, "tokens/ta/rotate", nil)
@@ -349,7 +349,7 @@ func TestHolders_TwoTokensOfOneConsent(t *testing.T) {
 		"account": "google", "type": "oauth_client", "rotation_grace_period": 1,
 		"client_id": client.ClientID, "client_secret": client.ClientSecret, "refresh_token": client.RefreshToken,
 	}
-	warns(t, w.write(t, "tokens/second", second).Warnings, "the same value is held by", `token "oauth"`)
+	warnsAmongOthers(t, w.write(t, "tokens/second", second).Warnings, "the same value is held by", `token "oauth"`)
 	renewed := done(w.sim.NewConsent(t.Context(), appClient))(t)
 	rotated := w.write(t, "tokens/oauth/rotate", fields{"refresh_token": renewed.RefreshToken, "revoke_previous": true})
 	mentions(t, "the warnings", strings.Join(rotated.Warnings, "\n"), "may end others of the same user and client")
