@@ -155,7 +155,7 @@ func (e *accountEntry) apply(d *framework.FieldData, fields []provider.Field) (*
 			*timeout.seconds = raw.(int)
 		}
 		if *timeout.seconds < 1 || *timeout.seconds > timeout.most {
-			return nil, badInput("%s must be between 1s and %ds", name, timeout.most)
+			return nil, badInput("%s must be between 1s and %s", name, provider.DurationText(seconds(timeout.most)))
 		}
 	}
 	if raw, ok := d.GetOk("verify_connection"); ok {

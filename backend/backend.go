@@ -148,6 +148,7 @@ func newBackend(now func() time.Time) *backend {
 			b.pathInfo(),
 		},
 	}
+	sayDefaults(b.Paths)
 	b.Secrets = []*framework.Secret{b.credentialLease()}
 	return b
 }

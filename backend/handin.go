@@ -268,7 +268,7 @@ func (b *backend) prove(ctx context.Context, req *logical.Request, in handedIn, 
 	case err != nil:
 		return v, err
 	case v.Outcome == provider.Rejected:
-		return v, badInput("the provider refuses this credential, so nothing was changed: %s%s. %s", explain(v), in.kept(), in.nextStep(req))
+		return v, badInput("the provider refuses this credential, so nothing was changed: %s%s. %s", explain(v), in.kept(), in.nextStep())
 	}
 	return v, nil
 }
@@ -288,11 +288,11 @@ func (in handedIn) kept() string {
 }
 
 // nextStep is what to type after a refusal.
-func (in handedIn) nextStep(req *logical.Request) string {
+func (in handedIn) nextStep() string {
 	if in.source == rotation.SourceImport {
 		return "Copy the value again, and repeat the write; the token does not exist yet"
 	}
-	return fmt.Sprintf("`vault read %stokens/%s/rotate` tells where the right value is", req.MountPoint, in.token.name)
+	return readRunbook(in.token.name) + " tells where the right value is"
 }
 
 func accountChanged(t *token) error {

@@ -280,19 +280,19 @@ func TestRotate_ARejectedHandInLeavesTheRotationUnderWay(t *testing.T) {
 	f.withImpact(t, nil)
 	h := f.withStubHook(t, notYet)
 	h.set(h.hang(map[string]string{}))
+	fresh := f.resetReadWrite(t) // before the engine has a reason to ask again
 	f.goRotate(t, "acme-rw", nil)
 	<-h.asked
 	response, err := f.request(t, "tokens/acme-rw/rotate", map[string]any{"auth_token": "aWrongValue"}, "")
 	if err != nil || !response.IsError() {
 		t.Fatalf("a wrong value gives %s", said(response, err))
 	}
-	wantSaid(t, "the refusal", said(response, err), "nothing was changed", "tried with the account_sid that the token had", "vault read ads/tokens/acme-rw/rotate")
+	wantSaid(t, "the refusal", said(response, err), "nothing was changed", "tried with the account_sid that the token had", "vault read -field=runbook ads/tokens/acme-rw/rotate")
 	<-h.left
 	if got := f.state(t, "acme-rw"); got != rotation.StateRequested {
 		t.Fatalf("the state is %s, want requested", got)
 	}
 	// It goes on by itself.
-	fresh := f.resetReadWrite(t)
 	h.set(gives(map[string]string{"account_sid": fresh.AccountSID, "auth_token": fresh.AuthToken}))
 	eventually(t, "the rotation to go on", func() bool { return f.read(t, "tokens/acme-rw")["version"] == 2 })
 }

@@ -19,7 +19,7 @@ const mountPlaceholder = "<mount>/"
 // as they were given.
 var ownTexts = map[string]bool{
 	"error": true, "last_error": true, "detail": true, "verification_detail": true, "previous_credential": true,
-	"steps": true, "notes": true, "help": true,
+	"steps": true, "notes": true, "runbook": true, "help": true,
 }
 
 // finishAnswer gives an error its status, and the texts of a response or an error the path of the mount, so that what they say to type can

@@ -31,8 +31,8 @@ func TestMessages_NameTheRealMount(t *testing.T) {
 	f.write(t, "tokens/empty", map[string]any{"account": "acme", "type": "scoped"})
 	f.clock.advance(2 * time.Hour)
 	for path, want := range map[string]string{
-		"tokens/acme-rw":        "vault read team-a/ads/tokens/acme-rw/rotate",
-		"status":                "vault read team-a/ads/tokens/acme-rw/rotate",
+		"tokens/acme-rw":        "vault read -field=runbook team-a/ads/tokens/acme-rw/rotate",
+		"status":                "vault read -field=runbook team-a/ads/tokens/acme-rw/rotate",
 		"tokens/acme-rw/rotate": "vault write team-a/ads/tokens/acme-rw/rotate auth_token=-",
 		"creds/empty":           "vault write team-a/ads/tokens/empty/rotate",
 		"creds/nobody":          "vault list team-a/ads/tokens",

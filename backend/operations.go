@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"fmt"
 	"net/http"
 	"regexp"
 
@@ -79,6 +80,25 @@ func addFieldSchema(into map[string]*framework.FieldSchema, f provider.Field, wh
 		Description:  description,
 		DisplayAttrs: &framework.DisplayAttributes{Name: f.Name, Sensitive: f.Secret},
 	}
+}
+
+// sayDefaults adds the default of each input to its description, which is all that path-help shows of it.
+func sayDefaults(paths []*framework.Path) {
+	for _, path := range paths {
+		for _, schema := range path.Fields {
+			if schema.Default != nil {
+				schema.Description += " Default: " + defaultText(schema) + "."
+			}
+		}
+	}
+}
+
+// defaultText writes durations as they are given: 24h rather than 86400.
+func defaultText(schema *framework.FieldSchema) string {
+	if n, ok := schema.Default.(int); ok && n != 0 && schema.Type == framework.TypeDurationSecond {
+		return provider.DurationText(seconds(n))
+	}
+	return fmt.Sprint(schema.Default)
 }
 
 // allowed lists the values of a field for the OpenAPI document.

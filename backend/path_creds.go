@@ -87,7 +87,7 @@ func (b *backend) readCreds(ctx context.Context, storage logical.Storage, name s
 func withHealthWarning(response *logical.Response, t *token) *logical.Response {
 	switch {
 	case t.Health == rotation.HealthRejected:
-		response.AddWarning("the provider rejects this credential; an operator has to rotate the token")
+		response.AddWarning("the provider rejects this credential; an operator has to rotate the token: " + readRunbook(t.name) + " tells how")
 	case t.untried():
 		response.AddWarning(fmt.Sprintf("version %d of this credential was published with verify=false, and the provider has not accepted it "+
 			"yet. The engine keeps asking; `vault write -f <mount>/tokens/%s/verify` asks now", t.Number(), t.name))

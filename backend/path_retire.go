@@ -33,7 +33,7 @@ func (b *backend) pathRetire() *framework.Path {
 		Fields: map[string]*framework.FieldSchema{
 			"name":    nameField(),
 			"version": {Type: framework.TypeInt, Description: "The old version to end, one of those in retiring. May be left out where only one waits."},
-			"force":   {Type: framework.TypeBool, Description: "Forget the old value where the provider does not end it. It may live on there."},
+			"force":   {Type: framework.TypeBool, Default: false, Description: "Forget the old value where the provider does not end it. It may live on there."},
 		},
 		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix},
 		Operations: map[logical.Operation]framework.OperationHandler{

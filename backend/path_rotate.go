@@ -15,7 +15,9 @@ import (
 
 const rotateHelpLong = `
 Read this path for the runbook: where the token is reset, step by step, what becomes of the old value, and which
-fields to hand in.
+fields to hand in. It prints as text with
+
+    vault read -field=runbook adtokens/tokens/acme-rw/rotate
 
 Write the new value here once it exists, for example
 
@@ -31,7 +33,7 @@ other types by the account's reset hook.
 
     vault write -f adtokens/tokens/acme-rw/rotate reason=monthly
 
-It waits up to 30 seconds; a rotation that is not finished by then goes on by itself, and rotation_state tells how far it
+It waits up to 30s; a rotation that is not finished by then goes on by itself, and rotation_state tells how far it
 is.
 `
 
@@ -39,8 +41,8 @@ func (b *backend) pathRotate() *framework.Path {
 	fields := b.credentialSchemas()
 	maps.Copy(fields, handInFields())
 	fields["name"] = nameField()
-	fields["retire_previous"] = &framework.FieldSchema{Type: framework.TypeBool, Description: "service_account_key: have the engine delete the old key after rotation_grace_period. A rotation by the engine does so by itself."}
-	fields["revoke_previous"] = &framework.FieldSchema{Type: framework.TypeBool, Description: "oauth_client: have the engine revoke the old refresh token after rotation_grace_period."}
+	fields["retire_previous"] = &framework.FieldSchema{Type: framework.TypeBool, Default: false, Description: "service_account_key: have the engine delete the old key after rotation_grace_period. A rotation by the engine does so by itself."}
+	fields["revoke_previous"] = &framework.FieldSchema{Type: framework.TypeBool, Default: false, Description: "oauth_client: have the engine revoke the old refresh token after rotation_grace_period."}
 	fields["cas"] = &framework.FieldSchema{Type: framework.TypeInt, Description: "Rotate only if this is the current version."}
 	responses := publishResponses()
 	delete(responses, http.StatusNoContent)
@@ -62,8 +64,9 @@ func (b *backend) pathRotate() *framework.Path {
 
 func runbookFields() map[string]*framework.FieldSchema {
 	return map[string]*framework.FieldSchema{
+		"runbook":             {Type: framework.TypeString, Required: true, Description: "All of this as text for a terminal, the steps numbered. It begins with the command that has the engine rotate the token, where the engine can."},
 		"console_url":         {Type: framework.TypeString, Required: true, Description: "Where the provider's console is."},
-		"steps":               {Type: framework.TypeStringSlice, Required: true, Description: "What to do, in order."},
+		"steps":               {Type: framework.TypeStringSlice, Required: true, Description: "What a person does, in order."},
 		"reset_semantics":     {Type: framework.TypeString, Required: true, Description: "immediate: the old value dies at the reset. overlapping: both can be live."},
 		"previous_credential": {Type: framework.TypeString, Required: true, Description: "What becomes of the old value."},
 		"fields":              {Type: framework.TypeStringSlice, Required: true, Description: "Fields to hand in. Those left out keep their value."},
@@ -77,23 +80,20 @@ func (b *backend) pathRotateRead(ctx context.Context, req *logical.Request, d *f
 	if err != nil {
 		return nil, err
 	}
-	runbook := a.platform.Runbook(a.call.Settings, t.Type)
-	steps := make([]string, len(runbook.Steps))
-	for i, step := range runbook.Steps {
-		steps[i] = strings.ReplaceAll(step, "adtokens/tokens/<name>/", req.MountPoint+"tokens/"+t.name+"/")
-	}
+	runbook := newTokenRunbook(a, t, req.MountPoint)
 	fields := make([]string, len(t.kind.Fields))
 	for i, f := range t.kind.Fields {
 		fields[i] = f.Name
 	}
 	return &logical.Response{Data: map[string]any{
+		"runbook":             runbook.text(),
 		"console_url":         runbook.ConsoleURL,
-		"steps":               steps,
+		"steps":               runbook.Steps,
 		"reset_semantics":     string(t.kind.ResetSemantics),
 		"previous_credential": runbook.Previous,
 		"fields":              fields,
-		"automatic":           source(a, t) != "",
-		"notes":               append([]string{}, runbook.Notes...),
+		"automatic":           runbook.source != "",
+		"notes":               runbook.Notes,
 	}}, nil
 }
 
@@ -167,7 +167,6 @@ func checkAndSet(d *framework.FieldData, t *token) error {
 
 // needsPerson says what to hand in for a token that the engine cannot rotate by itself.
 func needsPerson(req *logical.Request, a *account, t *token) error {
-	path := req.MountPoint + "tokens/" + t.name + "/rotate"
-	return badInput("a person has to reset a %s: get the new value at %s, then hand it in with `vault write %s %s=-`; `vault read %s` tells each step",
-		t.Type, a.platform.Runbook(a.call.Settings, t.Type).ConsoleURL, path, t.secretField(), path)
+	return badInput("a person has to reset a %s: get the new value at %s, then hand it in with `vault write %stokens/%s/rotate %s=-`; %s tells each step",
+		t.Type, a.platform.Runbook(a.call.Settings, t.Type).ConsoleURL, req.MountPoint, t.name, t.secretField(), readRunbook(t.name))
 }

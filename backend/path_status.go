@@ -34,8 +34,8 @@ func (b *backend) pathStatus() *framework.Path {
 		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "status"},
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.ReadOperation: readOperation(b.pathStatusRead, "Read the state of every token at a glance.", "read", map[string]*framework.FieldSchema{
-				"summary": {Type: framework.TypeMap, Required: true, Description: "Counts over all tokens: total, by health (ok, rejected, unverified, " +
-					"none), overdue, in_flight."},
+				"summary": {Type: framework.TypeMap, Required: true, Description: "Counts over all tokens: total, which is the sum of ok, rejected, unverified and " +
+					"none (by health); and of these, overdue and in_flight."},
 				"tokens": {Type: framework.TypeMap, Required: true, Description: "By name: account, type, version, fingerprint, age (seconds), health, overdue, " +
 					"next_vault_rotation, rotation_state, last_error."},
 			}),
@@ -134,10 +134,10 @@ func problems(tokens []*token, now time.Time) []string {
 
 // problem is the worst of the token's problems; empty where it has none.
 func (t *token) problem(now time.Time) string {
-	const tells = "; `vault read <mount>/tokens/%s/rotate` tells how it is replaced"
+	tells := "; " + readRunbook(t.name) + " tells how it is replaced"
 	switch {
 	case t.health() == rotation.HealthRejected:
-		return fmt.Sprintf("the provider rejects version %d"+tells, t.Number(), t.name)
+		return fmt.Sprintf("the provider rejects version %d", t.Number()) + tells
 	case t.LastError != "":
 		return "the last problem was: " + t.LastError
 	case t.planProblem != "":
@@ -146,7 +146,7 @@ func (t *token) problem(now time.Time) string {
 		return fmt.Sprintf("version %d was published with verify=false, and the provider has not accepted it yet; "+
 			"`vault write -f <mount>/tokens/%s/verify` asks now", t.Number(), t.name)
 	case t.overdue(now):
-		return fmt.Sprintf("its rotation is overdue since %s"+tells, t.nextRotation.UTC().Format(time.RFC3339), t.name)
+		return "its rotation is overdue since " + t.nextRotation.UTC().Format(time.RFC3339) + tells
 	}
 	return ""
 }

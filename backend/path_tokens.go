@@ -58,14 +58,14 @@ func (b *backend) pathTokensList() *framework.Path {
 		Pattern: "tokens/?$",
 		Fields: map[string]*framework.FieldSchema{
 			"after": afterField(),
-			"limit": {Type: framework.TypeInt, Query: true, Description: "How many tokens to list at most; 0 for all."},
+			"limit": {Type: framework.TypeInt, Query: true, Default: 0, Description: "How many tokens to list at most; 0 for all."},
 		},
 		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "tokens"},
 		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.ListOperation: listOperation(b.pathTokensListAll, "List the tokens.", "Account, type, version and health of each token."),
+			logical.ListOperation: listOperation(b.pathTokensListAll, "List the tokens.", "Account, type, version, health, overdue and next_vault_rotation of each token."),
 		},
 		HelpSynopsis:    "List the tokens.",
-		HelpDescription: "With -detailed, account, type, version and health are shown of the first 1,000 tokens. Page through more with `after` and `limit`.",
+		HelpDescription: "With -detailed, account, type, version, health, overdue and next_vault_rotation are shown of the first 1,000 tokens. Page through more with `after` and `limit`.",
 	}
 }
 
@@ -117,7 +117,7 @@ func commonPolicyFields() map[string]*framework.FieldSchema {
 		"refresh_ttl":           {Type: framework.TypeDurationSecond, Default: defaultRefreshTTL, Description: "How long an app may go on with a value before it looks again; bounds the outage after a reset. At least 1s."},
 		"verify_period":         {Type: framework.TypeDurationSecond, Default: defaultVerifyPeriod, Description: "How often the provider is asked whether the credential still works; 0 for never."},
 		"rotation_grace_period": {Type: framework.TypeDurationSecond, Default: defaultGracePeriod, Description: "How long an old value lives on that the engine retires itself."},
-		"lease_ttl":             {Type: framework.TypeDurationSecond, Description: "With more than 0, reads of creds/ carry a lease of this length, which ends with the version; each such read writes to storage."},
+		"lease_ttl":             {Type: framework.TypeDurationSecond, Default: 0, Description: "With more than 0, reads of creds/ carry a lease of this length, which ends with the version; each such read writes to storage."},
 		"custom_metadata":       {Type: framework.TypeKVPairs, Description: "Your own key=value pairs, shown when the token is read."},
 	}
 	automatedrotationutil.AddAutomatedRotationFields(fields)
@@ -126,6 +126,7 @@ func commonPolicyFields() map[string]*framework.FieldSchema {
 	fields["rotation_schedule"].Description = "Cron expression (five fields, UTC) of when a rotation is due. Excludes rotation_period."
 	fields["rotation_window"].Description = "How long after a scheduled time an automatic rotation may still start, at least 1h; 0 for no limit."
 	fields["disable_automated_rotation"].Description = "Plan no rotations, whatever rotation_period and rotation_schedule say."
+	fields["rotation_period"].Default, fields["rotation_window"].Default, fields["disable_automated_rotation"].Default = 0, 0, false
 	return fields
 }
 
@@ -134,7 +135,7 @@ func (b *backend) tokenFields() map[string]*framework.FieldSchema {
 	maps.Copy(fields, b.credentialSchemas())
 	maps.Copy(fields, handInFields())
 	fields["name"] = nameField()
-	fields[fieldForce] = &framework.FieldSchema{Type: framework.TypeBool, Query: true, Description: "When deleting: forget old values that could not be retired, and delete a token whose storage entry cannot be read."}
+	fields[fieldForce] = &framework.FieldSchema{Type: framework.TypeBool, Query: true, Default: false, Description: "When deleting: forget old values that could not be retired, and delete a token whose storage entry cannot be read."}
 	return fields
 }
 
@@ -190,9 +191,9 @@ func (b *backend) pathTokensListAll(ctx context.Context, req *logical.Request, d
 	if err != nil {
 		return nil, err
 	}
-	info := make(map[string]any, len(s.tokens))
+	now, info := b.now(), make(map[string]any, len(s.tokens))
 	for _, t := range s.tokens {
-		info[t.name] = map[string]any{"account": t.Account, "type": t.Type, "version": t.Number(), "health": string(t.health())}
+		info[t.name] = t.keyInfo(now)
 	}
 	for name, err := range s.unreadable {
 		info[name] = map[string]any{"error": err.Error()}
@@ -203,6 +204,14 @@ func (b *backend) pathTokensListAll(ctx context.Context, req *logical.Request, d
 		response.AddWarning(fmt.Sprintf("details are given of the first %d of these %d tokens; page through them with after and limit", maxKeyInfo, len(names)))
 	}
 	return response, nil
+}
+
+// keyInfo is what a detailed list shows of the token.
+func (t *token) keyInfo(now time.Time) map[string]any {
+	return map[string]any{
+		"account": t.Account, "type": t.Type, "version": t.Number(), "health": string(t.health()),
+		"overdue": t.overdue(now), "next_vault_rotation": timestamp(t.nextRotation),
+	}
 }
 
 func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
@@ -247,7 +256,7 @@ func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *f
 	}
 	if t.overdue(now) {
 		response.AddWarning("the rotation of this token is overdue since " + t.nextRotation.UTC().Format(time.RFC3339) +
-			"; `vault read <mount>/tokens/" + t.name + "/rotate` tells how it is replaced")
+			"; " + readRunbook(t.name) + " tells how it is replaced")
 	}
 	return response, nil
 }
@@ -293,7 +302,7 @@ func (b *backend) pathTokensCreate(ctx context.Context, req *logical.Request, d 
 	if credential == nil {
 		err = b.commit(ctx, req, a, t)
 		response.AddWarning("the token has no credential yet: hand today's value in with `vault write <mount>/tokens/" + name + "/rotate " +
-			t.kind.Fields[len(t.kind.Fields)-1].Name + "=- …`")
+			t.secretField() + "=- …`; " + readRunbook(name) + " tells how")
 	} else {
 		response, err = b.handIn(ctx, req, d, handedIn{token: t, account: a, given: credential, source: rotation.SourceImport})
 	}
@@ -380,7 +389,7 @@ func (b *backend) pathTokensUpdate(ctx context.Context, req *logical.Request, d 
 	for _, field := range slices.Sorted(maps.Keys(b.credentialSchemas())) {
 		if _, given := d.GetOk(field); given {
 			return nil, badInput("%s is accepted only when a token is created; hand a new value in with "+
-				"`vault write <mount>/tokens/%s/rotate`, which reading that path explains", field, name)
+				"`vault write <mount>/tokens/%s/rotate`; %s tells how", field, name, readRunbook(name))
 		}
 	}
 	if err := b.checkForeignOptions(d, t.kind); err != nil {

@@ -35,6 +35,55 @@ func TestStatusNamesWhatAPersonHasToLookAt(t *testing.T) {
 	warns()
 }
 
+func TestStatus_SummaryAddsUp(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.withImpact(t, map[string]any{"rotation_period": "1h"})
+	f.write(t, "tokens/empty", map[string]any{"account": "acme", "type": "scoped"})
+	f.write(t, "tokens/untried", map[string]any{
+		"account": "acme", "type": "legacy_read_only", "account_sid": "IRuntried", "auth_token": "untried", "verify": false,
+	})
+	f.clock.advance(90 * time.Minute)
+	wants := func(want map[string]int) {
+		t.Helper()
+		summary := f.read(t, "status")["summary"].(map[string]any)
+		sum := 0
+		for _, health := range []string{"ok", "rejected", "unverified", "none"} {
+			sum += summary[health].(int)
+		}
+		for name, n := range want {
+			if summary[name] != n {
+				t.Errorf("the summary is %v, want %d %s", summary, n, name)
+			}
+		}
+		if summary["total"] != sum {
+			t.Errorf("the summary %v does not add up to its total", summary)
+		}
+	}
+	wants(map[string]int{"total": 3, "ok": 1, "none": 1, "unverified": 1, "rejected": 0, "overdue": 1})
+	f.resetReadWrite(t)
+	f.write(t, "tokens/acme-rw/verify", nil)
+	wants(map[string]int{"total": 3, "ok": 0, "none": 1, "unverified": 1, "rejected": 1, "overdue": 1})
+}
+
+func TestList_ShowsWhatIsDue(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.withImpact(t, map[string]any{"rotation_period": "1h"})
+	f.write(t, "tokens/empty", map[string]any{"account": "acme", "type": "scoped"})
+	for _, overdue := range []bool{false, true} {
+		response, err := f.handle(t, logical.ListOperation, "tokens/", nil)
+		must(t, err)
+		info := response.Data["key_info"].(map[string]any)
+		due, never := info["acme-rw"].(map[string]any), info["empty"].(map[string]any)
+		if due["overdue"] != overdue || due["next_vault_rotation"] != timestamp(epoch.Add(time.Hour)) ||
+			never["overdue"] != false || never["next_vault_rotation"] != nil {
+			t.Errorf("the list shows %v, want acme-rw with overdue %v, due an hour after %s, and empty never", info, overdue, epoch)
+		}
+		f.clock.advance(90 * time.Minute)
+	}
+}
+
 func TestStatusSaysHowToReadOn(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

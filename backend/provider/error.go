@@ -39,7 +39,7 @@ func (e *Error) Error() string {
 		message += ", request id " + e.RequestID
 	}
 	if e.RetryAfter > 0 {
-		message += fmt.Sprintf("; it asks to wait %s", e.RetryAfter)
+		message += fmt.Sprintf("; it asks to wait %s", DurationText(e.RetryAfter))
 	}
 	return message
 }

@@ -18,6 +18,8 @@ type Field struct {
 	Description string
 	// Secret values are write-only in accounts, and are never repeated in an error.
 	Secret bool
+	// File values are the content of a file, which may have several lines.
+	File bool
 	// Endpoint values decide where requests go: addresses, the CA that is trusted for them, and whatever else is a part of an
 	// address that apps or the engine use.
 	Endpoint bool

@@ -101,7 +101,7 @@ type Event struct {
 type Pending struct{ RetryAfter time.Duration }
 
 func (p *Pending) Error() string {
-	return fmt.Sprintf("the reset hook is at work; it asks to wait %s", p.RetryAfter)
+	return fmt.Sprintf("the reset hook is at work; it asks to wait %s", provider.DurationText(p.RetryAfter))
 }
 
 // Unusable means that the hook says that it has performed the reset, and that its answer does not have the credential.

@@ -681,10 +681,12 @@ func TestMessages_NameTheMountWhereverItIs(t *testing.T) {
 	vaulttest.Await(t, "the token to be overdue", func() bool { return w.data(t, "tokens/rw")["overdue"] == true })
 	for _, path := range []string{"tokens/rw", "status"} {
 		_, warnings := w.read(t, path)
-		warns(t, warnings, "overdue", "`vault read "+mount.Path+"/tokens/rw/rotate`")
+		warns(t, warnings, "overdue", "`vault read -field=runbook "+mount.Path+"/tokens/rw/rotate`")
 	}
 	steps := asJSON(t, w.data(t, "tokens/rw/rotate")["steps"])
-	mentions(t, "the runbook", steps, "`vault write "+mount.Path+"/tokens/rw/rotate auth_token=-`")
+	mentions(t, "the steps", steps, "`vault write "+mount.Path+"/tokens/rw/rotate auth_token=-`")
+	output := mount.CLI(t, vaulttest.Command{Args: []string{"read", "-field=runbook", mount.Path + "/tokens/rw/rotate"}})
+	mentions(t, "the runbook", output.Stdout, "`vault write "+mount.Path+"/tokens/rw/rotate auth_token=-`")
 }
 
 func TestUntried_WarnsReadersUntilTheProviderHasAccepted(t *testing.T) {

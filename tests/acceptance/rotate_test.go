@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/vaulttest"
@@ -77,7 +79,7 @@ func TestTheRunbookFitsTheTokenAndItsAccount(t *testing.T) {
 			token := strings.NewReplacer(" ", "-", "/", "-").Replace(name)
 			w.write(t, "tokens/"+token, fields{"account": tt.account, "type": tt.kind})
 			runbook := w.data(t, "tokens/"+token+"/rotate")
-			hasOnly(t, runbook, "console_url", "steps", "reset_semantics", "previous_credential", "fields", "automatic", "notes")
+			hasOnly(t, runbook, "runbook", "console_url", "steps", "reset_semantics", "previous_credential", "fields", "automatic", "notes")
 			// Not even a key rotates by itself before there is one.
 			has(t, runbook, fields{"reset_semantics": tt.semantics, "fields": tt.fields, "automatic": false})
 			mentions(t, "console_url", fmt.Sprint(runbook["console_url"]), "https://", tt.console)
@@ -88,6 +90,53 @@ func TestTheRunbookFitsTheTokenAndItsAccount(t *testing.T) {
 				t.Errorf("there are %d steps", len(steps))
 			}
 		})
+	}
+}
+
+// TestRunbook_OfTheCommandLine does what the runbook says, as a person reads it.
+func TestRunbook_OfTheCommandLine(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.importLegacyTokens(t)
+	w.write(t, "config/google", w.keyAccount())
+	w.importKeyOf(t, simulator.DefaultName, "robot", nil)
+	runbook := func(token string) string {
+		output := w.CLI(t, vaulttest.Command{Args: []string{"read", "-field=runbook", w.Path + "/tokens/" + token + "/rotate"}})
+		if output.ExitCode != 0 {
+			vaulttest.Fatalf(t, "vault read -field=runbook: %s", output.Stderr)
+		}
+		for line := range strings.Lines(output.Stdout) {
+			if width := utf8.RuneCountInString(line); width > 100 {
+				t.Errorf("a line of the runbook has %d columns: %s", width, line)
+			}
+		}
+		return output.Stdout
+	}
+
+	byHand := runbook("rw")
+	mentions(t, "the runbook", byHand, "https://app.impact.com", "Invalid from the moment of the reset", "`auth_token=-`", "cas=1", "- ")
+	for i, step := range []string{"Have a terminal", "Sign in", "On the Legacy", "Open the card", "Hand the new value in"} {
+		mentions(t, "the runbook", "\n"+byHand, fmt.Sprintf("\n%d. %s", i+1, step))
+	}
+	fresh := done(w.sim.ResetReadWrite(t.Context(), "agency"))(t)
+	_, command, found := strings.Cut(byHand, "    (read -rs value")
+	command, _, _ = strings.Cut(command, "\n\n")
+	if !found {
+		vaulttest.Fatalf(t, "the runbook does not say how to hand the value in unseen:\n%s", byHand)
+	}
+	shell := exec.CommandContext(t.Context(), "bash", "-c", "(read -rs value"+command)
+	shell.Stdin = strings.NewReader(fresh.AuthToken + "\n")
+	shell.Env = []string{
+		"PATH=" + filepath.Dir(vaulttest.VaultCommand(t)) + ":" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "VAULT_ADDR=" + w.Address, "VAULT_TOKEN=" + w.Token,
+	}
+	if output, err := shell.CombinedOutput(); err != nil || strings.Contains(string(output), fresh.AuthToken) {
+		vaulttest.Fatalf(t, "handing the value in as the runbook says ends with %v, or shows the value: %s", err, output)
+	}
+	has(t, w.data(t, "creds/rw"), fields{"version": 2, "auth_token": fresh.AuthToken})
+
+	byItself := runbook("robot")
+	if !strings.HasPrefix(byItself, "1. `vault write -f "+w.Path+"/tokens/robot/rotate`") {
+		t.Errorf("the runbook of a key does not begin with its rotation:\n%s", byItself)
 	}
 }
 

@@ -222,16 +222,21 @@ func TestTokensAreListedWithTheirState(t *testing.T) {
 	w.importLegacyTokens(t)
 	w.importDeveloperToken(t)
 	w.write(t, "tokens/empty", fields{"account": "agency", "type": "scoped"})
+	w.write(t, "tokens/rw", fields{"rotation_period": "1s"})
+	vaulttest.Await(t, "the token to be overdue", func() bool { return w.data(t, "tokens/rw")["overdue"] == true })
 
 	list, err := w.List(t.Context(), "tokens")
 	succeeded(t, err)
 	has(t, list.Data, fields{
 		"keys": []string{"dev", "empty", "ro", "rw"},
 		"key_info": fields{
-			"dev":   fields{"account": "google", "type": "developer_token", "version": 1, "health": "ok"},
-			"empty": fields{"account": "agency", "type": "scoped", "version": 0, "health": "none"},
-			"ro":    fields{"account": "agency", "type": "legacy_read_only", "version": 1, "health": "ok"},
-			"rw":    fields{"account": "agency", "type": "legacy_read_write", "version": 1, "health": "ok"},
+			"dev":   fields{"account": "google", "type": "developer_token", "version": 1, "health": "ok", "overdue": false, "next_vault_rotation": nil},
+			"empty": fields{"account": "agency", "type": "scoped", "version": 0, "health": "none", "overdue": false, "next_vault_rotation": nil},
+			"ro":    fields{"account": "agency", "type": "legacy_read_only", "version": 1, "health": "ok", "overdue": false, "next_vault_rotation": nil},
+			"rw": fields{
+				"account": "agency", "type": "legacy_read_write", "version": 1, "health": "ok", "overdue": true,
+				"next_vault_rotation": w.data(t, "tokens/rw")["next_vault_rotation"],
+			},
 		},
 	})
 
@@ -240,10 +245,10 @@ func TestTokensAreListedWithTheirState(t *testing.T) {
 		vaulttest.Fatalf(t, "vault list -detailed: %s", output.Stderr)
 	}
 	lines := strings.Split(output.Stdout, "\n")
-	if columns := strings.Fields(lines[0]); asJSON(t, columns) != `["Keys","account","health","type","version"]` {
+	if columns := strings.Fields(lines[0]); asJSON(t, columns) != `["Keys","account","health","next_vault_rotation","overdue","type","version"]` {
 		t.Errorf("the columns are %v", columns)
 	}
-	if row := strings.Fields(lines[2]); asJSON(t, row) != `["dev","google","ok","developer_token","1"]` {
+	if row := strings.Fields(lines[2]); asJSON(t, row) != `["dev","google","ok","\u003cnil\u003e","false","developer_token","1"]` {
 		t.Errorf("the first row is %v", row)
 	}
 

@@ -202,7 +202,9 @@ func TestAResetBehindVaultsBackIsShownEverywhereUntilTheRotation(t *testing.T) {
 	list, err := w.List(t.Context(), "tokens")
 	succeeded(t, err)
 	info, _ := list.Data["key_info"].(fields)
-	has(t, info, fields{"rw": fields{"account": "agency", "type": "legacy_read_write", "version": 1, "health": "rejected"}})
+	has(t, info, fields{"rw": fields{
+		"account": "agency", "type": "legacy_read_write", "version": 1, "health": "rejected", "overdue": false, "next_vault_rotation": nil,
+	}})
 
 	// Silence takes no alarm back.
 	succeeded(t, w.sim.InjectFault(t.Context(), simulator.Fault{Service: simulator.Impact, Kind: simulator.FaultDropBefore}))
