@@ -8,6 +8,9 @@ var (
 	Commit  = ""
 )
 
+// userAgent is how the engine names itself to providers and to reset hooks, with the version that `info` shows.
+func userAgent() string { return "vault-plugin-secrets-adtokens/" + Version }
+
 // commit falls back on what the Go toolchain stamped.
 func commit() string {
 	if Commit != "" {
