@@ -132,6 +132,10 @@ release: ## Build the last commit's release for every platform into dist/
 release-check: ## Build it twice, in different places, and compare
 	scripts/release-check.sh
 
+.PHONY: release-try
+release-try: $(VAULT_BIN) ## Install what dist/ has for this machine, as somebody who has downloaded it
+	scripts/release-try.sh dist
+
 .PHONY: compat
 compat: ## Run the acceptance tests on another Vault, say VAULT_VERSION=v1.19.0
 	scripts/compat.sh $(VAULT_VERSION)
