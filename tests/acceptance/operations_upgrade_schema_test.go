@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -193,11 +194,11 @@ func TestLost_NamesWhatIsNoLongerThere(t *testing.T) {
 	}{
 		"the same":       {before, nil},
 		"more":           {fields{"version": 1, "new": true, "history": []any{fields{"reason": "import", "id": "x"}, fields{"reason": "leaver"}, fields{}}}, nil},
-		"another value":  {with(before, "version", 2), []string{"/version was 1 and is 2 now"}},
+		"another value":  {with(maps.Clone(before), "version", 2), []string{"/version was 1 and is 2 now"}},
 		"nothing":        {nil, []string{"/history/0/reason was import and is <nil> now", "/history/1/reason was leaver and is <nil> now", "/version was 1 and is <nil> now"}},
-		"a shorter list": {with(before, "history", []any{fields{"reason": "import"}}), []string{"/history/1/reason was leaver and is <nil> now"}},
+		"a shorter list": {with(maps.Clone(before), "history", []any{fields{"reason": "import"}}), []string{"/history/1/reason was leaver and is <nil> now"}},
 		"a list in disarray": {
-			with(before, "history", []any{fields{"reason": "leaver"}, fields{"reason": "import"}}),
+			with(maps.Clone(before), "history", []any{fields{"reason": "leaver"}, fields{"reason": "import"}}),
 			[]string{"/history/0/reason was import and is leaver now", "/history/1/reason was leaver and is import now"},
 		},
 	} {
