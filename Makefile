@@ -4,7 +4,7 @@ MODULE  := github.com/adtokens/vault-plugin-secrets-adtokens
 # Vault shows it as the plugin's version, so it has to be a semantic version with a leading v.
 VERSION ?= $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null || echo v0.1.0-dev)
 COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
-LDFLAGS := -s -w -X $(MODULE)/backend.Version=$(VERSION) -X $(MODULE)/backend.Commit=$(COMMIT)
+LDFLAGS := -s -w -X $(MODULE)/backend.Version=$(VERSION) -X $(MODULE)/backend.Commit=$(COMMIT) -X main.version=$(VERSION)
 
 # Where and what `make build` builds.
 BIN       := bin
@@ -131,6 +131,10 @@ release: ## Build the last commit's release for every platform into dist/
 .PHONY: release-check
 release-check: ## Build it twice, in different places, and compare
 	scripts/release-check.sh
+
+.PHONY: release-try
+release-try: $(VAULT_BIN) ## Install what dist/ has for this machine, as somebody who has downloaded it
+	scripts/release-try.sh dist
 
 .PHONY: compat
 compat: ## Run the acceptance tests on another Vault, say VAULT_VERSION=v1.19.0

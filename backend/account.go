@@ -84,8 +84,9 @@ func (b *backend) newAccount(entry accountEntry) (*account, error) {
 		return nil, fmt.Errorf("its provider %q is not known to this plugin (%s)", entry.Provider, Version)
 	}
 	client, err := provider.NewClient(provider.ClientConfig{
-		CACert:  entry.Settings["ca_cert"],
-		Timeout: time.Duration(entry.RequestTimeout) * time.Second,
+		CACert:    entry.Settings["ca_cert"],
+		Timeout:   time.Duration(entry.RequestTimeout) * time.Second,
+		UserAgent: userAgent(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("ca_cert %w", err)
@@ -101,8 +102,9 @@ func (b *backend) newAccount(entry accountEntry) (*account, error) {
 		return a, nil
 	}
 	hookClient, err := provider.NewClient(provider.ClientConfig{
-		CACert:  entry.Settings[fieldHookCACert],
-		Timeout: time.Duration(entry.ResetHookTimeout) * time.Second,
+		CACert:    entry.Settings[fieldHookCACert],
+		Timeout:   time.Duration(entry.ResetHookTimeout) * time.Second,
+		UserAgent: userAgent(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%s %w", fieldHookCACert, err)

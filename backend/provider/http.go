@@ -31,6 +31,9 @@ type ClientConfig struct {
 	CACert string
 	// Timeout bounds one request from connecting to the last byte of the answer.
 	Timeout time.Duration
+	// UserAgent is the name and the version of the program that asks, such as "name/v1.2.3". Every request says it, before
+	// what a client library says of itself, and so does a connection to a proxy; empty leaves requests as they are.
+	UserAgent string
 }
 
 // NewClient returns a client that is safe to send credentials with: TLS 1.2 or newer, a deadline, bounded answers,
@@ -40,6 +43,9 @@ func NewClient(config ClientConfig) (*http.Client, error) {
 	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	transport.MaxResponseHeaderBytes = maxResponseSize
 	transport.OnProxyConnectResponse = refuseProxyAnswer
+	if config.UserAgent != "" {
+		transport.ProxyConnectHeader = http.Header{userAgent: {config.UserAgent}}
+	}
 	if config.CACert != "" {
 		pool := x509.NewCertPool()
 		if !pool.AppendCertsFromPEM([]byte(config.CACert)) {
@@ -48,7 +54,7 @@ func NewClient(config ClientConfig) (*http.Client, error) {
 		transport.TLSClientConfig.RootCAs = pool
 	}
 	return &http.Client{
-		Transport:     boundedTransport{transport},
+		Transport:     boundedTransport{transport, config.UserAgent},
 		Timeout:       config.Timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
@@ -57,15 +63,33 @@ func NewClient(config ClientConfig) (*http.Client, error) {
 // errTooLarge is what reading an answer gives once it is longer than maxResponseSize.
 var errTooLarge = fmt.Errorf("answered with more than %d bytes", maxResponseSize)
 
-type boundedTransport struct{ *http.Transport }
+// userAgent is the header that names the program behind a request.
+const userAgent = "User-Agent"
+
+type boundedTransport struct {
+	*http.Transport
+	// userAgent goes with every request, unless it is empty.
+	userAgent string
+}
 
 func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	response, err := t.Transport.RoundTrip(r)
+	response, err := t.Transport.RoundTrip(t.named(r))
 	if err != nil {
 		return nil, t.nameProxy(r, err)
 	}
 	response.Body = &boundedBody{ReadCloser: response.Body, left: maxResponseSize}
 	return response, nil
+}
+
+// named returns the request with the program's name before that of the client library that made it, if one did: RFC 9110
+// section 10.1.5 wants the most significant name first. The caller's request stays as it is.
+func (t boundedTransport) named(r *http.Request) *http.Request {
+	if t.userAgent == "" {
+		return r
+	}
+	r = r.Clone(r.Context())
+	r.Header.Set(userAgent, strings.TrimSpace(t.userAgent+" "+r.Header.Get(userAgent)))
+	return r
 }
 
 type boundedBody struct {

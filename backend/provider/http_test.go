@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -529,6 +530,45 @@ func TestResponseMembers(t *testing.T) {
 			wantError(t, err, provider.Unavailable, "unreadable answer (HTTP 200)")
 			if strings.Contains(err.Error(), secret) {
 				t.Errorf("the error repeats the body: %v", err)
+			}
+		})
+	}
+}
+
+// TestNewClient_UserAgent: the program's name comes first, a client library's behind it, and the caller's request stays as
+// it is, so that one that is sent twice does not grow.
+func TestNewClient_UserAgent(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct{ config, library, want string }{
+		"the program alone":        {"engine/v1.2.3", "", "engine/v1.2.3"},
+		"the program of a library": {"engine/v1.2.3", "google-api-go-client/0.5", "engine/v1.2.3 google-api-go-client/0.5"},
+		"a library alone":          {"", "google-api-go-client/0.5", "google-api-go-client/0.5"},
+		"nobody":                   {"", "", "Go-http-client/1.1"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var got []string
+			server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = append(got, r.UserAgent()) }))
+			t.Cleanup(server.Close)
+			client := newClient(t, provider.ClientConfig{Timeout: time.Minute, UserAgent: tc.config})
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tc.library != "" {
+				request.Header.Set("User-Agent", tc.library)
+			}
+			for range 2 {
+				if _, err := provider.Do(client, request); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if want := []string{tc.want, tc.want}; !slices.Equal(got, want) {
+				t.Errorf("the server was asked by %q, want %q", got, want)
+			}
+			if now := request.Header.Get("User-Agent"); now != tc.library {
+				t.Errorf("the caller's request says %q now, and said %q", now, tc.library)
 			}
 		})
 	}

@@ -182,3 +182,29 @@ func TestTransportError_ProxyThatIsNotFound(t *testing.T) {
 		}
 	}
 }
+
+// TestNewClient_UserAgentAtAProxy: a proxy's log names the program as well.
+func TestNewClient_UserAgentAtAProxy(t *testing.T) {
+	t.Parallel()
+	asked := make(chan string, 1)
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.UserAgent()
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	t.Cleanup(proxy.Close)
+	client, err := NewClient(ClientConfig{Timeout: time.Minute, UserAgent: "engine/v1.2.3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client.Transport.(boundedTransport).Proxy = at("http", strings.TrimPrefix(proxy.URL, "http://"))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://api.example.com/", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Do(client, request); err == nil {
+		t.Error("the proxy's refusal is no error")
+	}
+	if got := <-asked; got != "engine/v1.2.3" {
+		t.Errorf("the proxy was asked by %q", got)
+	}
+}

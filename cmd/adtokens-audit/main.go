@@ -96,6 +96,9 @@ func dispatch(ctx context.Context, args []string, s streams) error {
 	case "-h", "-help", "--help", "help":
 		printUsage(s.out)
 		return nil
+	case "-version", "--version", "version":
+		fmt.Fprintln(s.out, programVersion())
+		return nil
 	}
 	for _, c := range commands {
 		if c.name == args[0] {
@@ -148,7 +151,8 @@ Examples:
   kubectl logs vault-0 | adtokens-audit rotations -output json -
 
 Exit codes: 0 the question is answered, whatever the answer; 1 failed, or some part of a log could not be read, or the logs
-do not have the mount, token or name that was asked for; 2 wrong usage. "adtokens-audit <command> -h" explains a command.
+do not have the mount, token or name that was asked for; 2 wrong usage. "adtokens-audit <command> -h" explains a command,
+"adtokens-audit -version" names the release.
 `
 
 func printUsage(out io.Writer) {

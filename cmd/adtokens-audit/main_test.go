@@ -218,6 +218,15 @@ func TestEverythingHasHelpWithExamples(t *testing.T) {
 	}
 }
 
+func TestTheVersionIsTold(t *testing.T) {
+	t.Parallel()
+	for _, argument := range []string{"-version", "--version", "version"} {
+		if got := answered(t, argument); got != programVersion()+"\n" || len(got) < 2 {
+			t.Errorf("%s says %q, want %q", argument, got, programVersion())
+		}
+	}
+}
+
 func TestTextsOfOthersAreHarmless(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(corpus)

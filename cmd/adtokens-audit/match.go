@@ -151,6 +151,7 @@ func (q *match) ask(ctx context.Context) (needles []auditlog.Needle, witnesses [
 	if err != nil {
 		return nil, nil, fmt.Errorf("the environment does not tell how to reach Vault: %w", err)
 	}
+	client.AddHeader("User-Agent", "adtokens-audit/"+programVersion())
 	if client.Token() == "" {
 		return nil, nil, errors.New("VAULT_TOKEN is not set; `vault print token` tells that of your login")
 	}

@@ -31,6 +31,9 @@ const (
 func startVault(t *testing.T, hashes map[string]string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if want := []string{"adtokens-audit/" + programVersion()}; !slices.Equal(r.Header.Values("User-Agent"), want) {
+			t.Errorf("Vault is asked by %q, want %q", r.Header.Values("User-Agent"), want)
+		}
 		var body struct{ Input string }
 		switch err := json.NewDecoder(r.Body).Decode(&body); {
 		case err != nil:

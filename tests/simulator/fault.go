@@ -125,9 +125,10 @@ func (s *Simulator) arrive(service Service, r *http.Request) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.requests[service] == nil {
-		s.requests[service] = map[string]int{}
+		s.requests[service], s.userAgents[service] = map[string]int{}, map[string]int{}
 	}
 	s.requests[service][r.Pattern]++
+	s.userAgents[service][r.UserAgent()]++
 
 	i := slices.IndexFunc(s.faults, func(f *Fault) bool {
 		return f.Service == service && (f.Method == "" || f.Method == r.Method) && strings.Contains(r.URL.Path, f.Path)

@@ -110,9 +110,9 @@ func TestRevocationScopes(t *testing.T) {
 	}
 }
 
-func TestKeyFilesCanNameGooglesOwnTokenEndpoint(t *testing.T) {
+func TestKeyFilesCanNameAnotherTokenEndpoint(t *testing.T) {
 	t.Parallel()
-	const address = "https://oauth2.googleapis.com/token"
+	const address = "https://www.googleapis.com/oauth2/v4/token" // as old key files have it
 	w := newWorld(t)
 	check(t, w.console.SetTokenURI(t.Context(), address))
 	key := decodeKey(t, must(w.console.ServiceAccountKey(t.Context(), simulator.DefaultName))(t))

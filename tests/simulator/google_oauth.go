@@ -24,6 +24,9 @@ const (
 	clockSkew = 5 * time.Minute
 )
 
+// googleAudience is what Google's libraries for Node.js address their assertions to, whatever token_uri a key file names.
+const googleAudience = "https://oauth2.googleapis.com/token"
+
 // accessToken is what a bearer token stands for.
 type accessToken struct {
 	scopes  []string
@@ -191,7 +194,7 @@ func (s *Simulator) verify(account *serviceAccount, token *jwt.JSONWebToken) (as
 }
 
 func (s *Simulator) checkClaims(claims assertionClaims) *oauthError {
-	if !claims.Audience.Contains(s.tokenURL()) && !claims.Audience.Contains(s.google.TokenURI) {
+	if !slices.ContainsFunc([]string{s.tokenURL(), s.google.TokenURI, googleAudience}, claims.Audience.Contains) {
 		return invalidGrant("Invalid JWT: Failed audience check.")
 	}
 	now := s.now()

@@ -54,7 +54,8 @@ type googleWorld struct {
 	Revocation           RevocationScope      `json:"revocation"`
 	PublishingStatus     PublishingStatus     `json:"publishing_status"`
 	ExpiresIn            ExpiresIn            `json:"expires_in"`
-	// TokenURI is what new key files name. Assertions for it are accepted beside those for the simulator's own address.
+	// TokenURI is what new key files name. Assertions for it are accepted beside those for the simulator's own address
+	// and those for Google's.
 	TokenURI string `json:"token_uri"`
 
 	OAuthClients    map[string]*oauthClient    `json:"oauth_clients"`

@@ -23,6 +23,8 @@ type Secret struct {
 type Ledger struct {
 	// Requests counts by service and endpoint (the route, such as "POST /token"), requests that met a fault included.
 	Requests map[Service]map[string]int `json:"requests"`
+	// UserAgents counts the same requests by service and User-Agent.
+	UserAgents map[Service]map[string]int `json:"user_agents"`
 	// Issued holds every secret value ever made, oldest first.
 	Issued []Secret `json:"issued"`
 	// Live holds the values that a request could be authorised with now: a deleted key is live until its deletion took effect.
@@ -71,7 +73,7 @@ func (s *Simulator) issue(secret Secret) { s.issued = append(s.issued, secret) }
 
 // ledger collects the current Ledger. The caller holds mu.
 func (s *Simulator) ledger() Ledger {
-	ledger := Ledger{Requests: s.requests, Issued: s.issued, Live: []Secret{}}
+	ledger := Ledger{Requests: s.requests, UserAgents: s.userAgents, Issued: s.issued, Live: []Secret{}}
 	for _, secret := range s.issued {
 		if s.isLive(secret) {
 			ledger.Live = append(ledger.Live, secret)

@@ -49,6 +49,7 @@ type Simulator struct {
 	accessTokens map[string]*accessToken
 	faults       []*Fault
 	requests     map[Service]map[string]int
+	userAgents   map[Service]map[string]int
 	issued       []Secret
 	keysMade     int
 }
@@ -76,6 +77,7 @@ func New(options Options) *Simulator {
 		logger:       options.Logger,
 		accessTokens: map[string]*accessToken{},
 		requests:     map[Service]map[string]int{},
+		userAgents:   map[Service]map[string]int{},
 	}
 	s.google = s.newGoogleWorld()
 	s.impact = s.newImpactWorld()

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -215,12 +216,19 @@ func TestLedgerCountsRequests(t *testing.T) {
 	send(t, request{method: "POST", url: w.GoogleURL + "/token", form: url.Values{}})
 	send(t, request{method: "POST", url: w.GoogleURL + "/token", form: url.Values{}})
 	send(t, request{method: "GET", url: w.ImpactURL + "/Agencies/IRx/CompanyInformation"})
-	requests := must(w.console.Ledger(t.Context()))(t).Requests
+	ledger := must(w.console.Ledger(t.Context()))(t)
+	requests := ledger.Requests
 	if n := requests[simulator.GoogleToken]["POST /token"]; n != 2 {
 		t.Errorf("counted %d token requests, want 2", n)
 	}
 	if n := requests[simulator.Impact]["/Agencies/{sid}/{resource...}"]; n != 1 {
 		t.Errorf("counted %d impact requests, want 1", n)
+	}
+	want := map[simulator.Service]map[string]int{
+		simulator.GoogleToken: {"Go-http-client/1.1": 2}, simulator.Impact: {"Go-http-client/1.1": 1},
+	}
+	if !reflect.DeepEqual(ledger.UserAgents, want) {
+		t.Errorf("the ledger has the user agents %v, want %v", ledger.UserAgents, want)
 	}
 }
 

@@ -1,0 +1,18 @@
+package main
+
+import (
+	"cmp"
+	"runtime/debug"
+)
+
+// version is that of the release, which the linker stamps.
+var version string
+
+// programVersion is the stamped version, or what the Go toolchain knows: the module's version where `go install` has built it.
+func programVersion() string {
+	known := ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		known = info.Main.Version
+	}
+	return cmp.Or(version, known, "unknown")
+}
