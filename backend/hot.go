@@ -188,11 +188,11 @@ func (b *backend) warmRead(path string) (data string, warm bool) {
 	if !ok {
 		return "", false
 	}
-	t := b.tokens.peek(name)
+	t := b.tokens.Peek(name)
 	if t == nil {
 		return "", false
 	}
-	a := b.accounts.peek(t.Account)
+	a := b.accounts.Peek(t.Account)
 	known := t.accessTokenAnswer.Load()
 	if isCreds {
 		known = t.credsAnswer.Load()

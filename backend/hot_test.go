@@ -50,7 +50,7 @@ func hot(tb testing.TB) map[string]func() error {
 	if err != nil || stored == nil {
 		tb.Fatalf("reading the stored token: %v", err)
 	}
-	entry, err := f.tokens.get(tb.Context(), f.storage, "acme-rw")
+	entry, err := f.tokens.Get(tb.Context(), f.storage, "acme-rw")
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/logical"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/schedule"
 )
 
 // A panic that nobody recovers ends the plugin's process, and with it every mount that this process serves: one token's bad luck
@@ -31,7 +31,7 @@ func logPanic(logger hclog.Logger, doing, name string, value any) {
 }
 
 // recoverWork, deferred, keeps a panic in the background work on a token to that token, and plans the work again.
-func (b *backend) recoverWork(doing string, j rotation.Job) {
+func (b *backend) recoverWork(doing string, j schedule.Job) {
 	if value := recover(); value != nil {
 		logPanic(b.Logger(), doing, j.Token, value)
 		j.At = b.now().Add(retryPanic)
