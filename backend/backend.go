@@ -93,13 +93,12 @@ type backend struct {
 	metrics *metrics
 }
 
-// Factory makes the engine for one mount.
-func (m *Mounts) Factory(ctx context.Context, config *logical.BackendConfig) (logical.Backend, error) {
+// Factory makes the engine for one mount. It is a logical.Factory, and what it returns is a WarmReader and a HeapReserver too.
+func Factory(ctx context.Context, config *logical.BackendConfig) (logical.Backend, error) {
 	b := newBackend(time.Now)
 	if err := b.setUp(ctx, config); err != nil {
 		return nil, fmt.Errorf("setting up the engine: %w", err)
 	}
-	m.add(ctx, b)
 	return b, nil
 }
 

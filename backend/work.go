@@ -33,7 +33,7 @@ const (
 func (b *backend) newScheduler() *schedule.Scheduler {
 	s := schedule.NewScheduler(b.doWork)
 	s.Now, s.MayWork = b.now, b.WriteSafeReplicationState
-	s.Panicked = func(j schedule.Job, value any) { logPanic(b.Logger(), "background work", j.Token, value) }
+	s.Panicked = func(j schedule.Job, value any) { LogPanic(b.Logger(), "background work", j.Token, value) }
 	b.tokens.Doubted = func(name string) {
 		s.Hasten(schedule.Job{Token: name, Kind: schedule.Look, At: b.tokens.Doubtful(name)})
 	}
@@ -61,7 +61,7 @@ func (b *backend) startWork(storage logical.Storage) {
 func (b *backend) contain(doing, name string, do func()) (panicked bool) {
 	defer func() {
 		if value := recover(); value != nil {
-			logPanic(b.Logger(), doing, name, value)
+			LogPanic(b.Logger(), doing, name, value)
 			panicked = true
 		}
 	}()

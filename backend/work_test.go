@@ -9,8 +9,6 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/cache"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
@@ -158,15 +156,6 @@ func TestPanic_OfAnyGoroutineEndsNothing(t *testing.T) {
 		"due work": func(t *testing.T, f *fixture) {
 			t.Helper()
 			f.scheduler.Panicked(schedule.Job{Token: "acme-rw"}, any("with the secret value"))
-		},
-		"a call from Vault": func(t *testing.T, f *fixture) {
-			t.Helper()
-			mounts := &Mounts{}
-			ctx := onMount(t, mounts, f)
-			_, err := mounts.Intercept(ctx, "a call", nil, func(context.Context, any) (any, error) { panic("with the secret value") })
-			if status.Code(err) != codes.Internal || strings.Contains(err.Error(), "secret") {
-				t.Errorf("got error %v", err)
-			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
