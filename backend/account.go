@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/cache"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/resethook"
 )
@@ -123,7 +124,7 @@ func (e *accountEntry) setting(f provider.Field) string {
 
 // account returns the named account. That it does not exist is the caller's mistake.
 func (b *backend) account(ctx context.Context, storage logical.Storage, name string) (*account, error) {
-	a, err := b.accounts.get(ctx, storage, name)
+	a, err := b.accounts.Get(ctx, storage, name)
 	if err == nil && a == nil {
 		return nil, badInput("account %q does not exist; configure it with `vault write <mount>/config/%s provider=…` first", name, name)
 	}
@@ -224,11 +225,11 @@ func (b *backend) tokensOf(ctx context.Context, storage logical.Storage, account
 	}
 	var tokens []*token
 	for _, name := range names {
-		t, err := b.tokens.get(ctx, storage, name)
+		t, err := b.tokens.Get(ctx, storage, name)
 		switch {
 		case err != nil:
 			return nil, err
-		case t == nil && !b.tokens.doubtful(name).IsZero():
+		case t == nil && !b.tokens.Doubtful(name).IsZero():
 			return nil, logical.CodedError(http.StatusConflict, fmt.Sprintf("whether token %q exists is not known yet, because storage failed "+
 				"while it was written; nothing was changed. The engine finds out by itself: try again in a few minutes", name))
 		// The index entry of a token whose creation did not finish, or that was created anew elsewhere, is a leftover.
@@ -250,12 +251,12 @@ func (b *backend) tokenNamesOf(ctx context.Context, storage logical.Storage, acc
 	for _, name := range names {
 		indexed[name] = true
 	}
-	for _, t := range b.tokens.all() {
+	for _, t := range b.tokens.All() {
 		if t.Account != accountName || indexed[t.name] {
 			continue
 		}
 		if err := storage.Put(ctx, &logical.StorageEntry{Key: accountTokenKey(t)}); err != nil {
-			return nil, storageError("adding a token to its account's index", err)
+			return nil, cache.StorageError("adding a token to its account's index", err)
 		}
 		names = append(names, t.name)
 	}

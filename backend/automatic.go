@@ -12,6 +12,7 @@ import (
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/schedule"
 )
 
 // rotateWait is how long a rotation by hand waits for its end; the work goes on after that.
@@ -141,7 +142,7 @@ func (b *backend) rotateAutomatically(ctx context.Context, req *logical.Request,
 	defer stop()
 	for {
 		changed := next()
-		t, err := b.tokens.get(ctx, req.Storage, known.name)
+		t, err := b.tokens.Get(ctx, req.Storage, known.name)
 		switch {
 		case err != nil:
 			return nil, fmt.Errorf("the rotation has begun and goes on by itself; how far it is cannot be told: %w. "+
@@ -255,7 +256,7 @@ func (b *backend) storeIntent(ctx context.Context, req *logical.Request, m *rota
 	save, saved := m.Save, error(nil)
 	m.Save = func(ctx context.Context, r *rotation.Record) error {
 		if !held {
-			unlock, err := b.accountLocks.rlock(ctx, t.Account)
+			unlock, err := b.accountLocks.RLock(ctx, t.Account)
 			if err != nil {
 				return err
 			}
@@ -291,7 +292,7 @@ func (b *backend) goOn(m *rotation.Machine, a *account, t *token, unlock func())
 
 // advance takes the due steps of a rotation by hand, and plans the next ones.
 func (b *backend) advance(working context.Context, m *rotation.Machine, a *account, t *token) {
-	job := rotation.Job{Token: t.name, Account: t.Account, Kind: rotation.Rotate}
+	job := schedule.Job{Token: t.name, Account: t.Account, Kind: schedule.Rotate}
 	defer b.recoverWork("rotating a token", job)
 	err := m.Advance(working, &t.Record)
 	switch {
@@ -306,7 +307,7 @@ func (b *backend) advance(working context.Context, m *rotation.Machine, a *accou
 }
 
 // rotateGivingWay does what is due for a token, until a person's request for it comes first.
-func (b *backend) rotateGivingWay(ctx context.Context, j rotation.Job) error {
+func (b *backend) rotateGivingWay(ctx context.Context, j schedule.Job) error {
 	working, done := b.precedence.giveWay(ctx, j.Token)
 	defer done()
 	err := b.rotateRoutinely(working, j.Token)

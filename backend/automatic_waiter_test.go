@@ -67,14 +67,14 @@ func TestRotate_RequestsForATokenThatWasMadeAnewAreRefused(t *testing.T) {
 			f := newFixture(t)
 			current := f.withImpact(t, nil)
 			f.withStubHook(t, notYet)
-			unlock, err := f.tokenLocks.lock(t.Context(), "acme-rw")
+			unlock, err := f.tokenLocks.Lock(t.Context(), "acme-rw")
 			if err != nil {
 				t.Fatal(err)
 			}
 			waiter := f.goRotate(t, "acme-rw", data)
 			eventually(t, "the request to wait", func() bool { return f.contenders("acme-rw") == 2 })
 			// As a deletion and a creation do that were in line before it.
-			old, err := f.tokens.load(t.Context(), f.storage, "acme-rw")
+			old, err := f.tokens.Load(t.Context(), f.storage, "acme-rw")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -100,13 +100,13 @@ func TestRotate_WaiterTellsOfItsOwnRotation(t *testing.T) {
 	first := f.resetReadWrite(t)
 	h := f.withStubHook(t, gives(map[string]string{"account_sid": first.AccountSID, "auth_token": first.AuthToken}))
 	// A value is handed in between the request's first look and its turn: version 2, which the rotation replaces.
-	unlock, err := f.tokenLocks.lock(t.Context(), "acme-rw")
+	unlock, err := f.tokenLocks.Lock(t.Context(), "acme-rw")
 	if err != nil {
 		t.Fatal(err)
 	}
 	waiter := f.goRotate(t, "acme-rw", nil)
 	eventually(t, "the request to wait", func() bool { return f.contenders("acme-rw") == 2 })
-	token, err := f.tokens.load(t.Context(), f.storage, "acme-rw")
+	token, err := f.tokens.Load(t.Context(), f.storage, "acme-rw")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestRotate_WaiterTellsOfItsOwnRotation(t *testing.T) {
 	if got := answer.response.Data; got["version"] != 3 || got["previous_version"] != 2 || got["previous_credential"] != previousRejected {
 		t.Errorf("got version %v after %v, which is %v", got["version"], got["previous_version"], got["previous_credential"])
 	}
-	stored, err := f.tokens.load(t.Context(), f.storage, "acme-rw")
+	stored, err := f.tokens.Load(t.Context(), f.storage, "acme-rw")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,22 +189,18 @@ func TestRotate_ARotationBeginsForTheAccountThatItWasAskedFor(t *testing.T) {
 	f.write(t, "tokens/acme-rw", map[string]any{"account": "acme", "type": "legacy_read_write"})
 	h := f.withStubHook(t, notYet)
 	// A write of the account is at its end when the intent is about to be stored.
-	unlock, err := f.accountLocks.lock(t.Context(), "acme")
+	unlock, err := f.accountLocks.Lock(t.Context(), "acme")
 	if err != nil {
 		t.Fatal(err)
 	}
 	waiter := f.goRotate(t, "acme-rw", nil)
-	eventually(t, "the intent to wait for the account", func() bool {
-		f.accountLocks.mu.Lock()
-		defer f.accountLocks.mu.Unlock()
-		return f.accountLocks.locks["acme"].users == 2
-	})
-	a, err := f.accounts.load(t.Context(), f.storage, "acme")
+	eventually(t, "the intent to wait for the account", func() bool { return f.accountLocks.Users("acme") == 2 })
+	a, err := f.accounts.Load(t.Context(), f.storage, "acme")
 	if err != nil {
 		t.Fatal(err)
 	}
 	a.Settings["base_url"] = "https://api.example.com"
-	if err := f.accounts.put(t.Context(), f.storage, "acme", a.accountEntry); err != nil {
+	if err := f.accounts.Put(t.Context(), f.storage, "acme", a.accountEntry); err != nil {
 		t.Fatal(err)
 	}
 	unlock()
@@ -258,7 +254,7 @@ func TestDelete_ALostKeyMayStillAppear(t *testing.T) {
 	wantSaid(t, "the refusal", err.Error(), "was not deleted", "a key may still appear", "force=true")
 	response, err := f.handle(t, logical.DeleteOperation, "tokens/app", map[string]any{"force": true})
 	wantSaid(t, "the answer", said(response, err), "search for a lost key is given up", "lives on at the provider")
-	if token, err := f.tokens.load(t.Context(), f.storage, "app"); err != nil || token != nil {
+	if token, err := f.tokens.Load(t.Context(), f.storage, "app"); err != nil || token != nil {
 		t.Errorf("the token is there: %t, error %v", token != nil, err)
 	}
 }

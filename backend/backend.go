@@ -28,10 +28,11 @@ import (
 	"github.com/hashicorp/vault/sdk/helper/salt"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/cache"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/googleads"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/impact"
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/schedule"
 )
 
 const (
@@ -57,14 +58,14 @@ type backend struct {
 	tokenTypes map[string]*platformType
 	now        func() time.Time
 
-	accounts     *store[account]
-	tokens       *store[token]
-	accountLocks keyedLocks
-	tokenLocks   keyedLocks
+	accounts     *cache.Store[account]
+	tokens       *cache.Store[token]
+	accountLocks cache.Locks
+	tokenLocks   cache.Locks
 	// ownerLocks are held by whoever makes or cleans up keys of an owner at a provider, while holding a token's lock.
-	ownerLocks keyedLocks
+	ownerLocks cache.Locks
 	// valueLocks are held by whoever ends a value, or takes one in, while holding a token's lock.
-	valueLocks  keyedLocks
+	valueLocks  cache.Locks
 	holderIndex *holderIndex
 	precedence  precedence
 
@@ -79,7 +80,7 @@ type backend struct {
 	stopWork  context.CancelFunc
 	workOnce  sync.Once
 	storage   logical.Storage
-	scheduler *rotation.Scheduler
+	scheduler *schedule.Scheduler
 	// loading is held by whoever brings all tokens into memory.
 	loading sync.Mutex
 
@@ -92,13 +93,12 @@ type backend struct {
 	metrics *metrics
 }
 
-// Factory makes the engine for one mount.
-func (m *Mounts) Factory(ctx context.Context, config *logical.BackendConfig) (logical.Backend, error) {
+// Factory makes the engine for one mount. It is a logical.Factory, and what it returns is a WarmReader and a HeapReserver too.
+func Factory(ctx context.Context, config *logical.BackendConfig) (logical.Backend, error) {
 	b := newBackend(time.Now)
 	if err := b.setUp(ctx, config); err != nil {
 		return nil, fmt.Errorf("setting up the engine: %w", err)
 	}
-	m.add(ctx, b)
 	return b, nil
 }
 
@@ -112,12 +112,12 @@ func newBackend(now func() time.Time) *backend {
 	b := &backend{now: now, watchers: map[string]*watcher{}, metrics: newMetrics()}
 	b.work, b.stopWork = context.WithCancel(context.Background())
 	b.providers, b.tokenTypes = register(googleads.New(), impact.New())
-	b.accounts = newStore(configPrefix, b.now, b.decodeAccount)
-	b.accounts.release = (*account).hangUp
-	b.tokens = newStore(tokenPrefix, b.now, b.decodeToken)
+	b.accounts = cache.New(configPrefix, b.now, b.decodeAccount)
+	b.accounts.Release = (*account).hangUp
+	b.tokens = cache.New(tokenPrefix, b.now, b.decodeToken)
 	b.holderIndex = newHolderIndex()
-	b.accounts.touched = func(name string) { b.holderIndex.touch(holding{account: true, name: name}) }
-	b.tokens.touched = func(name string) { b.holderIndex.touch(holding{name: name}) }
+	b.accounts.Touched = func(name string) { b.holderIndex.touch(holding{account: true, name: name}) }
+	b.tokens.Touched = func(name string) { b.holderIndex.touch(holding{name: name}) }
 	b.Backend = &framework.Backend{
 		Help:           strings.TrimSpace(backendHelp),
 		BackendType:    logical.TypeLogical,
@@ -130,7 +130,7 @@ func newBackend(now func() time.Time) *backend {
 		},
 		Clean: func(context.Context) {
 			b.stopWork()
-			b.accounts.clear()
+			b.accounts.Clear()
 		},
 		Paths: []*framework.Path{
 			b.pathConfig(),
@@ -191,9 +191,9 @@ func (b *backend) HandleExistenceCheck(ctx context.Context, req *logical.Request
 func (b *backend) invalidate(_ context.Context, key string) {
 	switch {
 	case strings.HasPrefix(key, configPrefix):
-		b.accounts.invalidate(strings.TrimPrefix(key, configPrefix))
+		b.accounts.Invalidate(strings.TrimPrefix(key, configPrefix))
 	case strings.HasPrefix(key, tokenPrefix):
-		b.tokens.invalidate(strings.TrimPrefix(key, tokenPrefix))
+		b.tokens.Invalidate(strings.TrimPrefix(key, tokenPrefix))
 	case key == salt.DefaultLocation:
 		b.saltMu.Lock()
 		defer b.saltMu.Unlock()
@@ -208,7 +208,7 @@ func (b *backend) fingerprint(ctx context.Context, storage logical.Storage, cred
 	if b.salt == nil {
 		s, err := salt.NewSalt(ctx, storage, &salt.Config{})
 		if err != nil {
-			return "", storageError("reading or creating the fingerprints' salt", err)
+			return "", cache.StorageError("reading or creating the fingerprints' salt", err)
 		}
 		b.salt = s
 		if s.DidGenerate() {

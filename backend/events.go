@@ -8,8 +8,6 @@ import (
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // Event types, in Vault's event notifications.
@@ -24,6 +22,9 @@ const (
 	eventRetire       = "adtokens/retire"
 	eventOverdue      = "adtokens/overdue"
 )
+
+// ErrEventsUnsupported is what an EventSender returns where the server has no event notifications at all.
+var ErrEventsUnsupported = errors.New("the server has no event notifications")
 
 // eventTimeout bounds the sending: what happened has happened, and its caller is waiting.
 const eventTimeout = 5 * time.Second
@@ -55,7 +56,7 @@ func (b *backend) sendEvent(ctx context.Context, eventType, path string, pairs .
 	}, pairs...)...)
 	switch {
 	case err == nil, errors.Is(err, framework.ErrNoEvents):
-	case status.Code(err) == codes.Unimplemented: // as OpenBao answers, to every event
+	case errors.Is(err, ErrEventsUnsupported):
 		b.eventsMissing.Do(func() {
 			b.Logger().Info("the server has no event notifications, so no events are sent; metrics and status tell the same")
 		})

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,8 +12,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/logical"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // listener is what Vault's event notifications are to the plugin.
@@ -117,7 +116,7 @@ func TestOverdueTokensOfAPersonAreOneEvent(t *testing.T) {
 func TestEvents_MissingServiceIsSaidOnce(t *testing.T) {
 	t.Parallel()
 	log := &lockedBuffer{}
-	l := &listener{err: fmt.Errorf("sending: %w", status.Error(codes.Unimplemented, "unknown service pb.Events"))}
+	l := &listener{err: fmt.Errorf("sending: %w", ErrEventsUnsupported)}
 	f := newFixture(t, func(c *logical.BackendConfig) {
 		c.EventsSender = l
 		c.Logger = hclog.New(&hclog.LoggerOptions{Output: log, Level: hclog.Trace})
@@ -137,7 +136,7 @@ func TestEvents_MissingServiceIsSaidOnce(t *testing.T) {
 func TestEvents_OtherFailuresAreSaidEachTime(t *testing.T) {
 	t.Parallel()
 	log := &lockedBuffer{}
-	l := &listener{err: status.Error(codes.Unavailable, "the transport is closing")}
+	l := &listener{err: errors.New("the transport is closing")}
 	f := newFixture(t, func(c *logical.BackendConfig) {
 		c.EventsSender = l
 		c.Logger = hclog.New(&hclog.LoggerOptions{Output: log, Level: hclog.Trace})

@@ -105,7 +105,7 @@ func (b *backend) beforeWrite(ctx context.Context, storage logical.Storage, t *t
 		return nil
 	}
 	defer dir.Close()
-	before, err := b.tokens.load(ctx, storage, t.name)
+	before, err := b.tokens.Load(ctx, storage, t.name)
 	if err != nil || before == nil {
 		return err
 	}

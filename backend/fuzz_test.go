@@ -374,7 +374,7 @@ func FuzzPolicy(f *testing.F) {
 		if said := answer(t, b, storage, logical.UpdateOperation, "tokens/rw", fields); strings.Contains(said, "error:") {
 			return
 		}
-		tok, err := b.tokens.load(t.Context(), storage, "rw")
+		tok, err := b.tokens.Load(t.Context(), storage, "rw")
 		must(t, err)
 		now := b.now()
 		rotate, verify := tok.nextWork(now, "hook")

@@ -14,7 +14,7 @@ import (
 
 	"github.com/hashicorp/vault/sdk/logical"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/schedule"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
 )
 
@@ -156,6 +156,6 @@ func TestNoRateLimitIsKeptOfAnAccountThatIsGone(t *testing.T) {
 	f := newFixture(t)
 	f.read(t, "status") // starts the background work
 	// As a job is planned again that has failed while its token and account were deleted.
-	f.scheduler.Plan(rotation.Job{Token: "gone", Account: "gone", Kind: rotation.Rotate, At: f.now().Add(-time.Second)})
+	f.scheduler.Plan(schedule.Job{Token: "gone", Account: "gone", Kind: schedule.Rotate, At: f.now().Add(-time.Second)})
 	eventually(t, "the job to be done", func() bool { jobs, limits := f.scheduler.Size(); return jobs == 0 && limits == 0 })
 }

@@ -15,8 +15,10 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/cache"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/schedule"
 )
 
 // What became of the previous credential, in rotate's response.
@@ -305,7 +307,7 @@ func accountChanged(t *token) error {
 func (b *backend) commit(ctx context.Context, req *logical.Request, a *account, t *token) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTimeout)
 	defer cancel()
-	unlock, err := b.accountLocks.rlock(ctx, t.Account)
+	unlock, err := b.accountLocks.RLock(ctx, t.Account)
 	if err != nil {
 		return unpublished(err)
 	}
@@ -317,7 +319,7 @@ func (b *backend) commit(ctx context.Context, req *logical.Request, a *account, 
 	// account be deleted.
 	if len(t.History) <= 1 {
 		if err := req.Storage.Put(ctx, &logical.StorageEntry{Key: accountTokenKey(t)}); err != nil {
-			return unpublished(storageError("adding the token to its account's index", err))
+			return unpublished(cache.StorageError("adding the token to its account's index", err))
 		}
 	}
 	if err := b.saveToken(ctx, req.Storage, t); err != nil {
@@ -334,7 +336,7 @@ func (b *backend) commit(ctx context.Context, req *logical.Request, a *account, 
 
 // sameAccount fails where the account is not the one that the caller has read, and whose lock the caller holds.
 func (b *backend) sameAccount(ctx context.Context, storage logical.Storage, a *account, t *token) error {
-	now, err := b.accounts.get(ctx, storage, t.Account)
+	now, err := b.accounts.Get(ctx, storage, t.Account)
 	if err == nil && (now == nil || !reflect.DeepEqual(now.accountEntry, a.accountEntry)) {
 		return accountChanged(t)
 	}
@@ -364,7 +366,7 @@ var errUnknownOutcome = errors.New("the outcome of a storage write is not known"
 
 // lookAgain has the work of a token done that storage decides, after a write whose outcome is not known.
 func (b *backend) lookAgain(t *token) {
-	b.retryWork(rotation.Job{Token: t.name, Account: t.Account, Kind: rotation.Rotate}, errUnknownOutcome)
+	b.retryWork(schedule.Job{Token: t.name, Account: t.Account, Kind: schedule.Rotate}, errUnknownOutcome)
 }
 
 // publishedResponse tells of a published version, whose entry in the history is given. verified is nil where the provider was not

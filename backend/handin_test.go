@@ -58,15 +58,8 @@ func wantStatus(t *testing.T, err error, status int) {
 	}
 }
 
-// waiting counts the requests that hold or wait for a token's lock.
-func (f *fixture) contenders(name string) int {
-	f.tokenLocks.mu.Lock()
-	defer f.tokenLocks.mu.Unlock()
-	if l := f.tokenLocks.locks[name]; l != nil {
-		return l.users
-	}
-	return 0
-}
+// contenders counts the requests that hold or wait for a token's lock.
+func (f *fixture) contenders(name string) int { return f.tokenLocks.Users(name) }
 
 // later is the answer to a request that waits.
 type later struct {
@@ -146,7 +139,7 @@ func (f *fixture) withStubHook(t *testing.T, answer http.HandlerFunc) *stubHook 
 
 func (f *fixture) state(t *testing.T, name string) rotation.State {
 	t.Helper()
-	token, err := f.tokens.load(t.Context(), f.storage, name)
+	token, err := f.tokens.Load(t.Context(), f.storage, name)
 	if err != nil || token == nil {
 		t.Fatalf("reading the token: %v", err)
 	}
@@ -321,7 +314,7 @@ func TestRotate_AKeyThatIsMadeWhileOneIsHandedInIsLookedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.write(t, "tokens/app/rotate", map[string]any{"service_account_key": string(made)})
-	token, err := f.tokens.load(t.Context(), f.storage, "app")
+	token, err := f.tokens.Load(t.Context(), f.storage, "app")
 	if err != nil || token.Number() != 2 || token.Pending != nil || len(token.Searches) != 1 {
 		t.Errorf("version %d, pending %t, %d searches, error %v; want the lost key looked for", token.Number(), token.Pending != nil, len(token.Searches), err)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/cache"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
@@ -162,11 +163,11 @@ func (b *backend) listHoldings(ctx context.Context, storage logical.Storage) err
 	if i.touchDamaged() {
 		return nil
 	}
-	tokens, err := b.tokens.list(ctx, storage)
+	tokens, err := b.tokens.List(ctx, storage)
 	if err != nil {
 		return err
 	}
-	accounts, err := b.accounts.list(ctx, storage)
+	accounts, err := b.accounts.List(ctx, storage)
 	if err != nil {
 		return err
 	}
@@ -196,7 +197,7 @@ func (i *holderIndex) touchDamaged() bool {
 // readMarks are the values that an entry holds now. One that cannot be used has none: see inDamaged.
 func (b *backend) readMarks(ctx context.Context, storage logical.Storage, h holding) ([]mark, error) {
 	values, err := b.valuesOf(ctx, storage, h)
-	if _, damaged := errors.AsType[*damagedError](err); damaged {
+	if _, damaged := errors.AsType[*cache.DamagedError](err); damaged {
 		b.holderIndex.mu.Lock()
 		defer b.holderIndex.mu.Unlock()
 		b.holderIndex.damaged[h] = struct{}{}
@@ -223,7 +224,7 @@ type heldValue struct {
 func (b *backend) valuesOf(ctx context.Context, storage logical.Storage, h holding) ([]heldValue, error) {
 	var values []heldValue
 	if h.account {
-		a, err := b.accounts.get(ctx, storage, h.name)
+		a, err := b.accounts.Get(ctx, storage, h.name)
 		if err != nil || a == nil {
 			return nil, err
 		}
@@ -234,7 +235,7 @@ func (b *backend) valuesOf(ctx context.Context, storage logical.Storage, h holdi
 		}
 		return values, nil
 	}
-	t, err := b.tokens.get(ctx, storage, h.name)
+	t, err := b.tokens.Get(ctx, storage, h.name)
 	if err != nil || t == nil {
 		return nil, err
 	}
@@ -365,7 +366,7 @@ func (b *backend) lockValue(ctx context.Context, a *account, t *token, credentia
 	ctx, cancel := context.WithTimeout(ctx, ownerTimeout)
 	defer cancel()
 	m := b.holderIndex.mark(a.platform.Name(), identityOf(t.kind, credential))
-	unlock, err := b.valueLocks.lock(ctx, hex.EncodeToString(m[:]))
+	unlock, err := b.valueLocks.Lock(ctx, hex.EncodeToString(m[:]))
 	if err != nil {
 		return nil, fmt.Errorf("the same value is being taken in, or ended, by another token for too long: %w", context.Cause(ctx))
 	}

@@ -1,7 +1,6 @@
 package backend
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,10 +10,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/sdk/helper/consts"
-	"github.com/hashicorp/vault/sdk/helper/pluginutil"
 	"github.com/hashicorp/vault/sdk/logical"
-	"github.com/hashicorp/vault/sdk/plugin/pb"
-	"google.golang.org/grpc/metadata"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
 )
@@ -50,20 +46,19 @@ func hot(tb testing.TB) map[string]func() error {
 	if err != nil || stored == nil {
 		tb.Fatalf("reading the stored token: %v", err)
 	}
-	entry, err := f.tokens.get(tb.Context(), f.storage, "acme-rw")
+	entry, err := f.tokens.Get(tb.Context(), f.storage, "acme-rw")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	mounts := &Mounts{}
-	ctx := onMount(tb, mounts, f)
 	warm := func(path string) func() error {
 		if err := read(path)(); err != nil {
 			tb.Fatal(err)
 		}
-		args := readArgs(path)
 		return func() error {
-			_, err := mounts.Intercept(ctx, args, nil, func(context.Context, any) (any, error) { return nil, errors.New("it is not warm") })
-			return err
+			if _, warm := f.WarmRead(path); !warm {
+				return errors.New("it is not warm")
+			}
+			return nil
 		}
 	}
 	return map[string]func() error{
@@ -174,68 +169,43 @@ func TestWarmReadsAskNobody(t *testing.T) {
 	}
 }
 
-// onMount makes the engine one of the mounts, and returns the context of requests to it.
-func onMount(tb testing.TB, mounts *Mounts, f *fixture) context.Context {
-	tb.Helper()
-	ctx := metadata.NewIncomingContext(tb.Context(), metadata.Pairs(pluginutil.MultiplexingCtxKey, "one"))
-	mounts.add(ctx, f.backend)
-	return ctx
-}
-
-// readArgs is a read as Vault sends it.
-func readArgs(path string) *pb.HandleRequestArgs {
-	return &pb.HandleRequestArgs{Request: &pb.Request{Operation: "read", Path: path, Data: "null"}}
-}
-
-// warmWorld is an engine behind the interceptor.
-type warmWorld struct {
-	*fixture
-	mounts *Mounts
-	ctx    context.Context
-}
+// warmWorld is an engine with a token of each provider.
+type warmWorld struct{ *fixture }
 
 func newWarmWorld(t *testing.T) *warmWorld {
 	t.Helper()
-	w := &warmWorld{fixture: newFixture(t), mounts: &Mounts{}}
+	w := &warmWorld{newFixture(t)}
 	w.withImpact(t, nil)
 	w.withKey(t)
-	w.ctx = onMount(t, w.mounts, w.fixture)
 	return w
 }
 
-// ask sends a read through the interceptor. Where it has no answer, the engine is asked as the sdk asks it.
-func (w *warmWorld) ask(t *testing.T, args *pb.HandleRequestArgs) (data map[string]any, warm bool) {
+// ask reads as Vault does. Where there is no warm answer, the request is handled.
+func (w *warmWorld) ask(t *testing.T, path string) (data map[string]any, warm bool) {
 	t.Helper()
-	warm = true
-	reply, err := w.mounts.Intercept(w.ctx, args, nil, func(ctx context.Context, _ any) (any, error) {
-		warm = false
-		req, err := pb.ProtoRequestToLogicalRequest(args.Request)
-		if err != nil {
-			return nil, err
+	text, warm := w.WarmRead(path)
+	if !warm {
+		answer, err := w.HandleRequest(t.Context(), &logical.Request{Operation: logical.ReadOperation, Path: path, Storage: w.storage})
+		if err != nil || answer == nil || answer.IsError() {
+			return nil, false
 		}
-		req.Storage = w.storage
-		answer, err := w.HandleRequest(ctx, req)
+		sent, err := json.Marshal(answer.Data)
 		if err != nil {
-			return nil, err
+			t.Fatal("an answer cannot be sent")
 		}
-		response, err := pb.LogicalResponseToProtoResponse(answer)
-		return &pb.HandleRequestReply{Response: response}, err
-	})
-	if err != nil {
-		return nil, warm
+		text = string(sent)
 	}
-	response, err := pb.ProtoResponseToLogicalResponse(reply.(*pb.HandleRequestReply).Response)
-	if err != nil {
+	if err := json.Unmarshal([]byte(text), &data); err != nil {
 		t.Fatal("an answer cannot be read")
 	}
-	return response.Data, warm
+	return data, warm
 }
 
 // wantWarm reads twice: the second answer has to be a warm one, and the same.
 func (w *warmWorld) wantWarm(t *testing.T, path string) {
 	t.Helper()
-	first, _ := w.ask(t, readArgs(path))
-	second, warm := w.ask(t, readArgs(path))
+	first, _ := w.ask(t, path)
+	second, warm := w.ask(t, path)
 	if !warm || len(first) == 0 || !maps.Equal(first, second) {
 		t.Errorf("%s: the second read is warm: %t; its answer is the first one: %t", path, warm, maps.Equal(first, second))
 	}
@@ -253,10 +223,10 @@ func (w *warmWorld) wantWarm(t *testing.T, path string) {
 	}
 }
 
-func (w *warmWorld) wantCold(t *testing.T, why string, args *pb.HandleRequestArgs) {
+func (w *warmWorld) wantCold(t *testing.T, why, path string) {
 	t.Helper()
-	w.ask(t, args)
-	if _, warm := w.ask(t, args); warm {
+	w.ask(t, path)
+	if _, warm := w.ask(t, path); warm {
 		t.Errorf("%s: the read is warm", why)
 	}
 }
@@ -269,9 +239,9 @@ func TestWarmReadsAnswerAsTheFirstOneDid(t *testing.T) {
 	}
 	w.write(t, "tokens/acme-rw", map[string]any{"rotation_period": "1h", "refresh_ttl": "2h"})
 	w.wantWarm(t, "creds/acme-rw")
-	before, _ := w.ask(t, readArgs("creds/acme-rw"))
+	before, _ := w.ask(t, "creds/acme-rw")
 	w.clock.advance(59 * time.Minute)
-	if after, warm := w.ask(t, readArgs("creds/acme-rw")); !warm || fmt.Sprint(after["ttl"]) != "60" || before["ttl"] == after["ttl"] {
+	if after, warm := w.ask(t, "creds/acme-rw"); !warm || fmt.Sprint(after["ttl"]) != "60" || before["ttl"] == after["ttl"] {
 		t.Errorf("ttl is %v a minute before the next rotation; warm: %t", after["ttl"], warm)
 	}
 }
@@ -281,7 +251,7 @@ func TestWarmReadsEndWithWhatTheyWereMadeOf(t *testing.T) {
 	w := newWarmWorld(t)
 	cold := func(why, path string) {
 		t.Helper()
-		if _, warm := w.ask(t, readArgs(path)); warm {
+		if _, warm := w.ask(t, path); warm {
 			t.Errorf("%s: the read is warm", why)
 		}
 		w.wantWarm(t, path)
@@ -290,64 +260,38 @@ func TestWarmReadsEndWithWhatTheyWereMadeOf(t *testing.T) {
 	for _, path := range paths {
 		w.wantWarm(t, path)
 	}
-	minted, _ := w.ask(t, readArgs("access-token/key"))
+	minted, _ := w.ask(t, "access-token/key")
 	w.write(t, "config/google", map[string]any{"login_customer_id": "9876543210"})
 	cold("after a write of the account", "creds/key")
 	cold("after a write of the account", "access-token/key")
 	w.clock.advance(time.Hour)
-	if later, warm := w.ask(t, readArgs("access-token/key")); warm || later["access_token"] == minted["access_token"] {
+	if later, warm := w.ask(t, "access-token/key"); warm || later["access_token"] == minted["access_token"] {
 		t.Error("an access token is given after its end")
 	}
 	w.invalidate(t.Context(), "token/acme-rw")
 	cold("after another node's write", "creds/acme-rw")
 	w.write(t, "tokens/acme-rw", map[string]any{"lease_ttl": "1h"})
-	w.wantCold(t, "with leases", readArgs("creds/acme-rw"))
+	w.wantCold(t, "with leases", "creds/acme-rw")
 	w.write(t, "tokens/acme-rw", map[string]any{"lease_ttl": 0})
 	cold("after a write of the token", "creds/acme-rw")
 	if _, err := w.handle(t, logical.DeleteOperation, "tokens/key", nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{"creds/key", "access-token/key"} {
-		if data, warm := w.ask(t, readArgs(path)); warm || data != nil {
+		if data, warm := w.ask(t, path); warm || data != nil {
 			t.Errorf("%s answers after the token's end", path)
 		}
 	}
 	w.wantWarm(t, "creds/acme-rw")
-	w.Cleanup(t.Context())
-	if w.mounts.get(w.ctx) != nil {
-		t.Error("a mount that was closed is still there")
-	}
 }
 
 func TestOtherRequestsAreNotWarm(t *testing.T) {
 	t.Parallel()
 	w := newWarmWorld(t)
 	w.wantWarm(t, "creds/acme-rw")
-	w.wantCold(t, "another path", readArgs("tokens/acme-rw"))
-	w.wantCold(t, "an unknown token", readArgs("creds/nobody"))
-	w.wantCold(t, "a token without access tokens", readArgs("access-token/acme-rw"))
-	withData := readArgs("creds/acme-rw")
-	withData.Request.Data = `{"verion":"1"}`
-	w.wantCold(t, "a read with a field", withData)
-	update := readArgs("creds/acme-rw")
-	update.Request.Operation = "update"
-	w.wantCold(t, "another operation", update)
-	for name, ctx := range map[string]context.Context{
-		"no mount": t.Context(), "another mount": metadata.NewIncomingContext(t.Context(), metadata.Pairs(pluginutil.MultiplexingCtxKey, "two")),
-	} {
-		asked := false
-		if _, err := w.mounts.Intercept(ctx, readArgs("creds/acme-rw"), nil, func(context.Context, any) (any, error) {
-			asked = true
-			return nil, nil
-		}); err != nil || !asked {
-			t.Errorf("%s: the handler was asked: %t, error %v", name, asked, err)
-		}
-	}
-	asked := false
-	_, err := w.mounts.Intercept(w.ctx, &pb.Empty{}, nil, func(context.Context, any) (any, error) { asked = true; return nil, nil })
-	if err != nil || !asked {
-		t.Errorf("another call: the handler was asked: %t, error %v", asked, err)
-	}
+	w.wantCold(t, "another path", "tokens/acme-rw")
+	w.wantCold(t, "an unknown token", "creds/nobody")
+	w.wantCold(t, "a token without access tokens", "access-token/acme-rw")
 }
 
 func TestARejectedCredentialIsNotWarm(t *testing.T) {
@@ -356,7 +300,7 @@ func TestARejectedCredentialIsNotWarm(t *testing.T) {
 	w.wantWarm(t, "creds/acme-rw")
 	w.resetReadWrite(t)
 	w.write(t, "tokens/acme-rw/verify", nil)
-	w.wantCold(t, "the credential is rejected", readArgs("creds/acme-rw"))
+	w.wantCold(t, "the credential is rejected", "creds/acme-rw")
 }
 
 // What a loaded snapshot of storage had is not what the cache has.
@@ -365,13 +309,6 @@ func TestHot_AReadOfASnapshotIsNotAnsweredFromTheCache(t *testing.T) {
 	w := newWarmWorld(t)
 	for _, path := range []string{"creds/acme-rw", "access-token/key", "tokens/acme-rw", "status"} {
 		w.read(t, path)
-		args := readArgs(path)
-		args.Request.RequiresSnapshotID = "a-snapshot"
-		passed := false
-		pass := func(context.Context, any) (any, error) { passed = true; return nil, nil }
-		if _, err := w.mounts.Intercept(w.ctx, args, nil, pass); err != nil || !passed {
-			t.Errorf("%s: the interceptor has answered; error %v", path, err)
-		}
 		response, err := w.HandleRequest(t.Context(), &logical.Request{
 			Operation: logical.ReadOperation, Path: path, Storage: w.storage, RequiresSnapshotID: "a-snapshot",
 		})

@@ -291,7 +291,7 @@ const fieldForce = "force"
 // foreignTokenFields are the fields that only tokens of other types have. An error of storage hides nothing but that.
 func (b *backend) foreignTokenFields(ctx context.Context, req *logical.Request, name string) map[string]bool {
 	var own *provider.TokenType
-	t, err := b.tokens.get(ctx, req.Storage, name)
+	t, err := b.tokens.Get(ctx, req.Storage, name)
 	exists := err == nil && t != nil
 	if exists {
 		own = t.kind
@@ -320,7 +320,7 @@ func (b *backend) foreignTokenFields(ctx context.Context, req *logical.Request, 
 // foreignAccountFields are the fields that only accounts of other providers have.
 func (b *backend) foreignAccountFields(ctx context.Context, req *logical.Request, name string) map[string]bool {
 	own, ok := b.providers[fmt.Sprint(req.Data["provider"])]
-	if a, err := b.accounts.get(ctx, req.Storage, name); err == nil && a != nil {
+	if a, err := b.accounts.Get(ctx, req.Storage, name); err == nil && a != nil {
 		own, ok = a.platform, true
 	}
 	foreign := map[string]bool{}

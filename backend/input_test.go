@@ -274,7 +274,7 @@ func TestDisplayName_IsCleanedOnItsWayIntoTheHistory(t *testing.T) {
 	if response, err := f.HandleRequest(t.Context(), req); err != nil || response.IsError() {
 		t.Fatalf("%v, error %v", response, err)
 	}
-	tok, err := f.tokens.load(t.Context(), f.storage, "acme-rw")
+	tok, err := f.tokens.Load(t.Context(), f.storage, "acme-rw")
 	must(t, err)
 	if got := tok.History[1].DisplayName; got != "oidc-jane??[2J" {
 		t.Errorf("got %q", got)

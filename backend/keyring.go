@@ -97,7 +97,7 @@ func (k *keyRing) MayAct(by rotation.Rights) bool {
 func (k *keyRing) Lock(ctx context.Context, owner string) (func(), error) {
 	ctx, cancel := context.WithTimeout(ctx, ownerTimeout)
 	defer cancel()
-	unlock, err := k.backend.ownerLocks.lock(ctx, k.account.Provider+"/"+strings.ToLower(owner))
+	unlock, err := k.backend.ownerLocks.Lock(ctx, k.account.Provider+"/"+strings.ToLower(owner))
 	if err != nil {
 		return nil, fmt.Errorf("another token makes a key of %s for too long: %w", owner, err)
 	}

@@ -40,7 +40,7 @@ func (b *backend) leased(response *logical.Response, t *token) *logical.Response
 // errors: an error response to a renewal would reach the user as a printed Go struct.
 func (b *backend) renewLease(ctx context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
 	name, _ := req.Secret.InternalData["name"].(string)
-	t, err := b.tokens.get(ctx, req.Storage, name)
+	t, err := b.tokens.Get(ctx, req.Storage, name)
 	if err != nil {
 		return nil, err
 	}

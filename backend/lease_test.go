@@ -106,7 +106,7 @@ func (f *fixture) rotate(t *testing.T) {
 
 func (f *fixture) current(t *testing.T) map[string]string {
 	t.Helper()
-	stored, err := f.tokens.get(t.Context(), f.storage, "acme-rw")
+	stored, err := f.tokens.Get(t.Context(), f.storage, "acme-rw")
 	if err != nil {
 		t.Fatal(err)
 	}

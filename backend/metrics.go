@@ -70,7 +70,7 @@ type metrics struct {
 	registry  *prometheus.Registry
 	rotations *prometheus.CounterVec
 	calls     *prometheus.HistogramVec
-	// reservedHeap is in bytes: see Mounts.
+	// reservedHeap is in bytes: see HeapReserver.
 	reservedHeap int
 }
 
@@ -240,6 +240,16 @@ func (m *metrics) text(s *snapshot) ([]byte, error) {
 	}
 	return text.Bytes(), nil
 }
+
+// HeapReserver is what Factory returns, beside a logical.Backend.
+type HeapReserver interface {
+	// ReserveHeap has the metrics leave out as many bytes of the heap, which the process has set aside and does not use. It is called
+	// before the first request.
+	ReserveHeap(bytes int)
+}
+
+// ReserveHeap is part of HeapReserver.
+func (b *backend) ReserveHeap(bytes int) { b.metrics.reservedHeap = bytes }
 
 // leaveOutReserve takes what the process has set aside out of the live heap: it is no memory that anything lives in. Before the first
 // collection nothing is known to be live.

@@ -104,7 +104,7 @@ func TestMetrics_DoNotCountTheReserveAsLive(t *testing.T) {
 		})
 	}
 	f := newFixture(t)
-	(&Mounts{ReservedHeap: 1 << 40}).add(t.Context(), f.backend)
+	f.ReserveHeap(1 << 40)
 	response, err := f.handle(t, logical.ReadOperation, "metrics", nil)
 	if err != nil || !strings.Contains(string(response.Data[logical.HTTPRawBody].([]byte)), "\n"+familyLiveHeap+" 0.0\n") {
 		t.Errorf("the metrics count what the process has set aside; error %v", err)

@@ -60,7 +60,7 @@ func TestMessages_ChangeNothingThatPeopleGave(t *testing.T) {
 	f.withImpact(t, map[string]any{"custom_metadata": map[string]any{"note": "at <mount>/x"}})
 	fresh := f.resetReadWrite(t)
 	f.write(t, "tokens/acme-rw/rotate", map[string]any{"auth_token": fresh.AuthToken, "reason": "see <mount>/x"})
-	tok, err := f.tokens.load(t.Context(), f.storage, "acme-rw")
+	tok, err := f.tokens.Load(t.Context(), f.storage, "acme-rw")
 	must(t, err)
 	tok.LastError = "stored: `vault read <mount>/tokens/acme-rw`"
 	must(t, f.saveToken(t.Context(), f.storage, tok))

@@ -180,7 +180,7 @@ func (b *backend) mint(
 	}
 	// The account was read after the token. If that is still the same, the account's address was not changed in between to one
 	// that the credential was not given for: see checkEndpoints.
-	still, err := b.tokens.get(b.work, storage, t.name)
+	still, err := b.tokens.Get(b.work, storage, t.name)
 	if err != nil {
 		return sharedAccessToken{}, err
 	}
@@ -193,7 +193,7 @@ func (b *backend) mint(
 	}
 	shared := share(token, from, b.now())
 	b.access.put(t.name, shared)
-	if still, err := b.tokens.get(b.work, storage, t.name); err == nil && still == nil { // deleted meanwhile
+	if still, err := b.tokens.Get(b.work, storage, t.name); err == nil && still == nil { // deleted meanwhile
 		b.access.delete(t.name)
 	}
 	return shared, nil

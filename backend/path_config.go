@@ -13,7 +13,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/schedule"
 )
 
 const (
@@ -112,18 +112,18 @@ func (b *backend) providerNames() []string {
 }
 
 func (b *backend) pathConfigExists(ctx context.Context, req *logical.Request, d *framework.FieldData) (bool, error) {
-	a, err := b.accounts.get(ctx, req.Storage, d.Get("account").(string))
+	a, err := b.accounts.Get(ctx, req.Storage, d.Get("account").(string))
 	return a != nil, err
 }
 
 func (b *backend) pathConfigListAll(ctx context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
-	names, err := b.accounts.list(ctx, req.Storage)
+	names, err := b.accounts.List(ctx, req.Storage)
 	if err != nil {
 		return nil, err
 	}
 	info := make(map[string]any, len(names))
 	for _, name := range names {
-		a, err := b.accounts.get(ctx, req.Storage, name)
+		a, err := b.accounts.Get(ctx, req.Storage, name)
 		switch {
 		case err != nil:
 			info[name] = map[string]any{"error": err.Error()}
@@ -135,7 +135,7 @@ func (b *backend) pathConfigListAll(ctx context.Context, req *logical.Request, _
 }
 
 func (b *backend) pathConfigRead(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	a, err := b.accounts.get(ctx, req.Storage, d.Get("account").(string))
+	a, err := b.accounts.Get(ctx, req.Storage, d.Get("account").(string))
 	if err != nil || a == nil {
 		return nil, err
 	}
@@ -194,12 +194,12 @@ const maxAccountTries = 4
 func (b *backend) writeAccount(
 	ctx context.Context, storage logical.Storage, d *framework.FieldData, name string, tried *account, response *logical.Response,
 ) (next *account, done bool, err error) {
-	unlock, err := b.accountLocks.lock(ctx, name)
+	unlock, err := b.accountLocks.Lock(ctx, name)
 	if err != nil {
 		return nil, false, err
 	}
 	defer unlock()
-	stored, err := b.accounts.load(ctx, storage, name)
+	stored, err := b.accounts.Load(ctx, storage, name)
 	if err != nil {
 		return nil, false, err
 	}
@@ -217,7 +217,7 @@ func (b *backend) writeAccount(
 		}
 		next.doubtful = tried.doubtful
 	}
-	if err := b.accounts.put(ctx, storage, name, next.accountEntry); err != nil {
+	if err := b.accounts.Put(ctx, storage, name, next.accountEntry); err != nil {
 		return next, false, err
 	}
 	if next.doubtful != "" {
@@ -225,7 +225,7 @@ func (b *backend) writeAccount(
 	}
 	// Whether the tokens rotate by themselves may have changed. The account is stored, so from here on nothing is an error.
 	if err := b.lookAtTokensOf(ctx, storage, name); err != nil {
-		b.scheduler.Hasten(rotation.Job{Account: name, Kind: rotation.Look, At: b.now().Add(retryStorage)})
+		b.scheduler.Hasten(schedule.Job{Account: name, Kind: schedule.Look, At: b.now().Add(retryStorage)})
 		response.AddWarning(fmt.Sprintf("the account is changed, and the engine goes by it; the work of its tokens is planned anew "+
 			"once storage answers: %s", err))
 	}
@@ -323,7 +323,7 @@ func verifyConnection(ctx context.Context, a *account) error {
 
 func (b *backend) pathConfigDelete(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	name := d.Get("account").(string)
-	unlock, err := b.accountLocks.lock(ctx, name)
+	unlock, err := b.accountLocks.Lock(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -336,7 +336,7 @@ func (b *backend) pathConfigDelete(ctx context.Context, req *logical.Request, d 
 	if len(tokens) > 0 {
 		return nil, badInput("account %q is used by %d token(s), among them %q; delete those first", name, len(tokens), tokens[0].name)
 	}
-	if err := b.accounts.delete(ctx, req.Storage, name); err != nil {
+	if err := b.accounts.Delete(ctx, req.Storage, name); err != nil {
 		return nil, err
 	}
 	b.scheduler.ForgetAccount(name)

@@ -39,7 +39,7 @@ func (b *backend) pathMetricsRead(ctx context.Context, req *logical.Request, _ *
 	text, err := b.metrics.text(&snapshot{
 		now: b.now(), tokens: s.tokens, unreadable: len(s.unreadable), unknown: s.unknown,
 		cached: map[string]int{
-			"accounts": b.accounts.cached(), "tokens": b.tokens.cached(), "access_tokens": b.access.cached(),
+			"accounts": b.accounts.Cached(), "tokens": b.tokens.Cached(), "access_tokens": b.access.cached(),
 			"planned_work": jobs, "rate_limits": limits,
 		},
 	})

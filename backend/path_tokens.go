@@ -166,7 +166,7 @@ func tokenStateFields() map[string]*framework.FieldSchema {
 }
 
 func (b *backend) pathTokensExists(ctx context.Context, req *logical.Request, d *framework.FieldData) (bool, error) {
-	t, err := b.tokens.get(ctx, req.Storage, d.Get("name").(string))
+	t, err := b.tokens.Get(ctx, req.Storage, d.Get("name").(string))
 	return t != nil, err
 }
 
@@ -175,7 +175,7 @@ func (b *backend) pathTokensListAll(ctx context.Context, req *logical.Request, d
 	if limit < 0 {
 		return nil, badInput("limit must not be negative")
 	}
-	names, err := b.tokens.list(ctx, req.Storage)
+	names, err := b.tokens.List(ctx, req.Storage)
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +215,7 @@ func (t *token) keyInfo(now time.Time) map[string]any {
 }
 
 func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	t, err := b.tokens.get(ctx, req.Storage, d.Get("name").(string))
+	t, err := b.tokens.Get(ctx, req.Storage, d.Get("name").(string))
 	if err != nil || t == nil {
 		return nil, err
 	}
@@ -416,13 +416,13 @@ func (b *backend) pathTokensDelete(ctx context.Context, req *logical.Request, d 
 	name, force := d.Get("name").(string), d.Get("force").(bool)
 	release := b.precedence.claim(name)
 	defer release()
-	unlock, err := b.tokenLocks.lock(ctx, name)
+	unlock, err := b.tokenLocks.Lock(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
 	response := &logical.Response{}
-	t, err := b.tokens.load(ctx, req.Storage, name)
+	t, err := b.tokens.Load(ctx, req.Storage, name)
 	switch {
 	case err != nil && force:
 		response.AddWarning("the token was deleted without looking at it, because " + err.Error() + ". What it had made at the provider lives on there")
@@ -454,7 +454,7 @@ func (b *backend) pathTokensDelete(ctx context.Context, req *logical.Request, d 
 
 // forgetToken deletes the token's entry, and what the engine has in memory and plans for it.
 func (b *backend) forgetToken(ctx context.Context, req *logical.Request, name string) error {
-	if err := b.tokens.delete(ctx, req.Storage, name); err != nil {
+	if err := b.tokens.Delete(ctx, req.Storage, name); err != nil {
 		return unknownWhether(req, "the token was deleted", name, err)
 	}
 	b.scheduler.Forget(name)

@@ -82,7 +82,7 @@ func errKeepsChanging(name string) error {
 // was that: a value is never sent where its account's address was changed to after the token was deleted or rotated.
 func (b *backend) storedPair(ctx context.Context, storage logical.Storage, name string) (*token, *account, error) {
 	for range maxVerifyTries {
-		t, err := b.tokens.load(ctx, storage, name)
+		t, err := b.tokens.Load(ctx, storage, name)
 		if err != nil || t == nil {
 			return nil, nil, err
 		}
@@ -90,7 +90,7 @@ func (b *backend) storedPair(ctx context.Context, storage logical.Storage, name 
 		if err != nil {
 			return nil, nil, err
 		}
-		now, err := b.tokens.get(ctx, storage, name)
+		now, err := b.tokens.Get(ctx, storage, name)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/hashicorp/vault/sdk/logical"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/schedule"
 )
 
 // withMeddler imports acme-rw behind a gate. The first verification of it after that is held up while meddle is called.
@@ -37,7 +37,7 @@ func TestVerify_AnAnswerAboutAReplacedVersionIsDropped(t *testing.T) {
 		},
 		"by routine": func(t *testing.T, f *fixture) {
 			t.Helper()
-			f.doWork(t.Context(), rotation.Job{Token: "acme-rw", Account: "acme", Kind: rotation.Verify})
+			f.doWork(t.Context(), schedule.Job{Token: "acme-rw", Account: "acme", Kind: schedule.Verify})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -79,7 +79,7 @@ func TestVerify_ATokenThatIsDeletedMeanwhile(t *testing.T) {
 
 	f = newStillFixture(t)
 	f.withMeddler(t, remove(f))
-	f.doWork(t.Context(), rotation.Job{Token: "acme-rw", Account: "acme", Kind: rotation.Verify})
+	f.doWork(t.Context(), schedule.Job{Token: "acme-rw", Account: "acme", Kind: schedule.Verify})
 	f.wantJobs(t, "by routine", 0)
 }
 
@@ -97,7 +97,7 @@ func TestVerify_ATokenThatIsMadeAnewMeanwhileIsAnother(t *testing.T) {
 			"account": "acme", "type": "legacy_read_write", "account_sid": fresh.AccountSID, "auth_token": fresh.AuthToken,
 		})
 	})
-	f.doWork(t.Context(), rotation.Job{Token: "acme-rw", Account: "acme", Kind: rotation.Verify})
+	f.doWork(t.Context(), schedule.Job{Token: "acme-rw", Account: "acme", Kind: schedule.Verify})
 	if got := f.read(t, "tokens/acme-rw"); got["version"] != 1 || got["health"] != "ok" || slices.Contains(l.kinds(), "adtokens/verify-fail") {
 		t.Errorf("version %v has the health %v, want 1, ok; events %v", got["version"], got["health"], l.kinds())
 	}

@@ -15,7 +15,7 @@ const (
 	shortestUsual = 60 * 60
 	// shortestForOperator is in seconds: see warnOfConsumers.
 	shortestForOperator = 3
-	// shortestVerification is in seconds: how often an account's tokens are verified at most, see rotation.Scheduler.
+	// shortestVerification is in seconds: how often an account's tokens are verified at most, see schedule.Scheduler.
 	shortestVerification = 60
 )
 

@@ -10,7 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/logical"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/schedule"
 )
 
 // A panic that nobody recovers ends the plugin's process, and with it every mount that this process serves: one token's bad luck
@@ -20,9 +20,9 @@ import (
 // retryPanic is when the work on a token is tried again that has panicked.
 const retryPanic = 30 * time.Second
 
-// logPanic reports a recovered value with the stack of the goroutine. The stack has functions and machine words and no text. The
+// LogPanic reports a recovered value with the stack of the goroutine. The stack has functions and machine words and no text. The
 // value's own text is logged only where the Go runtime made it, because any other could hold a secret.
-func logPanic(logger hclog.Logger, doing, name string, value any) {
+func LogPanic(logger hclog.Logger, doing, name string, value any) {
 	what := fmt.Sprintf("a value of the type %T", value)
 	if err, ok := value.(runtime.Error); ok {
 		what = err.Error()
@@ -31,9 +31,9 @@ func logPanic(logger hclog.Logger, doing, name string, value any) {
 }
 
 // recoverWork, deferred, keeps a panic in the background work on a token to that token, and plans the work again.
-func (b *backend) recoverWork(doing string, j rotation.Job) {
+func (b *backend) recoverWork(doing string, j schedule.Job) {
 	if value := recover(); value != nil {
-		logPanic(b.Logger(), doing, j.Token, value)
+		LogPanic(b.Logger(), doing, j.Token, value)
 		j.At = b.now().Add(retryPanic)
 		b.scheduler.Plan(j)
 	}
@@ -42,7 +42,7 @@ func (b *backend) recoverWork(doing string, j rotation.Job) {
 // recoverRequest, deferred, turns a panic in a request's handler into its error.
 func (b *backend) recoverRequest(path string, response **logical.Response, err *error) {
 	if value := recover(); value != nil {
-		logPanic(b.Logger(), "a request to "+path, "", value)
+		LogPanic(b.Logger(), "a request to "+path, "", value)
 		*response, *err = nil, logical.CodedError(http.StatusInternalServerError, "a bug of this plugin has ended the request; Vault's log has its stack. "+
 			"It is not known how far the request has come: read the token, or the account, before you try again")
 	}

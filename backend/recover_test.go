@@ -13,6 +13,7 @@ import (
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/schedule"
 )
 
 func TestRecover_APanicEndsOneRequestOnly(t *testing.T) {
@@ -49,7 +50,7 @@ func TestRecover_APanicEndsOneRequestOnly(t *testing.T) {
 func TestRecover_APanicInTheBackgroundIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	job := rotation.Job{Token: "t", Account: "a", Kind: rotation.Rotate}
+	job := schedule.Job{Token: "t", Account: "a", Kind: schedule.Rotate}
 	func() {
 		defer f.recoverWork("a test", job)
 		panic("a bug")

@@ -321,7 +321,7 @@ func TestTheStorageOfEveryEarlierReleaseIsRotated(t *testing.T) {
 			t.Parallel()
 			f, _ := upgraded(t, version)
 			for name, credential := range freshCredentials(t, f) {
-				before, err := f.tokens.load(t.Context(), f.storage, name)
+				before, err := f.tokens.Load(t.Context(), f.storage, name)
 				if err != nil {
 					t.Fatal(err)
 				}

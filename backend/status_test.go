@@ -90,8 +90,8 @@ func TestStatusSaysHowToReadOn(t *testing.T) {
 	f.withImpact(t, nil)
 	for i := range maxStatusLimit { // acme-rw comes before them
 		name := fmt.Sprintf("t%04d", i)
-		must(t, f.tokens.put(t.Context(), f.storage, name, tokenEntry{Schema: tokenSchema, Account: "acme", Type: "scoped", RefreshTTL: 60}))
-		_, err := f.tokens.get(t.Context(), f.storage, name) // status does not wait for all of them
+		must(t, f.tokens.Put(t.Context(), f.storage, name, tokenEntry{Schema: tokenSchema, Account: "acme", Type: "scoped", RefreshTTL: 60}))
+		_, err := f.tokens.Get(t.Context(), f.storage, name) // status does not wait for all of them
 		must(t, err)
 	}
 	for name, tt := range map[string]struct {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/hashicorp/vault/sdk/logical"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/schedule"
 )
 
 // newStillFixture is one whose scheduler does nothing by itself, because its clock stands still.
@@ -38,9 +38,9 @@ func (f *fixture) late(t *testing.T, operation logical.Operation, path string, d
 }
 
 // look does the look that is planned.
-func (f *fixture) look(t *testing.T, j rotation.Job) {
+func (f *fixture) look(t *testing.T, j schedule.Job) {
 	t.Helper()
-	j.Kind = rotation.Look
+	j.Kind = schedule.Look
 	f.doWork(t.Context(), j)
 }
 
@@ -51,7 +51,7 @@ func (f *fixture) wantVersion(t *testing.T, when string, want int) {
 	}
 }
 
-var ofToken = rotation.Job{Token: "acme-rw"}
+var ofToken = schedule.Job{Token: "acme-rw"}
 
 func TestStore_AWriteThatArrivesLateIsFoundByALook(t *testing.T) {
 	t.Parallel()
@@ -68,12 +68,12 @@ func TestStore_AWriteThatArrivesLateIsFoundByALook(t *testing.T) {
 	f.wantVersion(t, "after a look that came too early", 1)
 	f.clock.advance(10 * time.Second)
 	f.storage.late.arrive(t)
-	if at := f.tokens.doubtful("acme-rw"); at.IsZero() {
+	if at := f.tokens.Doubtful("acme-rw"); at.IsZero() {
 		t.Error("no further look is planned")
 	}
 	f.look(t, ofToken)
 	f.wantVersion(t, "after the look", 2)
-	if at := f.tokens.doubtful("acme-rw"); !at.IsZero() {
+	if at := f.tokens.Doubtful("acme-rw"); !at.IsZero() {
 		t.Errorf("another look is planned for %s", at)
 	}
 	if got := f.read(t, "tokens/acme-rw"); got["version"] != 2 || got["health"] != "ok" {
@@ -93,11 +93,12 @@ func TestStore_ReadsDoNotWaitForAWriteWhoseOutcomeIsNotKnown(t *testing.T) {
 	f.read(t, "status")
 	ctx, cancel := context.WithCancel(t.Context())
 	looked := make(chan struct{})
+	before := f.storage.gets.Load()
 	go func() {
 		defer close(looked)
-		f.doWork(ctx, rotation.Job{Token: "acme-rw", Kind: rotation.Look})
+		f.doWork(ctx, schedule.Job{Token: "acme-rw", Kind: schedule.Look})
 	}()
-	eventually(t, "the look to have begun", func() bool { f.tokens.mu.RLock(); defer f.tokens.mu.RUnlock(); return len(f.tokens.reads) == 1 })
+	eventually(t, "the look to have begun", func() bool { return f.storage.gets.Load() > before })
 	f.wantVersion(t, "while the look hangs", 1)
 	cancel()
 	<-looked
@@ -118,7 +119,7 @@ func TestStore_TheTruthIsFoundByWhoeverReadsIt(t *testing.T) {
 		},
 		"a routine verification": func(t *testing.T, f *fixture, _ string) {
 			t.Helper()
-			f.doWork(t.Context(), rotation.Job{Token: "acme-rw", Account: "acme", Kind: rotation.Verify})
+			f.doWork(t.Context(), schedule.Job{Token: "acme-rw", Account: "acme", Kind: schedule.Verify})
 		},
 		"the person who tries again": func(t *testing.T, f *fixture, value string) {
 			t.Helper()
@@ -162,7 +163,7 @@ func TestStore_AWriteThatNeverArrivesIsGivenUpInTheEnd(t *testing.T) {
 	f.late(t, logical.UpdateOperation, "tokens/acme-rw/rotate", map[string]any{"auth_token": fresh.AuthToken}, false)
 	f.storage.late.getLost()
 	looks := 0
-	for at := f.tokens.doubtful("acme-rw"); !at.IsZero(); at = f.tokens.doubtful("acme-rw") {
+	for at := f.tokens.Doubtful("acme-rw"); !at.IsZero(); at = f.tokens.Doubtful("acme-rw") {
 		f.clock.advance(at.Sub(f.now()))
 		f.look(t, ofToken)
 		if looks++; looks > 20 {
@@ -215,13 +216,13 @@ func TestStore_AFirstWriteThatArrivesLate(t *testing.T) {
 			t.Errorf("the account can be %s", what)
 		}
 	}
-	f.look(t, rotation.Job{Token: "new"})
+	f.look(t, schedule.Job{Token: "new"})
 	f.storage.late.arrive(t)
-	f.look(t, rotation.Job{Token: "new"})
+	f.look(t, schedule.Job{Token: "new"})
 	if got := f.read(t, "tokens/new"); got["account"] != "acme" {
 		t.Errorf("got %v", got)
 	}
-	if at := f.tokens.doubtful("new"); !at.IsZero() {
+	if at := f.tokens.Doubtful("new"); !at.IsZero() {
 		t.Error("it is still looked at")
 	}
 }
@@ -235,16 +236,16 @@ func TestStore_AnAccountWhoseWriteArrivesLate(t *testing.T) {
 	if got := f.read(t, "config/acme")["reset_hook_url"]; got != "" {
 		t.Errorf("before it has arrived, the account has the hook %v", got)
 	}
-	f.look(t, rotation.Job{Account: "acme"})
+	f.look(t, schedule.Job{Account: "acme"})
 	f.storage.late.arrive(t)
-	f.look(t, rotation.Job{Account: "acme"})
+	f.look(t, schedule.Job{Account: "acme"})
 	if got := f.read(t, "config/acme")["reset_hook_url"]; got != hook["reset_hook_url"] {
 		t.Errorf("after it has arrived, the account has the hook %v", got)
 	}
 	if automatic := f.read(t, "tokens/acme-rw/rotate")["automatic"]; automatic != true {
 		t.Error("the token does not rotate by itself")
 	}
-	if at := f.accounts.doubtful("acme"); !at.IsZero() {
+	if at := f.accounts.Doubtful("acme"); !at.IsZero() {
 		t.Error("it is still looked at")
 	}
 }
@@ -271,58 +272,8 @@ func TestStore_ReadOnlyStorageLeavesNoDoubt(t *testing.T) {
 	if _, err := f.handle(t, logical.UpdateOperation, "tokens/acme-rw", map[string]any{"refresh_ttl": "30s"}); !errors.Is(err, logical.ErrReadOnly) {
 		t.Errorf("got error %v", err)
 	}
-	if now, _ := f.scheduler.Size(); now != jobs || !f.tokens.doubtful("acme-rw").IsZero() {
+	if now, _ := f.scheduler.Size(); now != jobs || !f.tokens.Doubtful("acme-rw").IsZero() {
 		t.Errorf("%d jobs are planned, want %d and no doubt", now, jobs)
-	}
-}
-
-// What a slow read has seen does not take the place of what a later one has.
-func TestStore_ReadsAreTakenOverInTheirOrder(t *testing.T) {
-	t.Parallel()
-	storage := &slowStorage{reading: make(chan struct{}), goOn: make(chan struct{})}
-	s := newStore("n/", time.Now, func(_ string, stored []byte) (*number, error) {
-		n := &number{}
-		return n, decodeJSON(stored, 1, n)
-	})
-	if err := s.put(t.Context(), storage, "a", number{1, 1}); err != nil {
-		t.Fatal(err)
-	}
-	var done []chan struct{}
-	load := func() {
-		d := make(chan struct{})
-		done = append(done, d)
-		go func() {
-			defer close(d)
-			if _, err := s.load(t.Context(), storage, "a"); err != nil {
-				t.Error(err)
-			}
-		}()
-		<-storage.reading
-	}
-	load()                                                                        // sees 1, and is slow
-	if err := storage.Put(t.Context(), stored("n/a", number{1, 2})); err != nil { // a write that had failed
-		t.Fatal(err)
-	}
-	late := make(chan *number)
-	go func() {
-		n, err := s.load(t.Context(), storage, "a")
-		if err != nil {
-			t.Error(err)
-		}
-		late <- n
-	}()
-	<-storage.reading
-	storage.goOn <- struct{}{}
-	storage.goOn <- struct{}{}
-	<-done[0]
-	if n := <-late; n.Value != 2 {
-		t.Errorf("the later read gives %d, want 2", n.Value)
-	}
-	if n := s.peek("a"); n == nil || n.Value != 2 {
-		t.Errorf("the cache has %v, want 2", n)
-	}
-	if len(s.reads) != 0 {
-		t.Errorf("%d reads are left behind", len(s.reads))
 	}
 }
 
@@ -332,7 +283,7 @@ func TestStore_ALoadLeavesTheCachedEntryAsItIs(t *testing.T) {
 	f := newStillFixture(t)
 	f.withImpact(t, nil)
 	f.read(t, "creds/acme-rw")
-	before := f.tokens.peek("acme-rw")
+	before := f.tokens.Peek("acme-rw")
 	load := func() *token {
 		loaded, unlock, err := f.lockToken(t.Context(), f.storage, "acme-rw")
 		if err != nil {
@@ -341,11 +292,11 @@ func TestStore_ALoadLeavesTheCachedEntryAsItIs(t *testing.T) {
 		unlock()
 		return loaded
 	}
-	if load() == before || f.tokens.peek("acme-rw") != before {
+	if load() == before || f.tokens.Peek("acme-rw") != before {
 		t.Error("the writer shares its copy with readers, or has taken the cached entry away")
 	}
-	f.tokens.invalidate("acme-rw")
-	if loaded := load(); f.tokens.peek("acme-rw") == nil || f.tokens.peek("acme-rw") == loaded {
+	f.tokens.Invalidate("acme-rw")
+	if loaded := load(); f.tokens.Peek("acme-rw") == nil || f.tokens.Peek("acme-rw") == loaded {
 		t.Error("the cache has nothing, or the writer's copy")
 	}
 }

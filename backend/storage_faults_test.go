@@ -14,7 +14,7 @@ import (
 	"github.com/hashicorp/vault/sdk/helper/salt"
 	"github.com/hashicorp/vault/sdk/logical"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/schedule"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
 )
 
@@ -194,8 +194,8 @@ func (s *sick) unchanged(t *testing.T, key string, want []byte) {
 // doAllWork does what the scheduler would have done for the token.
 func (s *sick) doAllWork(t *testing.T, name string) {
 	t.Helper()
-	for _, kind := range []rotation.Kind{rotation.Rotate, rotation.Verify} {
-		s.doWork(t.Context(), rotation.Job{Token: name, Account: "ill", Kind: kind})
+	for _, kind := range []schedule.Kind{schedule.Rotate, schedule.Verify} {
+		s.doWork(t.Context(), schedule.Job{Token: name, Account: "ill", Kind: kind})
 	}
 }
 
@@ -227,7 +227,7 @@ func TestADamagedTokenIsNamedAndHarmsNoOther(t *testing.T) {
 					t.Errorf("%s says %q, want the damaged token named with %q", where, text, damage.says)
 				}
 			}
-			if _, err := s.tokens.load(t.Context(), s.storage, "ill-ro"); retryAfter(err) != retryDamaged {
+			if _, err := s.tokens.Load(t.Context(), s.storage, "ill-ro"); retryAfter(err) != retryDamaged {
 				t.Errorf("its work is tried again after %s, want %s", retryAfter(err), retryDamaged)
 			}
 			s.unchanged(t, "token/ill-ro", stored)
@@ -308,7 +308,7 @@ func TestALostSaltCostsNothingButTheComparisonOfFingerprints(t *testing.T) {
 			s := newSick(t)
 			before := s.read(t, "creds/acme-rw")["fingerprint"]
 			s.damage(t, salt.DefaultLocation, damage)
-			s.tokens.invalidate("acme-rw")
+			s.tokens.Invalidate("acme-rw")
 			if after := s.read(t, "creds/acme-rw")["fingerprint"]; after != before {
 				t.Errorf("the current version's fingerprint is %v, and was %v", after, before)
 			}
@@ -375,11 +375,11 @@ func TestATokenThatCouldNotBeReadAtTheStartIsPlannedLater(t *testing.T) {
 		}
 	}
 	f.scheduler.Forget("acme-rw") // as after a start
-	f.tokens.invalidate("acme-rw")
+	f.tokens.Invalidate("acme-rw")
 	f.storage.FailGet(true)
 	f.planToken("acme-rw")
 	planned("while the token cannot be read", 1)
-	retry := rotation.Job{Token: "acme-rw", Kind: rotation.Rotate}
+	retry := schedule.Job{Token: "acme-rw", Kind: schedule.Rotate}
 	f.scheduler.Forget("acme-rw") // as when the job is due
 	f.doWork(t.Context(), retry)
 	planned("after the next look at it", 1)
@@ -393,7 +393,7 @@ func TestStorageThatFailsGivesErrorsAndTakesNothingAway(t *testing.T) {
 	t.Parallel()
 	s := newSick(t)
 	s.read(t, "creds/acme-rw")
-	s.tokens.invalidate("ill-ro")
+	s.tokens.Invalidate("ill-ro")
 	s.storage.FailGet(true)
 	s.storage.FailList(true)
 	s.wants(t, logical.ReadOperation, "creds/acme-rw", nil, "ok") // from memory
@@ -406,7 +406,7 @@ func TestStorageThatFailsGivesErrorsAndTakesNothingAway(t *testing.T) {
 	s.wants(t, logical.UpdateOperation, "tokens/new", map[string]any{"account": "acme", "type": "scoped"}, "reading token/new from storage")
 	s.wants(t, logical.DeleteOperation, "tokens/acme-rw", nil, "reading token/acme-rw from storage")
 	s.wants(t, logical.DeleteOperation, "config/acme", nil, `listing the tokens of account "acme"`)
-	if _, err := s.tokens.load(t.Context(), s.storage, "ill-ro"); retryAfter(err) != retryStorage {
+	if _, err := s.tokens.Load(t.Context(), s.storage, "ill-ro"); retryAfter(err) != retryStorage {
 		t.Errorf("work is tried again after %s, want %s", retryAfter(err), retryStorage)
 	}
 	s.storage.FailGet(false)

@@ -25,7 +25,7 @@ type survey struct {
 
 // surveyTokens looks at the tokens of the mount.
 func (b *backend) surveyTokens(ctx context.Context, storage logical.Storage) (*survey, error) {
-	names, err := b.tokens.list(ctx, storage)
+	names, err := b.tokens.List(ctx, storage)
 	if err != nil {
 		return nil, err
 	}
@@ -42,14 +42,14 @@ func (b *backend) surveyNamed(ctx context.Context, storage logical.Storage, name
 	for _, name := range names {
 		if patience.Err() != nil {
 			// What is in memory costs no time.
-			if t := b.tokens.peek(name); t != nil {
+			if t := b.tokens.Peek(name); t != nil {
 				s.tokens = append(s.tokens, t)
 			} else {
 				missing = append(missing, name)
 			}
 			continue
 		}
-		t, err := b.tokens.get(patience, storage, name)
+		t, err := b.tokens.Get(patience, storage, name)
 		switch {
 		case err != nil && patience.Err() != nil:
 			missing = append(missing, name)
@@ -88,7 +88,7 @@ func (b *backend) loadTokens(names []string) {
 			return
 		}
 		b.contain("reading all tokens", name, func() {
-			_, err := b.tokens.get(b.work, b.storage, name)
+			_, err := b.tokens.Get(b.work, b.storage, name)
 			b.logError("reading all tokens", name, err)
 		})
 	}

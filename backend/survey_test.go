@@ -134,11 +134,11 @@ func TestWhatIsMissingIsReadInTheBackground(t *testing.T) {
 	}
 	close(stuck.goOn)
 	for _, cause := range []string{"the start", "an invalidation of everything"} {
-		eventually(t, "all tokens to be in memory after "+cause, func() bool { return f.tokens.cached() == fillers+1 })
+		eventually(t, "all tokens to be in memory after "+cause, func() bool { return f.tokens.Cached() == fillers+1 })
 		// The background has let go of it when it is done.
 		f.loading.Lock()
 		f.loading.Unlock() //nolint:staticcheck // only waits
-		names, err := f.tokens.list(t.Context(), stuck)
+		names, err := f.tokens.List(t.Context(), stuck)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,7 +168,7 @@ func TestListPagesAndBoundsItsDetails(t *testing.T) {
 	close(stuck.goOn)
 	eventually(t, "all tokens to be in memory", func() bool {
 		stuck.ask(t, f, logical.ReadOperation, "creds/acme-rw", nil)
-		return f.tokens.cached() == maxKeyInfo+3
+		return f.tokens.Cached() == maxKeyInfo+3
 	})
 	all := stuck.ask(t, f, logical.ListOperation, "tokens/", nil)
 	if len(all.Data["keys"].([]string)) != maxKeyInfo+3 || len(all.Data["key_info"].(map[string]any)) != maxKeyInfo || len(all.Warnings) != 1 {

@@ -159,7 +159,7 @@ func (t *token) call(credential provider.Values) provider.Token {
 
 // token returns the named token. That it does not exist is HTTP 404.
 func (b *backend) token(ctx context.Context, storage logical.Storage, name string) (*token, error) {
-	t, err := b.tokens.get(ctx, storage, name)
+	t, err := b.tokens.Get(ctx, storage, name)
 	if err == nil && t == nil {
 		return nil, unknownToken(name)
 	}
@@ -168,11 +168,11 @@ func (b *backend) token(ctx context.Context, storage logical.Storage, name strin
 
 // lockToken takes the token's lock and reads a copy to change; nil where the token does not exist.
 func (b *backend) lockToken(ctx context.Context, storage logical.Storage, name string) (*token, func(), error) {
-	unlock, err := b.tokenLocks.lock(ctx, name)
+	unlock, err := b.tokenLocks.Lock(ctx, name)
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := b.tokens.load(ctx, storage, name)
+	t, err := b.tokens.Load(ctx, storage, name)
 	if err != nil {
 		unlock()
 		return nil, nil, err

@@ -30,7 +30,7 @@ func policyToken(t *testing.T, change func(*token)) *token {
 
 func period(d time.Duration) func(*token) { return func(t *token) { t.RotationPeriod = d } }
 
-func schedule(window time.Duration) func(*token) {
+func onSaturdays(window time.Duration) func(*token) {
 	return func(t *token) { t.RotationSchedule, t.RotationWindow = saturdaysAtThree, window }
 }
 
@@ -47,12 +47,12 @@ func TestTTLIsBoundedByRefreshTTLAndTheNextRotation(t *testing.T) {
 		"due in a moment":        {period(time.Hour), time.Hour - 300*time.Millisecond, 1},
 		"due now":                {period(time.Hour), time.Hour, 60},
 		"overdue":                {period(time.Hour), 3 * time.Hour, 60},
-		"a schedule that is due": {schedule(0), 2 * time.Hour, 60},
-		"a window that is over":  {schedule(time.Hour), 4 * time.Hour, 60},
+		"a schedule that is due": {onSaturdays(0), 2 * time.Hour, 60},
+		"a window that is over":  {onSaturdays(time.Hour), 4 * time.Hour, 60},
 		"failing": {func(t *token) {
 			t.RotationPeriod, t.Failures, t.RetryAt = time.Hour, 3, at.Add(2*time.Hour+5*time.Second)
 		}, 2 * time.Hour, 60},
-		"schedule soon":       {schedule(0), 2*time.Hour - 5*time.Second, 5},
+		"schedule soon":       {onSaturdays(0), 2*time.Hour - 5*time.Second, 5},
 		"automation disabled": {func(t *token) { t.RotationPeriod, t.DisableAutomatedRotation = time.Hour, true }, 3 * time.Hour, 60},
 	}
 	for name, tc := range tests {
@@ -77,11 +77,11 @@ func TestRotationStartsWhenThePolicyAllows(t *testing.T) {
 		"no policy":           {nil, 0, -1},
 		"period":              {period(time.Hour), 0, time.Hour},
 		"period, long over":   {period(time.Hour), week, time.Hour},
-		"schedule":            {schedule(0), 0, 2 * time.Hour},
-		"no window, missed":   {schedule(0), 3 * 24 * time.Hour, 2 * time.Hour},
-		"inside the window":   {schedule(time.Hour), 2*time.Hour + 30*time.Minute, 2 * time.Hour},
-		"window over":         {schedule(time.Hour), 4 * time.Hour, 2*time.Hour + week},
-		"in the next window":  {schedule(time.Hour), 2*time.Hour + week + 10*time.Minute, 2*time.Hour + week},
+		"schedule":            {onSaturdays(0), 0, 2 * time.Hour},
+		"no window, missed":   {onSaturdays(0), 3 * 24 * time.Hour, 2 * time.Hour},
+		"inside the window":   {onSaturdays(time.Hour), 2*time.Hour + 30*time.Minute, 2 * time.Hour},
+		"window over":         {onSaturdays(time.Hour), 4 * time.Hour, 2*time.Hour + week},
+		"in the next window":  {onSaturdays(time.Hour), 2*time.Hour + week + 10*time.Minute, 2*time.Hour + week},
 		"after a failure":     {func(t *token) { t.RotationPeriod, t.RetryAt = time.Hour, at.Add(3*time.Hour) }, 2 * time.Hour, 3 * time.Hour},
 		"rotation under way":  {func(t *token) { t.RotationPeriod, t.Pending = time.Hour, &rotation.Pending{} }, 2 * time.Hour, -1},
 		"schedule set later":  {func(t *token) { t.RotationSchedule, t.ScheduleSince = saturdaysAtThree, at.Add(week) }, week, 2*time.Hour + week},
@@ -246,7 +246,7 @@ func TestStoredSchedule_ThatCannotBeReadLeavesTheCredentialReadable(t *testing.T
 				tok.RotationSchedule = stored
 				return f.saveToken(t.Context(), f.storage, tok)
 			}())
-			f.tokens.invalidate("acme-rw")
+			f.tokens.Invalidate("acme-rw")
 			if got := f.read(t, "creds/acme-rw"); got["auth_token"] != credential.AuthToken || got["ttl"] != 60 {
 				t.Errorf("the credential is not served, or with ttl %v", got["ttl"])
 			}

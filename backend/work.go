@@ -8,7 +8,9 @@ import (
 
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/cache"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/schedule"
 )
 
 const (
@@ -28,15 +30,15 @@ const (
 
 // newScheduler makes the scheduler of the mount's background work, which startWork starts, and has writes with an unknown outcome
 // looked after.
-func (b *backend) newScheduler() *rotation.Scheduler {
-	s := rotation.NewScheduler(b.doWork)
+func (b *backend) newScheduler() *schedule.Scheduler {
+	s := schedule.NewScheduler(b.doWork)
 	s.Now, s.MayWork = b.now, b.WriteSafeReplicationState
-	s.Panicked = func(j rotation.Job, value any) { logPanic(b.Logger(), "background work", j.Token, value) }
-	b.tokens.doubted = func(name string) {
-		s.Hasten(rotation.Job{Token: name, Kind: rotation.Look, At: b.tokens.doubtful(name)})
+	s.Panicked = func(j schedule.Job, value any) { LogPanic(b.Logger(), "background work", j.Token, value) }
+	b.tokens.Doubted = func(name string) {
+		s.Hasten(schedule.Job{Token: name, Kind: schedule.Look, At: b.tokens.Doubtful(name)})
 	}
-	b.accounts.doubted = func(name string) {
-		s.Hasten(rotation.Job{Account: name, Kind: rotation.Look, At: b.accounts.doubtful(name)})
+	b.accounts.Doubted = func(name string) {
+		s.Hasten(schedule.Job{Account: name, Kind: schedule.Look, At: b.accounts.Doubtful(name)})
 	}
 	return s
 }
@@ -59,7 +61,7 @@ func (b *backend) startWork(storage logical.Storage) {
 func (b *backend) contain(doing, name string, do func()) (panicked bool) {
 	defer func() {
 		if value := recover(); value != nil {
-			logPanic(b.Logger(), doing, name, value)
+			LogPanic(b.Logger(), doing, name, value)
 			panicked = true
 		}
 	}()
@@ -78,7 +80,7 @@ func (b *backend) pause(d time.Duration) {
 // planAll plans the work of all tokens, one after the other, which also brings them into memory. Reads need nothing of it.
 func (b *backend) planAll() {
 	for b.work.Err() == nil {
-		names, err := b.tokens.list(b.work, b.storage)
+		names, err := b.tokens.List(b.work, b.storage)
 		b.logError("planning the background work", "", err)
 		b.loading.Lock()
 		for _, name := range names {
@@ -101,7 +103,7 @@ func (b *backend) planToken(name string) {
 	t, a, err := b.tokenWithAccount(b.work, b.storage, name)
 	if err != nil {
 		b.logError("planning the background work", name, err)
-		b.scheduler.Hasten(rotation.Job{Token: name, Kind: rotation.Look, At: b.now().Add(retryAfter(err))})
+		b.scheduler.Hasten(schedule.Job{Token: name, Kind: schedule.Look, At: b.now().Add(retryAfter(err))})
 		return
 	}
 	b.scheduler.Hasten(b.jobs(a, t)...)
@@ -110,7 +112,7 @@ func (b *backend) planToken(name string) {
 // retryAfter is how long to wait before the work of a token is tried again.
 func retryAfter(err error) time.Duration {
 	var (
-		damaged *damagedError
+		damaged *cache.DamagedError
 		input   *inputError
 	)
 	if errors.As(err, &damaged) || errors.As(err, &input) {
@@ -125,7 +127,7 @@ func (b *backend) saveToken(ctx context.Context, storage logical.Storage, t *tok
 	if err := b.beforeWrite(ctx, storage, t); err != nil {
 		return err
 	}
-	if err := b.tokens.put(ctx, storage, t.name, t.tokenEntry); err != nil {
+	if err := b.tokens.Put(ctx, storage, t.name, t.tokenEntry); err != nil {
 		return err
 	}
 	b.changed(t.name)
@@ -180,15 +182,15 @@ func (b *backend) plan(a *account, t *token) {
 	for _, j := range b.jobs(a, t) {
 		b.scheduler.Plan(j)
 	}
-	b.scheduler.Hasten(rotation.Job{Token: t.name, Kind: rotation.Look, At: b.tokens.doubtful(t.name)})
+	b.scheduler.Hasten(schedule.Job{Token: t.name, Kind: schedule.Look, At: b.tokens.Doubtful(t.name)})
 }
 
 // jobs are what the token needs next, with a zero time for what it does not need.
-func (b *backend) jobs(a *account, t *token) []rotation.Job {
+func (b *backend) jobs(a *account, t *token) []schedule.Job {
 	rotate, verify := t.nextWork(b.now(), source(a, t))
-	return []rotation.Job{
-		{Token: t.name, Account: t.Account, Kind: rotation.Rotate, At: rotate},
-		{Token: t.name, Account: t.Account, Kind: rotation.Verify, At: verify},
+	return []schedule.Job{
+		{Token: t.name, Account: t.Account, Kind: schedule.Rotate, At: rotate},
+		{Token: t.name, Account: t.Account, Kind: schedule.Verify, At: verify},
 	}
 }
 
@@ -259,14 +261,14 @@ func (t *token) nextVerification() time.Time {
 }
 
 // doWork does what is due for a token, or looks at an account. The scheduler calls it.
-func (b *backend) doWork(ctx context.Context, j rotation.Job) {
+func (b *backend) doWork(ctx context.Context, j schedule.Job) {
 	var err error
 	switch {
-	case j.Kind == rotation.Look && j.Token == "":
+	case j.Kind == schedule.Look && j.Token == "":
 		err = b.lookAtAccount(ctx, j.Account)
-	case j.Kind == rotation.Look:
+	case j.Kind == schedule.Look:
 		err = b.lookAtToken(ctx, j.Token)
-	case j.Kind == rotation.Verify:
+	case j.Kind == schedule.Verify:
 		err = b.verifyRoutinely(ctx, j.Token)
 	default:
 		err = b.rotateGivingWay(ctx, j)
@@ -275,40 +277,40 @@ func (b *backend) doWork(ctx context.Context, j rotation.Job) {
 		b.logError("background work", j.Token, err)
 		b.retryWork(j, err)
 	}
-	if j.Account != "" && b.tokens.peek(j.Token) == nil {
+	if j.Account != "" && b.tokens.Peek(j.Token) == nil {
 		b.forgetAccountIfGone(ctx, j.Account)
 	}
 }
 
 // forgetAccountIfGone is for a job of a token that was deleted while the job was under way, and its account maybe too.
 func (b *backend) forgetAccountIfGone(ctx context.Context, name string) {
-	if a, err := b.accounts.get(ctx, b.storage, name); err == nil && a == nil {
+	if a, err := b.accounts.Get(ctx, b.storage, name); err == nil && a == nil {
 		b.scheduler.ForgetAccount(name)
 	}
 }
 
 // retryWork plans a job again after it has failed. What is due next is in storage, not in the token that was not stored.
-func (b *backend) retryWork(j rotation.Job, cause error) {
+func (b *backend) retryWork(j schedule.Job, cause error) {
 	j.At = b.now().Add(retryAfter(cause))
 	b.scheduler.Plan(j)
 }
 
 // lookAtToken reads what storage has of the token, which the cache then has too, and plans its work from that.
 func (b *backend) lookAtToken(ctx context.Context, name string) error {
-	unlock := b.tokenLocks.tryLock(name)
+	unlock := b.tokenLocks.TryLock(name)
 	if unlock == nil {
-		b.scheduler.Hasten(rotation.Job{Token: name, Kind: rotation.Look, At: b.now().Add(retryBusy)})
+		b.scheduler.Hasten(schedule.Job{Token: name, Kind: schedule.Look, At: b.now().Add(retryBusy)})
 		return nil
 	}
 	defer unlock()
 	ctx, cancel := context.WithTimeout(ctx, storageTimeout)
 	defer cancel()
-	before := b.tokens.peek(name)
-	t, err := b.tokens.load(ctx, b.storage, name)
+	before := b.tokens.Peek(name)
+	t, err := b.tokens.Load(ctx, b.storage, name)
 	if err != nil {
 		return err
 	}
-	if b.tokens.peek(name) != before {
+	if b.tokens.Peek(name) != before {
 		b.changed(name) // a write has arrived that had failed
 	}
 	if t == nil {
@@ -329,7 +331,7 @@ func (b *backend) dropToken(name string) {
 	b.access.delete(name)
 	b.changed(name)
 	// The write that failed may have been the first one of the token.
-	b.scheduler.Hasten(rotation.Job{Token: name, Kind: rotation.Look, At: b.tokens.doubtful(name)})
+	b.scheduler.Hasten(schedule.Job{Token: name, Kind: schedule.Look, At: b.tokens.Doubtful(name)})
 }
 
 // lookAtAccount reads what storage has of the account, which the cache then has too. What its tokens do by themselves may depend
@@ -337,13 +339,13 @@ func (b *backend) dropToken(name string) {
 func (b *backend) lookAtAccount(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, storageTimeout)
 	defer cancel()
-	before := b.accounts.peek(name)
-	if _, err := b.accounts.load(ctx, b.storage, name); err != nil {
+	before := b.accounts.Peek(name)
+	if _, err := b.accounts.Load(ctx, b.storage, name); err != nil {
 		return err
 	}
-	again := b.accounts.doubtful(name)
-	b.scheduler.Hasten(rotation.Job{Account: name, Kind: rotation.Look, At: again})
-	if again.IsZero() || b.accounts.peek(name) != before {
+	again := b.accounts.Doubtful(name)
+	b.scheduler.Hasten(schedule.Job{Account: name, Kind: schedule.Look, At: again})
+	if again.IsZero() || b.accounts.Peek(name) != before {
 		return b.lookAtTokensOf(ctx, b.storage, name)
 	}
 	return nil
@@ -353,7 +355,7 @@ func (b *backend) lookAtAccount(ctx context.Context, name string) error {
 func (b *backend) lookAtTokensOf(ctx context.Context, storage logical.Storage, account string) error {
 	names, err := b.tokenNamesOf(ctx, storage, account)
 	for _, name := range names {
-		b.scheduler.Hasten(rotation.Job{Token: name, Kind: rotation.Look, At: b.now()})
+		b.scheduler.Hasten(schedule.Job{Token: name, Kind: schedule.Look, At: b.now()})
 	}
 	return err
 }

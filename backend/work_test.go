@@ -2,8 +2,6 @@ package backend
 
 import (
 	"context"
-	"errors"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -11,11 +9,10 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/cache"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/schedule"
 )
 
 func (f *fixture) wantJobs(t *testing.T, when string, want int) {
@@ -35,9 +32,9 @@ func TestPlan_AWriteOfTheAccountTakesNoPlanAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.scheduler.Plan(rotation.Job{Token: "acme-rw", Account: "acme", Kind: rotation.Rotate, At: f.now().Add(time.Hour)})
+	f.scheduler.Plan(schedule.Job{Token: "acme-rw", Account: "acme", Kind: schedule.Rotate, At: f.now().Add(time.Hour)})
 	f.write(t, "config/acme", map[string]any{"request_timeout": 20})
-	f.doWork(t.Context(), rotation.Job{Token: "acme-rw", Kind: rotation.Look}) // the token is busy
+	f.doWork(t.Context(), schedule.Job{Token: "acme-rw", Kind: schedule.Look}) // the token is busy
 	f.wantJobs(t, "while the token is locked", 3)                              // with a look
 	unlock()
 }
@@ -46,7 +43,7 @@ func TestPlan_TheStartTakesNoPlanAway(t *testing.T) {
 	t.Parallel()
 	f := newStillFixture(t)
 	f.withImpact(t, nil)
-	f.scheduler.Plan(rotation.Job{Token: "acme-rw", Account: "acme", Kind: rotation.Rotate, At: f.now().Add(time.Hour)})
+	f.scheduler.Plan(schedule.Job{Token: "acme-rw", Account: "acme", Kind: schedule.Rotate, At: f.now().Add(time.Hour)})
 	f.planToken("acme-rw") // knows nothing of that
 	f.wantJobs(t, "after the start", 2)
 }
@@ -56,12 +53,12 @@ func TestPlan_AWriteOfTheAccountChangesWhatItsTokensDo(t *testing.T) {
 	f := newStillFixture(t)
 	f.withImpact(t, map[string]any{"rotation_period": "1h"})
 	f.clock.advance(2 * time.Hour)
-	f.doWork(t.Context(), rotation.Job{Token: "acme-rw", Account: "acme"})
+	f.doWork(t.Context(), schedule.Job{Token: "acme-rw", Account: "acme"})
 	f.scheduler.Forget("acme-rw")
 	_, hook := f.startHook(t, func() {})
 	f.write(t, "config/acme", hook)
 	eventually(t, "the overdue token to be rotated by the hook", func() bool { // the look plans it, and it is due
-		f.doWork(t.Context(), rotation.Job{Token: "acme-rw", Kind: rotation.Look})
+		f.doWork(t.Context(), schedule.Job{Token: "acme-rw", Kind: schedule.Look})
 		return f.read(t, "creds/acme-rw")["version"] == 2
 	})
 }
@@ -117,8 +114,8 @@ func TestWork_AStandbyDoesNoneAndAsksOnce(t *testing.T) {
 	f := newFixture(t, func(c *logical.BackendConfig) { c.System = view })
 	f.startWork(f.storage)
 	for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
-		for _, kind := range []rotation.Kind{rotation.Rotate, rotation.Verify} {
-			f.scheduler.Plan(rotation.Job{Token: name, Account: name, Kind: kind, At: f.now().Add(-time.Hour)})
+		for _, kind := range []schedule.Kind{schedule.Rotate, schedule.Verify} {
+			f.scheduler.Plan(schedule.Job{Token: name, Account: name, Kind: kind, At: f.now().Add(-time.Hour)})
 		}
 	}
 	<-view.asked
@@ -150,25 +147,15 @@ func TestPanic_OfAnyGoroutineEndsNothing(t *testing.T) {
 		},
 		"the planning at the start": func(t *testing.T, f *fixture) {
 			t.Helper()
-			f.tokens.invalidate("acme-rw")
-			decode := f.tokens.decode
-			f.tokens.decode = func(string, []byte) (*token, error) { panic("with the secret value") }
+			healthy := f.tokens
+			f.tokens = cache.New(tokenPrefix, f.now, func(string, []byte) (*token, error) { panic("with the secret value") })
 			f.planAll()
 			f.loadTokens([]string{"acme-rw"})
-			f.tokens.decode = decode
+			f.tokens = healthy
 		},
 		"due work": func(t *testing.T, f *fixture) {
 			t.Helper()
-			f.scheduler.Panicked(rotation.Job{Token: "acme-rw"}, any("with the secret value"))
-		},
-		"a call from Vault": func(t *testing.T, f *fixture) {
-			t.Helper()
-			mounts := &Mounts{}
-			ctx := onMount(t, mounts, f)
-			_, err := mounts.Intercept(ctx, "a call", nil, func(context.Context, any) (any, error) { panic("with the secret value") })
-			if status.Code(err) != codes.Internal || strings.Contains(err.Error(), "secret") {
-				t.Errorf("got error %v", err)
-			}
+			f.scheduler.Panicked(schedule.Job{Token: "acme-rw"}, any("with the secret value"))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -182,26 +169,5 @@ func TestPanic_OfAnyGoroutineEndsNothing(t *testing.T) {
 			}
 			f.read(t, "creds/acme-rw")
 		})
-	}
-}
-
-func TestKeyedLocks_WaitingInVainSaysSoAndThatTryingAgainHelps(t *testing.T) {
-	t.Parallel()
-	var locks keyedLocks
-	unlock, err := locks.lock(t.Context(), "acme")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unlock()
-	if locks.tryLock("acme") != nil {
-		t.Error("the lock was given twice")
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-	defer cancel()
-	_, err = locks.lock(ctx, "acme")
-	_, err = respond(nil, err)
-	var coded logical.HTTPCodedError
-	if !errors.As(err, &coded) || coded.Code() != http.StatusServiceUnavailable || !strings.Contains(err.Error(), "try again") {
-		t.Errorf("got %v, want a sentence with status 503", err)
 	}
 }

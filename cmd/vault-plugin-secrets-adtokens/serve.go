@@ -13,8 +13,6 @@ import (
 	"github.com/hashicorp/vault/sdk/helper/pluginutil"
 	"github.com/hashicorp/vault/sdk/plugin"
 	"google.golang.org/grpc"
-
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend"
 )
 
 const (
@@ -42,11 +40,11 @@ func serve(logger hclog.Logger, tlsProvider func() (*tls.Config, error)) error {
 	if err := pluginutil.OptionallyEnableMlock(); err != nil {
 		return fmt.Errorf("locking memory: %w", err)
 	}
-	mounts := &backend.Mounts{ReservedHeap: reserved}
+	served := &mounts{reservedHeap: reserved}
 	sets := map[int]goplugin.PluginSet{}
 	for protocol := 3; protocol <= 5; protocol++ { // those that the sdk serves; 5 lets mounts share the process
 		sets[protocol] = goplugin.PluginSet{plugin.BackendPluginName: &plugin.GRPCBackendPlugin{
-			Factory: mounts.Factory, Logger: logger, MultiplexingSupport: protocol == 5,
+			Factory: served.factory, Logger: logger, MultiplexingSupport: protocol == 5,
 		}}
 	}
 	goplugin.Serve(&goplugin.ServeConfig{
@@ -54,7 +52,7 @@ func serve(logger hclog.Logger, tlsProvider func() (*tls.Config, error)) error {
 		GRPCServer: func(options []grpc.ServerOption) *grpc.Server {
 			return goplugin.DefaultGRPCServer(append(options,
 				grpc.MaxRecvMsgSize(math.MaxInt32), grpc.MaxSendMsgSize(math.MaxInt32),
-				grpc.NumStreamWorkers(streamWorkers), grpc.UnaryInterceptor(mounts.Intercept)))
+				grpc.NumStreamWorkers(streamWorkers), grpc.UnaryInterceptor(served.intercept)))
 		},
 	})
 	return nil

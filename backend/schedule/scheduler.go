@@ -1,4 +1,6 @@
-package rotation
+// Package schedule says when the background work of tokens begins: each job at its time, within its account's rate limits, and with no
+// account in the way of another. It knows nothing of what a job does.
+package schedule
 
 import (
 	"container/heap"

@@ -1,4 +1,4 @@
-package backend
+package cache
 
 import (
 	"context"
@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// keyedLocks is a reader/writer lock per name whose waiting obeys a context, which sync.RWMutex and the sdk's striped
+// Locks is a reader/writer lock per name whose waiting obeys a context, which sync.RWMutex and the sdk's striped
 // locks cannot. Names never share a lock, so a slow provider delays nobody else's token.
-type keyedLocks struct {
+type Locks struct {
 	mu    sync.Mutex
 	locks map[string]*keyedLock
 }
@@ -23,18 +23,18 @@ type keyedLock struct {
 
 const exclusive = 1 << 30
 
-// lock waits for the name exclusively. The returned function unlocks.
-func (k *keyedLocks) lock(ctx context.Context, name string) (func(), error) {
+// Lock waits for the name exclusively. The returned function unlocks.
+func (k *Locks) Lock(ctx context.Context, name string) (func(), error) {
 	return k.acquire(ctx, name, exclusive)
 }
 
-// rlock waits for the name together with other readers. The returned function unlocks.
-func (k *keyedLocks) rlock(ctx context.Context, name string) (func(), error) {
+// RLock waits for the name together with other readers. The returned function unlocks.
+func (k *Locks) RLock(ctx context.Context, name string) (func(), error) {
 	return k.acquire(ctx, name, 1)
 }
 
-// tryLock locks the name exclusively, if nobody has it. The returned function unlocks; it is nil where somebody has it.
-func (k *keyedLocks) tryLock(name string) func() {
+// TryLock locks the name exclusively, if nobody has it. The returned function unlocks; it is nil where somebody has it.
+func (k *Locks) TryLock(name string) func() {
 	l := k.join(name)
 	if !l.TryAcquire(exclusive) {
 		k.leave(name, l)
@@ -43,7 +43,17 @@ func (k *keyedLocks) tryLock(name string) func() {
 	return k.unlocking(name, l, exclusive)
 }
 
-func (k *keyedLocks) acquire(ctx context.Context, name string, weight int64) (func(), error) {
+// Users counts those who hold the lock of the name or wait for it.
+func (k *Locks) Users(name string) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if l := k.locks[name]; l != nil {
+		return l.users
+	}
+	return 0
+}
+
+func (k *Locks) acquire(ctx context.Context, name string, weight int64) (func(), error) {
 	l := k.join(name)
 	if err := l.Acquire(ctx, weight); err != nil {
 		k.leave(name, l)
@@ -67,7 +77,7 @@ func (e *busyError) Unwrap() error { return e.why }
 // Code is the HTTP status, which says that trying again may help.
 func (e *busyError) Code() int { return http.StatusServiceUnavailable }
 
-func (k *keyedLocks) join(name string) *keyedLock {
+func (k *Locks) join(name string) *keyedLock {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	l := k.locks[name]
@@ -82,14 +92,14 @@ func (k *keyedLocks) join(name string) *keyedLock {
 	return l
 }
 
-func (k *keyedLocks) unlocking(name string, l *keyedLock, weight int64) func() {
+func (k *Locks) unlocking(name string, l *keyedLock, weight int64) func() {
 	return func() {
 		l.Release(weight)
 		k.leave(name, l)
 	}
 }
 
-func (k *keyedLocks) leave(name string, l *keyedLock) {
+func (k *Locks) leave(name string, l *keyedLock) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if l.users--; l.users == 0 {

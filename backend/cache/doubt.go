@@ -1,0 +1,58 @@
+package cache
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+)
+
+// doubt is about the last write that failed: whether it arrives is not known. Storage that has something else may still get it,
+// so the doubt ends when storage has what was wanted, or when it has lasted for doubtLasts.
+type doubt struct {
+	// wanted is the checksum of what the write was to store, 0 for a deletion.
+	wanted uint64
+	since  time.Time
+}
+
+const (
+	// firstDoubtWait is when to look for the first time what has become of a write. The wait doubles each time.
+	firstDoubtWait = 5 * time.Second
+	// doubtLasts is after how long a write is not expected to arrive any more.
+	doubtLasts = 15 * time.Minute
+)
+
+// doubtWrite notes that a write failed, and returns its error. Where storage takes no writes at all there is no doubt.
+func (s *Store[T]) doubtWrite(name, doing string, err error, wanted uint64) error {
+	err = StorageError(fmt.Sprintf(doing, s.prefix, name)+" failed", err)
+	if errors.Is(err, logical.ErrReadOnly) {
+		return err
+	}
+	s.mu.Lock()
+	s.doubts[name] = &doubt{wanted: wanted, since: s.now()}
+	s.mu.Unlock()
+	if s.Doubted != nil {
+		s.Doubted(name)
+	}
+	return fmt.Errorf("%w; %w", err, ErrUncertain)
+}
+
+// settle ends the doubt about an entry where storage has what the write wanted, or nothing more is to be expected.
+func (s *Store[T]) settle(name string, sum uint64) {
+	if d := s.doubts[name]; d != nil && (sum == d.wanted || s.now().Sub(d.since) >= doubtLasts) {
+		delete(s.doubts, name)
+	}
+}
+
+// Doubtful returns when to look whether a write has arrived; the zero time where there is no doubt.
+func (s *Store[T]) Doubtful(name string) time.Time {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	d := s.doubts[name]
+	if d == nil {
+		return time.Time{}
+	}
+	now := s.now()
+	return now.Add(max(now.Sub(d.since), firstDoubtWait))
+}
