@@ -4,6 +4,7 @@ package acceptance
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,48 +15,47 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/vaulttest"
 )
 
-// TestDocsQuickstart_RunsOnTheDevelopmentServer starts what make dev starts, takes the variables that it prints, and does what the
-// README says: nothing may lead to a provider that is not simulated.
-func TestDocsQuickstart_RunsOnTheDevelopmentServer(t *testing.T) {
+// TestDevelopmentServer starts what make dev starts, and uses it with the variables that it prints.
+func TestDevelopmentServer(t *testing.T) {
 	t.Parallel()
 	dev := startDevelopment(t)
-	dir := t.TempDir()
-	succeeded(t, os.Symlink(dev.commands, filepath.Join(dir, "bin"))) // what make build leaves
-	for _, heading := range []string{"Quickstart", "A token that rotates by itself"} {
-		section(t, "README.md", heading).run(t, dir, dev.environment)
-	}
-}
 
-func TestDevelopmentServer_ShowsGoogleSinceTheSunset(t *testing.T) {
-	t.Parallel()
-	dev := startDevelopment(t)
-	for name, want := range map[string]string{"acme-dev": "unverified", "acme-rw": "ok"} {
-		if got := strings.TrimSpace(dev.vault(t, "read", "-field=health", "adtokens/tokens/"+name)); got != want {
-			t.Errorf("the health of %s is %q", name, got)
+	// Anybody on the machine can see the arguments of its processes.
+	t.Run("its root token is in no argument list", func(t *testing.T) {
+		processes, err := exec.CommandContext(t.Context(), "ps", "-A", "-ww", "-o", "args").Output()
+		if err != nil {
+			t.Skipf("this machine does not list processes: %v", err)
 		}
-	}
-	if got := dev.vault(t, "write", "-f", "-field=outcome", "adtokens/tokens/acme-dev/verify"); strings.TrimSpace(got) != "inconclusive" {
-		t.Errorf("the developer token is %q", got)
-	}
-}
+		if !strings.Contains(string(processes), "vault server -dev") {
+			t.Fatal("the development server is not among the processes")
+		}
+		token := dev.variable(t, "VAULT_TOKEN")
+		for line := range strings.Lines(string(processes)) {
+			if strings.Contains(line, token) {
+				t.Errorf("the root token is an argument: %s", strings.ReplaceAll(line, token, "…"))
+			}
+		}
+	})
 
-// TestDevelopmentServer_RootTokenIsInNoArgumentList looks at every process of the machine, as anybody on it can.
-func TestDevelopmentServer_RootTokenIsInNoArgumentList(t *testing.T) {
-	t.Parallel()
-	dev := startDevelopment(t)
-	processes, err := exec.CommandContext(t.Context(), "ps", "-A", "-ww", "-o", "args").Output()
-	if err != nil {
-		t.Skipf("this machine does not list processes: %v", err)
-	}
-	if !strings.Contains(string(processes), "vault server -dev") {
-		t.Fatal("the development server is not among the processes")
-	}
-	token := dev.variable(t, "VAULT_TOKEN")
-	for line := range strings.Lines(string(processes)) {
-		if strings.Contains(line, token) {
-			t.Errorf("the root token is an argument: %s", strings.ReplaceAll(line, token, "…"))
+	t.Run("it shows Google as it is since the sunset", func(t *testing.T) {
+		for name, want := range map[string]string{"acme-dev": "unverified", "acme-rw": "ok"} {
+			if got := dev.vault(t, "read", "-field=health", "adtokens/tokens/"+name); got != want {
+				t.Errorf("the health of %s is %q", name, got)
+			}
 		}
-	}
+		if got := dev.vault(t, "write", "-f", "-field=outcome", "adtokens/tokens/acme-dev/verify"); got != "inconclusive" {
+			t.Errorf("the developer token is %q", got)
+		}
+	})
+
+	// Nothing may lead to a provider that is not simulated.
+	t.Run("the README's quickstart works on it word for word", func(t *testing.T) {
+		dir := t.TempDir()
+		succeeded(t, os.Symlink(dev.commands, filepath.Join(dir, "bin"))) // what make build leaves
+		for _, heading := range []string{"Quickstart", "A token that rotates by itself"} {
+			section(t, "README.md", heading).run(t, dir, dev.environment)
+		}
+	})
 }
 
 // development is what make dev runs.
@@ -74,9 +74,11 @@ func startDevelopment(t *testing.T) *development {
 	output := filepath.Join(t.TempDir(), "output")
 	log := done(os.Create(output))(t)
 	defer log.Close()
+	_, port, err := net.SplitHostPort(freeAddress(t))
+	succeeded(t, err)
 	path := "PATH=" + filepath.Dir(vaulttest.VaultCommand(t)) + ":" + os.Getenv("PATH")
 	cmd := exec.Command("bash", docsRoot+"/scripts/dev.sh")
-	cmd.Env = []string{path, "HOME=" + t.TempDir(), "TMPDIR=" + t.TempDir(), "ADTOKENS_BIN=" + d.commands}
+	cmd.Env = []string{path, "HOME=" + t.TempDir(), "TMPDIR=" + t.TempDir(), "ADTOKENS_BIN=" + d.commands, "PORT=" + port}
 	cmd.Stdout, cmd.Stderr = log, log
 	succeeded(t, cmd.Start())
 	ended := make(chan error, 1)
@@ -122,7 +124,7 @@ func (d *development) vault(t *testing.T, args ...string) string {
 	cmd.Env = d.environment
 	output, err := cmd.Output()
 	succeeded(t, err)
-	return string(output)
+	return strings.TrimSpace(string(output))
 }
 
 // section is the part of a page below a heading.
