@@ -22,6 +22,7 @@ func TestDevelopmentServer(t *testing.T) {
 
 	// Anybody on the machine can see the arguments of its processes.
 	t.Run("its root token is in no argument list", func(t *testing.T) {
+		t.Parallel()
 		processes, err := exec.CommandContext(t.Context(), "ps", "-A", "-ww", "-o", "args").Output()
 		if err != nil {
 			t.Skipf("this machine does not list processes: %v", err)
@@ -38,6 +39,7 @@ func TestDevelopmentServer(t *testing.T) {
 	})
 
 	t.Run("it shows Google as it is since the sunset", func(t *testing.T) {
+		t.Parallel()
 		for name, want := range map[string]string{"acme-dev": "unverified", "acme-rw": "ok"} {
 			if got := dev.vault(t, "read", "-field=health", "adtokens/tokens/"+name); got != want {
 				t.Errorf("the health of %s is %q", name, got)
@@ -50,6 +52,7 @@ func TestDevelopmentServer(t *testing.T) {
 
 	// Nothing may lead to a provider that is not simulated.
 	t.Run("the README's quickstart works on it word for word", func(t *testing.T) {
+		t.Parallel()
 		dir := t.TempDir()
 		succeeded(t, os.Symlink(dev.commands, filepath.Join(dir, "bin"))) // what make build leaves
 		for _, heading := range []string{"Quickstart", "A token that rotates by itself"} {

@@ -67,7 +67,8 @@ const docsRoot = "../.."
 
 // story are the pages whose commands build on each other, in the order in which they do.
 var story = []string{
-	"README.md", "docs/platforms/impact.md", "docs/platforms/google_ads.md", "docs/reset.md", "docs/rotate.md", "docs/operations.md", "docs/apps.md",
+	"README.md", "docs/platforms/impact.md", "docs/platforms/google_ads.md", "docs/reset.md", "docs/rotate.md", "docs/operations.md",
+	"docs/apps.md",
 }
 
 // readPages reads every Markdown file for users, those of the story first.
