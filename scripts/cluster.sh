@@ -19,7 +19,7 @@ start_node() {
   if ((${#nodes[@]})); then join="retry_join { leader_api_addr = \"${nodes[0]}\" }"; fi
   mkdir "$work/$name"
   cat >"$work/$name.hcl" <<HCL
-plugin_directory = "$root/bin"
+plugin_directory = "$plugins"
 disable_mlock    = true
 api_addr         = "http://127.0.0.1:$port"
 cluster_addr     = "https://127.0.0.1:$cluster_port"
@@ -53,7 +53,7 @@ answers() {
 
 # unsealed: the server at VAULT_ADDR was unsealed. One that has not joined yet takes the key and stays sealed.
 unsealed() {
-  vault status || vault operator unseal "$(cat "$work/unseal-key")"
+  vault status || vault write sys/unseal key=@"$work/unseal-key" # an argument would show the key to everybody on the machine
   vault status
 }
 
@@ -69,10 +69,11 @@ find_active() {
 
 next_port=${PORT:-8200}
 start_simulator
+install_plugin
 start_node
 say 'The first server is initialised, with one key. The others join it.'
 vault operator init -key-shares=1 -key-threshold=1 >"$work/init"
-sed -n 's/^Unseal Key 1: //p' "$work/init" >"$work/unseal-key"
+sed -n 's/^Unseal Key 1: //p' "$work/init" | tr -d '\n' >"$work/unseal-key"
 VAULT_TOKEN=$(sed -n 's/^Initial Root Token: //p' "$work/init")
 export VAULT_TOKEN
 await node-1 unsealed
@@ -117,7 +118,7 @@ fi
 
 say 'Everything runs. In another terminal:'
 cat <<INFO
-  export PATH=\$PATH:$root/bin
+  export PATH=\$PATH:$bin
   export VAULT_ADDR=${nodes[0]} VAULT_TOKEN=$VAULT_TOKEN    # or ${nodes[1]}, or ${nodes[2]}
   export ADTOKENS_SIMULATOR_CONTROL=$ADTOKENS_SIMULATOR_CONTROL
 

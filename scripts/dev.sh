@@ -8,13 +8,19 @@ trap 'printf "\nStopping.\n"; exit 0' INT
 start_simulator
 start_vault "${PORT:-$(free_port 8200)}"
 mount_engine
+say "Google ignores developer tokens since 9 September 2026. So does the simulator from here on."
+run 'adtokens-simulator console google developer-token-mode ignored'
 import_tokens
 
 say 'Everything runs. In another terminal:'
 cat <<EOF
-  export PATH=\$PATH:$root/bin
+  export PATH=\$PATH:$bin
   export VAULT_ADDR=$VAULT_ADDR VAULT_TOKEN=$VAULT_TOKEN
   export ADTOKENS_SIMULATOR_CONTROL=$ADTOKENS_SIMULATOR_CONTROL
+  export IMPACT_URL=$impact GOOGLE_URL=$google
+  export PLUGIN_DIR=$plugins AUDIT_LOG=$work/audit.log
+
+The README's quickstart works with these as it stands. Or try what is there already:
 
   vault read adtokens/creds/acme-rw                             # what an app reads
   adtokens-simulator console impact reset-read-write            # a reset in the console, behind Vault's back

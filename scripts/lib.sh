@@ -3,10 +3,11 @@
 # Everything started here is stopped when the script ends, whichever way. Needs bash, coreutils, grep and sed.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+bin=${ADTOKENS_BIN:-$root/bin} # what make build has built; tests have it elsewhere
 umask 077
 work=$(mktemp -d "${TMPDIR:-/tmp}/adtokens.XXXXXX")
 groups=() # process groups of what was started
-export PATH=$PATH:$root/bin
+export PATH=$PATH:$bin
 unset "${!VAULT_@}" # the caller's own server is not ours to touch
 unset "${!ADTOKENS_SIMULATOR_@}"
 
@@ -136,22 +137,34 @@ start_hook() {
   hook=$(sed -n 's/.*"url":"\([^"]*\)".*/\1/p' "$work/hook.log")
 }
 
+# install_plugin makes the servers' plugin directory, $plugins, and puts the plugin there under a name with its version, $version.
+install_plugin() {
+  mkdir "$work/plugins"
+  plugins=$(cd "$work/plugins" && pwd -P) # Vault takes no symbolic links there
+  version=$("$bin/vault-plugin-secrets-adtokens" -version)
+  install -m 0755 "$bin/vault-plugin-secrets-adtokens" "$plugins/vault-plugin-secrets-adtokens-$version"
+}
+
 # start_vault PORT: a server in dev mode. Dev mode's own -dev-plugin-dir would register whatever lies in bin/; a plain
-# plugin directory leaves the registration to the operator, as in production.
+# plugin directory leaves the registration to the operator, as in production. The root token is in the environment, which
+# nobody else can read; an argument list is for everybody on the machine.
 start_vault() {
   is_free "$1" || fail "Port $1 is taken; choose another one: make dev PORT=…"
   export VAULT_ADDR=http://127.0.0.1:$1 VAULT_TOKEN=root-$RANDOM$RANDOM$RANDOM
-  printf 'plugin_directory = "%s"\n' "$root/bin" >"$work/vault.hcl"
-  start vault vault server -dev -dev-no-store-token -dev-root-token-id="$VAULT_TOKEN" \
+  install_plugin
+  printf 'plugin_directory = "%s"\n' "$plugins" >"$work/vault.hcl"
+  VAULT_DEV_ROOT_TOKEN_ID=$VAULT_TOKEN start vault vault server -dev -dev-no-store-token \
     -dev-listen-address="127.0.0.1:$1" -config="$work/vault.hcl"
   await vault vault token lookup # whoever else answers at this port does not know our token
 }
 
 # mount_engine registers, mounts and audits the engine as an operator does on a production server.
 mount_engine() {
-  local plugin=$root/bin/vault-plugin-secrets-adtokens
+  local sum
+  sum=$(sha256sum "$plugins/vault-plugin-secrets-adtokens-$version" | cut -d ' ' -f 1)
   say 'The operator registers the plugin by its checksum, switches the audit log on and mounts the engine.'
-  run "vault plugin register -sha256=$(sha256sum "$plugin" | cut -d ' ' -f 1) -version=$("$plugin" -version) secret vault-plugin-secrets-adtokens"
+  run "vault plugin register -sha256=$sum -version=$version \\
+    -command=vault-plugin-secrets-adtokens-$version secret vault-plugin-secrets-adtokens"
   run "vault audit enable file file_path=$work/audit.log"
   run 'vault secrets enable -path=adtokens \
     -audit-non-hmac-request-keys=reason -audit-non-hmac-request-keys=cas \
@@ -169,8 +182,8 @@ import_tokens() {
     base_url=$google token_url=$google/token revoke_url=$google/revoke iam_url=$google \\
     contact_email=ads-api@acme.example login_customer_id=123-456-7890 \\
     client_id=\"\$(adtokens-simulator console google show-oauth-client -field client_id)\" \\
-    client_secret=\"\$(adtokens-simulator console google show-oauth-client -field client_secret)\" \\
-    refresh_token=\"\$(adtokens-simulator console google show-oauth-client -field refresh_token)\""
+    client_secret=@<(adtokens-simulator console google show-oauth-client -field client_secret) \\
+    refresh_token=@<(adtokens-simulator console google show-oauth-client -field refresh_token)"
   run "vault write adtokens/config/acme-impact provider=impact account_type=agency base_url=$impact \\
     contact_email=ads-api@acme.example"
 

@@ -272,7 +272,7 @@ func TestVaultSecretsOperator_PolicyIsEnoughWithoutTheDefaultPolicy(t *testing.T
 	if len(policy) != 2 {
 		t.Fatalf("the example's policy has the lines %q", policy)
 	}
-	for _, page := range []string{"README.md", "docs/consumers.md", "docs/operations.md"} {
+	for _, page := range []string{"docs/consumers.md", "docs/operations.md"} {
 		if !strings.Contains(readDoc(t, page), policy[1]) {
 			t.Errorf("%s does not have the line %s", page, policy[1])
 		}

@@ -104,14 +104,14 @@ var (
 	inlineTemplate = regexp.MustCompile(`(?s)contents\s+= (<<EOT\n.*?\nEOT\n)`)
 )
 
-// render adds a template of the examples, or the README's, with a credential's path in place of its own. It returns where the agent
+// render adds a template of the examples, or that of the page on apps, with a credential's path in place of its own. It returns where the agent
 // will write the file.
 func (h *hostileWorld) render(t *testing.T, example, credential string) string {
 	t.Helper()
 	destination := filepath.Join(h.dir, strings.ReplaceAll(credential, "/", "_")+"_"+example)
 	content := ""
-	if example == "README.md" {
-		for _, b := range parsePage(example, readDoc(t, example)).blocks {
+	if example == "apps.md" {
+		for _, b := range parsePage(example, readDoc(t, "docs/"+example)).blocks {
 			if found := inlineTemplate.FindStringSubmatch(b.text); found != nil && b.directives["file"] == "agent.hcl" {
 				content = "contents = " + credentialPath.ReplaceAllString(found[1], credential)
 			}
@@ -257,7 +257,7 @@ func TestConsumers_RenderedValuesArriveIntact(t *testing.T) {
 	var files []file
 	for name, value := range all {
 		credential := h.keep(t, name, value)
-		examples := []string{"impact.env.ctmpl", "google-ads.yaml.ctmpl", "README.md"}
+		examples := []string{"impact.env.ctmpl", "google-ads.yaml.ctmpl", "apps.md"}
 		if _, lines := hostileLines[name]; !lines {
 			examples = append(examples, "impact.docker.env.ctmpl")
 		}
@@ -269,12 +269,12 @@ func TestConsumers_RenderedValuesArriveIntact(t *testing.T) {
 		vaulttest.Fatalf(t, "the agent: %v: %s", err, output)
 	}
 	readBy := map[string][]string{
-		"impact.env.ctmpl": {"sh", "bash", "systemd"}, "README.md": {"sh", "bash", "systemd"}, "impact.docker.env.ctmpl": {"docker"},
+		"impact.env.ctmpl": {"sh", "bash", "systemd"}, "apps.md": {"sh", "bash", "systemd"}, "impact.docker.env.ctmpl": {"docker"},
 	}
 	variables := map[string][]string{
 		"impact.env.ctmpl":        {"IMPACT_ACCOUNT_SID", "IMPACT_AUTH_TOKEN", "IMPACT_FINGERPRINT", "IMPACT_URL"},
 		"impact.docker.env.ctmpl": {"IMPACT_ACCOUNT_SID", "IMPACT_AUTH_TOKEN", "IMPACT_FINGERPRINT", "IMPACT_URL"},
-		"README.md":               {"IMPACT_ACCOUNT_SID", "IMPACT_AUTH_TOKEN", "IMPACT_URL"},
+		"apps.md":                 {"IMPACT_ACCOUNT_SID", "IMPACT_AUTH_TOKEN", "IMPACT_URL"},
 	}
 	for _, f := range files {
 		if f.example == "google-ads.yaml.ctmpl" {

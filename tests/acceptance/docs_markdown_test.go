@@ -65,11 +65,17 @@ func parsePage(path, content string) page {
 // docsRoot is the module's root, seen from this package.
 const docsRoot = "../.."
 
-// readPages reads every Markdown file for users, the README first.
+// story are the pages whose commands build on each other, in the order in which they do.
+var story = []string{
+	"README.md", "docs/platforms/impact.md", "docs/platforms/google_ads.md", "docs/reset.md", "docs/rotate.md", "docs/operations.md",
+	"docs/apps.md",
+}
+
+// readPages reads every Markdown file for users, those of the story first.
 func readPages(t *testing.T) []page {
 	t.Helper()
-	paths := []string{"README.md"}
-	for _, pattern := range []string{"docs/*.md", "*.md"} {
+	paths := slices.Clone(story)
+	for _, pattern := range []string{"docs/*.md", "docs/platforms/*.md", "*.md"} {
 		found := done(filepath.Glob(filepath.Join(docsRoot, pattern)))(t)
 		slices.Sort(found)
 		for _, path := range found {

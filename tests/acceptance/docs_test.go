@@ -31,8 +31,8 @@ import (
 // docsPatience bounds the commands of one page.
 const docsPatience = 2 * time.Minute
 
-// TestDocsCommands does what the documentation says, word for word, on a real Vault server: the pages in order, the
-// README first, each in a shell of its own. The names of the providers lead to the simulators, so that no command has to
+// TestDocsCommands does what the documentation says, word for word, on a real Vault server: the pages in order, those of
+// the story first, each in a shell of its own. The names of the providers lead to the simulators, so that no command has to
 // be altered.
 //
 // sh blocks are run; those that hold nothing but make commands are left to CI, which runs make itself. A text or json
@@ -41,6 +41,7 @@ const docsPatience = 2 * time.Minute
 //	<!-- by-hand: COMMAND -->  what is done in the browser; what the command prints is typed into the block
 //	<!-- file: NAME -->        the block is saved as NAME, as the text says
 //	<!-- refused -->           the block's command has to fail
+//	<!-- needs: TOOL... -->    the block is run only where these tools are
 func TestDocsCommands(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
@@ -98,7 +99,7 @@ func (p page) run(t *testing.T, dir string, environment []string) {
 		vaulttest.Fatalf(t, "%s:%s: %v\n%s%s", p.path, line, err, printed, output)
 	}
 	for i, b := range p.blocks {
-		if b.isOutput() {
+		if b.isOutput() && p.blocks[i-1].isRunnable() {
 			printed := string(done(os.ReadFile(filepath.Join(results, strconv.Itoa(p.blocks[i-1].line))))(t))
 			if !matches(shape(b.text), shape(printed)) {
 				vaulttest.Errorf(t, "%s:%d does not show what the command prints, which is:\n%s", p.path, b.line, printed)
@@ -115,7 +116,7 @@ func (p page) script(results string) string {
 			script += fmt.Sprintf("cat > %s <<'END OF FILE'\n%sEND OF FILE\n", file, b.text)
 			continue
 		}
-		if !b.isCommands() {
+		if !b.isCommands() || !b.isRunnable() {
 			continue
 		}
 		script += fmt.Sprintf("echo %d > $results/line\n{ %s\n} > $results/typed\n", b.line, cmp.Or(b.directives["by-hand"], ":"))
@@ -130,6 +131,16 @@ func (p page) script(results string) string {
 
 // isCommands reports whether the block is run.
 func (b block) isCommands() bool { return b.language == "sh" && !b.isMake() }
+
+// isRunnable reports whether the tools that the block needs are there.
+func (b block) isRunnable() bool {
+	for tool := range strings.FieldsSeq(b.directives["needs"]) {
+		if _, err := exec.LookPath(tool); err != nil {
+			return false
+		}
+	}
+	return true
+}
 
 func (b block) isOutput() bool {
 	_, file := b.directives["file"]
@@ -475,7 +486,7 @@ func numeric(e ast.Expr) constant.Value {
 	return constant.MakeUnknown()
 }
 
-// TestDocsReference wants the README to name every path of the engine, and every field of accounts and tokens.
+// TestDocsReference wants the reference to name every path of the engine, and every field of accounts and tokens.
 func TestDocsReference(t *testing.T) {
 	t.Parallel()
 	m := vaulttest.Shared(t).Mount(t)
@@ -487,11 +498,11 @@ func TestDocsReference(t *testing.T) {
 		}
 	}
 	succeeded(t, json.Unmarshal([]byte(asJSON(t, help.OpenAPI)), &document))
-	code := parsePage("README.md", readDoc(t, "README.md")).code()
+	code := parsePage("docs/reference.md", readDoc(t, "docs/reference.md")).code()
 	for path := range document.Paths {
 		path = strings.NewReplacer("{", "<", "}", ">").Replace(strings.TrimPrefix(path, "/"))
 		if !slices.Contains(code, path) {
-			t.Errorf("the README does not name the path %s", path)
+			t.Errorf("the reference does not name the path %s", path)
 		}
 	}
 	for _, schema := range []string{"AdTokensConfigureAccountRequest", "AdTokensWriteTokenRequest", "AdTokensRotateRequest"} {
@@ -501,7 +512,7 @@ func TestDocsReference(t *testing.T) {
 		}
 		for field := range properties {
 			if !slices.ContainsFunc(code, func(piece string) bool { return slices.Contains(strings.FieldsFunc(piece, isNoName), field) }) {
-				t.Errorf("the README does not name the field %s of %s", field, schema)
+				t.Errorf("the reference does not name the field %s of %s", field, schema)
 			}
 		}
 	}

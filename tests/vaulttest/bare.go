@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,8 +55,8 @@ func startBare(ctx context.Context, b Bare) (*Server, error) {
 		return nil, fmt.Errorf("writing Vault's configuration: %w", err)
 	}
 	cmd := exec.Command(vault, "server", "-config="+s.configFile(), "-log-level=trace", "-dev", "-dev-no-store-token",
-		"-dev-root-token-id="+s.Token, "-dev-listen-address="+strings.TrimPrefix(s.Address, "http://"))
-	cmd.Env = b.Environment
+		"-dev-listen-address="+strings.TrimPrefix(s.Address, "http://"))
+	cmd.Env = append(slices.Clone(b.Environment), rootTokenVariable+s.Token)
 	if s.process, err = start(cmd, s.logFile()); err != nil {
 		return nil, err
 	}

@@ -231,6 +231,9 @@ storage "raft" {
 
 func (s *Server) configFile() string { return filepath.Join(s.dir, "vault.hcl") }
 
+// rootTokenVariable tells a dev server its root token, which in an argument list would be for everybody on the machine.
+const rootTokenVariable = "VAULT_DEV_ROOT_TOKEN_ID="
+
 // launch starts the process and waits until its API answers.
 func (s *Server) launch() error {
 	vault, err := vaultCommand()
@@ -239,10 +242,10 @@ func (s *Server) launch() error {
 	}
 	args := []string{"server", "-config=" + s.configFile(), "-log-level=" + cmp.Or(s.logLevel, "trace")}
 	if s.storage == inMemory {
-		args = append(args, "-dev", "-dev-no-store-token", "-dev-root-token-id="+s.Token,
-			"-dev-listen-address="+strings.TrimPrefix(s.Address, "http://"))
+		args = append(args, "-dev", "-dev-no-store-token", "-dev-listen-address="+strings.TrimPrefix(s.Address, "http://"))
 	}
 	cmd := exec.Command(vault, args...)
+	cmd.Env = append(cmd.Env, rootTokenVariable+s.Token)
 	cmd.Dir = s.dir
 	if s.process, err = startIn(s.place.namespace, cmd, s.logFile()); err != nil {
 		return err
