@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -104,9 +105,6 @@ type Pending struct {
 
 // Stalled says whether a rejected value of a hook is not tried any more. Keys are given up instead.
 func (p *Pending) Stalled() bool { return p.Source == SourceHook && p.Rejections >= maxRejections }
-
-// Failing says whether the rotation needs more than patience, so that a person may take another way.
-func (p *Pending) Failing() bool { return p.Attempts > 1 || p.Rejections > 0 }
 
 // Restartable says whether a new rotation may take this one's place: a hook's value that the provider rejects.
 func (p *Pending) Restartable() bool { return p.Source == SourceHook && p.Rejections > 0 }
@@ -686,8 +684,11 @@ func (m *Machine) notRetired(ctx context.Context, r *Record, old Retiring, cause
 	return m.unclean(ctx, r, &left.LastError, cause)
 }
 
+// retiringIndex finds an old value by the value too: several that were never published share a version, and may share a time.
 func (r *Record) retiringIndex(old Retiring) int {
-	return slices.IndexFunc(r.Retiring, func(x Retiring) bool { return x.Version == old.Version && x.At.Equal(old.At) })
+	return slices.IndexFunc(r.Retiring, func(x Retiring) bool {
+		return x.Version == old.Version && x.At.Equal(old.At) && maps.Equal(x.Credential, old.Credential)
+	})
 }
 
 func (r *Record) dropRetiring(old Retiring) {
