@@ -88,6 +88,8 @@ func (b *backend) countRotation(a *account, t *token, e rotation.Event) {
 	case e == rotation.Published:
 		last := t.History[len(t.History)-1]
 		b.metrics.rotated(last.Source, triggerOf(last.Scheduled), last.Verification)
+	case e == rotation.Failed && t.Ended() != nil:
+		b.metrics.rotated(t.Ended().Source, triggerOf(t.Ended().Scheduled), outcomeFailed)
 	case e == rotation.Failed && t.Pending != nil:
 		b.metrics.rotated(t.Pending.Source, triggerOf(t.Pending.Scheduled), outcomeFailed)
 	case e == rotation.Failed:
@@ -415,6 +417,9 @@ func (s *startedRotation) unpublished(req *logical.Request, t *token) error {
 		return logical.CodedError(http.StatusConflict, "another rotation of this token has taken the place of this one; nothing was changed yet")
 	case t.LastError == "":
 		return logical.CodedError(http.StatusConflict, fmt.Sprintf("this rotation was ended without a new version; `vault read %stokens/%s` tells what is current", req.MountPoint, s.name))
+	}
+	if t.PersonNeeded {
+		return badInput("nothing was published: %s", t.LastError)
 	}
 	return badInput("nothing was changed: %s", t.LastError)
 }

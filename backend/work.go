@@ -196,7 +196,7 @@ func (b *backend) jobs(a *account, t *token) []rotation.Job {
 func (t *token) nextWork(now time.Time, source rotation.Source) (rotate, verify time.Time) {
 	rotate = t.NextStep()
 	due := t.rotationStart(now)
-	if source == "" {
+	if source == "" || t.PersonNeeded {
 		due = t.overdueReport()
 	}
 	if !due.IsZero() && (rotate.IsZero() || due.Before(rotate)) {
@@ -205,11 +205,11 @@ func (t *token) nextWork(now time.Time, source rotation.Source) (rotate, verify 
 	return rotate, t.nextVerification()
 }
 
-// rotationStart is when the policy may start the next rotation: not before the last failure's wait is over, and only
+// rotationStart is when the policy may start the next rotation: not while a person is needed, not before the last failure's wait is over, and only
 // within rotation_window of a scheduled time.
 func (t *token) rotationStart(now time.Time) time.Time {
 	start := t.nextRotation
-	if start.IsZero() || t.Pending != nil && !t.Pending.Stalled() {
+	if start.IsZero() || t.PersonNeeded || t.Pending != nil && !t.Pending.Stalled() {
 		return time.Time{}
 	}
 	if t.RetryAt.After(start) {
@@ -389,7 +389,7 @@ func (b *backend) rotateRoutinely(ctx context.Context, name string) error {
 	if err := m.Advance(ctx, &t.Record); err != nil {
 		return err
 	}
-	if from == "" && t.overdue(b.now()) && !t.OverdueReported {
+	if (from == "" || t.PersonNeeded) && t.overdue(b.now()) && !t.OverdueReported {
 		t.OverdueReported = true
 		if err := b.saveToken(ctx, b.storage, t); err != nil {
 			return err
