@@ -331,7 +331,7 @@ func unlessGaveWay(working context.Context, err error) error {
 	if !gaveWay(working) {
 		return err
 	}
-	return logical.CodedError(http.StatusConflict, "somebody hands in a value for this token, ends an old one, or deletes it at this moment, "+
+	return logical.CodedError(http.StatusConflict, "somebody hands in a value for this token, ends an old one, changes its policy, or deletes it at this moment, "+
 		"which comes first: no rotation was started by this request. See what has become of it, and try again if need be")
 }
 

@@ -69,7 +69,7 @@ func TestMetrics_ARotationByHandThatIsRefusedIsNotTheSchedules(t *testing.T) {
 			}
 			text := string(raw.Data[logical.HTTPRawBody].([]byte))
 			byHand := `adtokens_rotations_total{outcome="failed",source="hook",trigger="` + string(triggerByHand) + `"} 1`
-			if !strings.Contains(text, byHand) || strings.Contains(text, `trigger="`+triggerSchedule+`"} 1`) {
+			if !strings.Contains(text, byHand) || strings.Contains(text, `trigger="`+string(triggerSchedule)+`"} 1`) {
 				t.Errorf("want %s, got\n%s", byHand, text)
 			}
 		})

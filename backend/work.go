@@ -16,6 +16,8 @@ const (
 	retryStorage = 5 * time.Second
 	// retryDamaged is when to look again at a token that cannot be used until somebody has put its entries right.
 	retryDamaged = 5 * time.Minute
+	// verifyBusy is when to look again whether a token can be verified that somebody is working on.
+	verifyBusy = 30 * time.Second
 	// retryBusy is when to look again at a token that somebody is working on.
 	retryBusy = time.Second
 	// firstTrial is when a version that was published with verify=false is tried first, and maxTrialWait how long it waits at most
@@ -267,7 +269,7 @@ func (b *backend) doWork(ctx context.Context, j rotation.Job) {
 	case j.Kind == rotation.Look:
 		err = b.lookAtToken(ctx, j.Token)
 	case j.Kind == rotation.Verify:
-		err = b.verifyRoutinely(ctx, j.Token)
+		err = b.verifyRoutinely(ctx, j)
 	default:
 		err = b.rotateGivingWay(ctx, j)
 	}
@@ -402,7 +404,18 @@ func (b *backend) rotateRoutinely(ctx context.Context, name string) error {
 
 // verifyRoutinely notices that somebody reset the token without telling Vault. Where the token is rotated meanwhile, its next
 // verification is planned with that.
-func (b *backend) verifyRoutinely(ctx context.Context, name string) error {
+func (b *backend) verifyRoutinely(ctx context.Context, j rotation.Job) error {
+	name := j.Token
+	again := func() {
+		j.At = b.now().Add(verifyBusy)
+		b.scheduler.Hasten(j)
+	}
+	unlock := b.tokenLocks.tryLock(name)
+	if unlock == nil {
+		again() // without asking the provider: the answer could not be stored
+		return nil
+	}
+	unlock()
 	t, a, err := b.storedPair(ctx, b.storage, name)
 	switch {
 	case err != nil:
@@ -413,6 +426,10 @@ func (b *backend) verifyRoutinely(ctx context.Context, name string) error {
 		return nil
 	}
 	_, err = b.verifyCurrent(ctx, b.storage, a, t)
+	if _, busy := errors.AsType[*busyError](err); busy {
+		again()
+		return nil
+	}
 	return err
 }
 
