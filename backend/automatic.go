@@ -387,6 +387,11 @@ func (b *backend) rotatedResponse(ctx context.Context, req *logical.Request, t *
 	}
 	response := publishedResponse(req, t, *entry, started.replaces, verified)
 	response.Data["rotation_state"] = string(t.State())
+	if t.Number() == entry.Version && entry.Source == rotation.SourceHook {
+		if a, err := b.account(ctx, req.Storage, t.Account); err == nil {
+			b.warnShared(ctx, req.Storage, a, t, t.Current.Credential, response)
+		}
+	}
 	if t.Number() != entry.Version {
 		response.AddWarning(fmt.Sprintf("version %d was published since, and is the current one", t.Number()))
 	}

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -364,10 +365,44 @@ func (b *backend) hold(ctx context.Context, storage logical.Storage, a *account,
 func (b *backend) lockValue(ctx context.Context, a *account, t *token, credential provider.Values) (func(), error) {
 	ctx, cancel := context.WithTimeout(ctx, ownerTimeout)
 	defer cancel()
-	m := b.holderIndex.mark(a.platform.Name(), identityOf(t.kind, credential))
-	unlock, err := b.valueLocks.lock(ctx, hex.EncodeToString(m[:]))
+	unlock, err := b.valueLocks.lock(ctx, b.valueLock(a.platform.Name(), identityOf(t.kind, credential)))
 	if err != nil {
 		return nil, fmt.Errorf("the same value is being taken in, or ended, by another token for too long: %w", context.Cause(ctx))
+	}
+	return unlock, nil
+}
+
+// valueLock is the name of a value's lock.
+func (b *backend) valueLock(platform, identity string) string {
+	m := b.holderIndex.mark(platform, identity)
+	return hex.EncodeToString(m[:])
+}
+
+// tryLockValue is lockValue for those who hold other locks, and do not wait: nil where the value is being taken in, or ended.
+func (b *backend) tryLockValue(platform, identity string) (unlock func()) {
+	return b.valueLocks.tryLock(b.valueLock(platform, identity))
+}
+
+// lockOwnIdentity keeps tokens from ending an identity that the account is about to take in.
+func (b *backend) lockOwnIdentity(name string, stored, next *account) (unlock func(), err error) {
+	var locked []func()
+	unlock = func() {
+		for _, done := range locked {
+			done()
+		}
+	}
+	for _, kind := range next.platform.TokenTypes() {
+		own := next.identity(&kind)
+		if own == nil || stored != nil && stored.identity(&kind) != nil && identityOf(&kind, stored.identity(&kind)) == identityOf(&kind, own) {
+			continue
+		}
+		done := b.tryLockValue(next.platform.Name(), identityOf(&kind, own))
+		if done == nil {
+			unlock()
+			return nil, logical.CodedError(http.StatusServiceUnavailable, fmt.Sprintf("nothing was changed, because a token takes in, or ends, "+
+				"the value of %s at this moment; try again, if account %q is to have it all the same", fieldNames(kind.Fields), name))
+		}
+		locked = append(locked, done)
 	}
 	return unlock, nil
 }

@@ -217,6 +217,11 @@ func (b *backend) writeAccount(
 		}
 		next.doubtful = tried.doubtful
 	}
+	release, err := b.lockOwnIdentity(name, stored, next)
+	if err != nil {
+		return next, false, err
+	}
+	defer release()
 	if err := b.accounts.put(ctx, storage, name, next.accountEntry); err != nil {
 		return next, false, err
 	}

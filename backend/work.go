@@ -321,6 +321,7 @@ func (b *backend) lookAtToken(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	t.bringForward(a, b.now()) // the account may have lost its hook
 	b.plan(a, t)
 	return nil
 }
