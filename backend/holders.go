@@ -222,23 +222,30 @@ type heldValue struct {
 // valuesOf reads what an entry holds: a token its current value and those on their way in and out, an account its own
 // identity.
 func (b *backend) valuesOf(ctx context.Context, storage logical.Storage, h holding) ([]heldValue, error) {
-	var values []heldValue
 	if h.account {
 		a, err := b.accounts.get(ctx, storage, h.name)
 		if err != nil || a == nil {
 			return nil, err
 		}
-		for _, kind := range a.platform.TokenTypes() {
-			if own := a.identity(&kind); own != nil {
-				values = append(values, heldValue{platform: a.Provider, identity: identityOf(&kind, own)})
-			}
-		}
-		return values, nil
+		return a.heldValues(), nil
 	}
 	t, err := b.tokens.get(ctx, storage, h.name)
 	if err != nil || t == nil {
 		return nil, err
 	}
+	return t.heldValues(), nil
+}
+
+func (a *account) heldValues() (values []heldValue) {
+	for _, kind := range a.platform.TokenTypes() {
+		if own := a.identity(&kind); own != nil {
+			values = append(values, heldValue{platform: a.Provider, identity: identityOf(&kind, own)})
+		}
+	}
+	return values
+}
+
+func (t *token) heldValues() (values []heldValue) {
 	add := func(credential provider.Values, until time.Time) {
 		if credential != nil {
 			values = append(values, heldValue{platform: t.provider, identity: identityOf(t.kind, credential), until: until})
@@ -253,7 +260,7 @@ func (b *backend) valuesOf(ctx context.Context, storage logical.Storage, h holdi
 	for _, old := range t.Retiring {
 		add(old.Credential, old.At)
 	}
-	return values, nil
+	return values
 }
 
 // sought is a value whose holders are sought.
@@ -304,16 +311,37 @@ func (b *backend) knownHolders(ctx context.Context, storage logical.Storage, s s
 		if err != nil {
 			return nil, err
 		}
-		if slices.ContainsFunc(values, func(v heldValue) bool {
-			return v.platform == s.platform && v.identity == s.identity && (!s.living || v.until.IsZero() || v.until.After(b.now()))
-		}) {
+		if b.among(s, values) {
 			names = append(names, h.String())
 		}
 	}
+	names = append(names, b.possibleHolders(s)...)
 	damaged, err := b.damagedHolders(ctx, storage, s)
 	names = append(names, damaged...)
 	slices.Sort(names)
-	return names, err
+	return slices.Compact(names), err
+}
+
+// among says whether the value that is sought is one of these.
+func (b *backend) among(s sought, values []heldValue) bool {
+	return slices.ContainsFunc(values, func(v heldValue) bool {
+		return v.platform == s.platform && v.identity == s.identity && (!s.living || v.until.IsZero() || v.until.After(b.now()))
+	})
+}
+
+// possibleHolders names those that hold the value if a write has arrived, or arrives, that ended with an error.
+func (b *backend) possibleHolders(s sought) (names []string) {
+	for name, t := range b.tokens.mayHave() {
+		if h := (holding{name: name}); h != s.self && b.among(s, t.heldValues()) {
+			names = append(names, h.String())
+		}
+	}
+	for name, a := range b.accounts.mayHave() {
+		if h := (holding{account: true, name: name}); h != s.self && b.among(s, a.heldValues()) {
+			names = append(names, h.String())
+		}
+	}
+	return names
 }
 
 // damagedHolders names the entries that cannot be used and have the value's bytes in them. Such an entry would else have

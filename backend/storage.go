@@ -37,7 +37,7 @@ type store[T any] struct {
 	// reads are those of storage that are under way, by name.
 	reads map[string]*reads
 	// doubts are the writes whose outcome is not known, by name.
-	doubts map[string]*doubt
+	doubts map[string]*doubt[T]
 }
 
 // cacheEntry is an entry with the checksum of what is stored, which tells whether storage has another one.
@@ -55,9 +55,9 @@ type reads struct {
 
 // doubt is about the last write that failed: whether it arrives is not known. Storage that has something else may still get it,
 // so the doubt ends when storage has what was wanted, or when it has lasted for doubtLasts.
-type doubt struct {
-	// wanted is the checksum of what the write was to store, 0 for a deletion.
-	wanted uint64
+type doubt[T any] struct {
+	// wanted is what the write was to store, with its checksum; empty for a deletion.
+	wanted cacheEntry[T]
 	since  time.Time
 }
 
@@ -74,7 +74,7 @@ func checksum(stored []byte) uint64 { return maphash.Bytes(checksumSeed, stored)
 
 func newStore[T any](prefix string, now func() time.Time, decode func(name string, stored []byte) (*T, error)) *store[T] {
 	return &store[T]{
-		prefix: prefix, now: now, decode: decode, entries: map[string]cacheEntry[T]{}, reads: map[string]*reads{}, doubts: map[string]*doubt{},
+		prefix: prefix, now: now, decode: decode, entries: map[string]cacheEntry[T]{}, reads: map[string]*reads{}, doubts: map[string]*doubt[T]{},
 	}
 }
 
@@ -230,12 +230,14 @@ func (s *store[T]) put(ctx context.Context, storage logical.Storage, name string
 	if err != nil {
 		return fmt.Errorf("encoding %s%s: %w", s.prefix, name, err)
 	}
-	if err := storage.Put(ctx, &logical.StorageEntry{Key: s.prefix + name, Value: stored}); err != nil {
-		return s.doubtWrite(name, "writing %s%s to storage", err, checksum(stored))
-	}
+	err = storage.Put(ctx, &logical.StorageEntry{Key: s.prefix + name, Value: stored})
 	// The writer goes on with its own copy. What cannot be decoded is an error for those who read it.
 	fresh := cacheEntry[T]{sum: checksum(stored)}
-	if fresh.entry, err = s.decode(name, stored); err != nil {
+	var unusable error
+	if fresh.entry, unusable = s.decode(name, stored); err != nil {
+		return s.doubtWrite(name, "writing %s%s to storage", err, fresh)
+	}
+	if unusable != nil {
 		fresh = cacheEntry[T]{}
 	}
 	s.replace(name, fresh)
@@ -245,7 +247,7 @@ func (s *store[T]) put(ctx context.Context, storage logical.Storage, name string
 // delete deletes the entry. After an error it is not known whether storage has it.
 func (s *store[T]) delete(ctx context.Context, storage logical.Storage, name string) error {
 	if err := storage.Delete(ctx, s.prefix+name); err != nil {
-		return s.doubtWrite(name, "deleting %s%s from storage", err, 0)
+		return s.doubtWrite(name, "deleting %s%s from storage", err, cacheEntry[T]{})
 	}
 	s.replace(name, cacheEntry[T]{})
 	return nil
@@ -256,13 +258,13 @@ var errUncertain = errors.New("it is not known whether storage has taken the cha
 	"and what storage has then is what counts: read it in a minute, before you try again")
 
 // doubtWrite notes that a write failed, and returns its error. Where storage takes no writes at all there is no doubt.
-func (s *store[T]) doubtWrite(name, doing string, err error, wanted uint64) error {
+func (s *store[T]) doubtWrite(name, doing string, err error, wanted cacheEntry[T]) error {
 	err = storageError(fmt.Sprintf(doing, s.prefix, name)+" failed", err)
 	if errors.Is(err, logical.ErrReadOnly) {
 		return err
 	}
 	s.mu.Lock()
-	s.doubts[name] = &doubt{wanted: wanted, since: s.now()}
+	s.doubts[name] = &doubt[T]{wanted: wanted, since: s.now()}
 	s.mu.Unlock()
 	if s.doubted != nil {
 		s.doubted(name)
@@ -272,7 +274,7 @@ func (s *store[T]) doubtWrite(name, doing string, err error, wanted uint64) erro
 
 // settle ends the doubt about an entry where storage has what the write wanted, or nothing more is to be expected.
 func (s *store[T]) settle(name string, sum uint64) {
-	if d := s.doubts[name]; d != nil && (sum == d.wanted || s.now().Sub(d.since) >= doubtLasts) {
+	if d := s.doubts[name]; d != nil && (sum == d.wanted.sum || s.now().Sub(d.since) >= doubtLasts) {
 		delete(s.doubts, name)
 	}
 }
@@ -287,6 +289,22 @@ func (s *store[T]) doubtful(name string) time.Time {
 	}
 	now := s.now()
 	return now.Add(max(now.Sub(d.since), firstDoubtWait))
+}
+
+// mayHave returns the entries that storage may have, now or soon, because their write ended with an error. They must not be changed.
+func (s *store[T]) mayHave() map[string]*T {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if len(s.doubts) == 0 {
+		return nil
+	}
+	entries := map[string]*T{}
+	for name, d := range s.doubts {
+		if d.wanted.entry != nil {
+			entries[name] = d.wanted.entry
+		}
+	}
+	return entries
 }
 
 func (s *store[T]) list(ctx context.Context, storage logical.Storage) ([]string, error) {

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/vault/sdk/logical"
+
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
@@ -96,4 +98,29 @@ func TestConfigWrite_WithoutItsHookARotationEndsAtOnce(t *testing.T) {
 	})
 	f.write(t, "config/acme", map[string]any{"reset_hook_url": "", "reset_hook_secret": ""})
 	eventually(t, "the rotation to end", func() bool { return f.state(t, "acme-rw") == rotation.StateIdle })
+}
+
+// A value whose write ended with an error may be what a token or an account lives on.
+func TestHolders_AreThoseWhoseWriteMayArrive(t *testing.T) {
+	t.Parallel()
+	for name, path := range map[string]string{"token": "tokens/second/rotate", "account": "config/google"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, file := keyFixture(t)
+			f.scheduler.Now = f.now
+			f.importKey(t, "second", f.serviceAccount(t, "second"))
+			data := map[string]any{"service_account_key": file}
+			if name == "account" {
+				data["verify_connection"] = false
+			}
+			f.late(t, logical.UpdateOperation, path, data, false)
+			want := map[string]string{"token": `token "second"`, "account": `account "google"`}[name]
+			f.wantHolders(t, want)
+			f.storage.late.getLost()
+			f.clock.advance(doubtLasts)
+			f.look(t, rotation.Job{Token: "second"})
+			f.look(t, rotation.Job{Account: "google"})
+			f.wantHolders(t)
+		})
+	}
 }
