@@ -89,6 +89,8 @@ func (b *backend) countRotation(a *account, t *token, e rotation.Event) {
 	case e == rotation.Published:
 		last := t.History[len(t.History)-1]
 		b.metrics.rotated(last.Source, triggerOf(last.Scheduled), last.Verification)
+	case e == rotation.Failed && t.Ended() != nil:
+		b.metrics.rotated(t.Ended().Source, triggerOf(t.Ended().Scheduled), outcomeFailed)
 	case e == rotation.Failed && t.Pending != nil:
 		b.metrics.rotated(t.Pending.Source, triggerOf(t.Pending.Scheduled), outcomeFailed)
 	case e == rotation.Failed:
@@ -330,7 +332,7 @@ func unlessGaveWay(working context.Context, err error) error {
 	if !gaveWay(working) {
 		return err
 	}
-	return logical.CodedError(http.StatusConflict, "somebody hands in a value for this token, ends an old one, or deletes it at this moment, "+
+	return logical.CodedError(http.StatusConflict, "somebody hands in a value for this token, ends an old one, changes its policy, or deletes it at this moment, "+
 		"which comes first: no rotation was started by this request. See what has become of it, and try again if need be")
 }
 
@@ -386,6 +388,11 @@ func (b *backend) rotatedResponse(ctx context.Context, req *logical.Request, t *
 	}
 	response := publishedResponse(req, t, *entry, started.replaces, verified)
 	response.Data["rotation_state"] = string(t.State())
+	if t.Number() == entry.Version && entry.Source == rotation.SourceHook {
+		if a, err := b.account(ctx, req.Storage, t.Account); err == nil {
+			b.warnShared(ctx, req.Storage, a, t, t.Current.Credential, response)
+		}
+	}
 	if t.Number() != entry.Version {
 		response.AddWarning(fmt.Sprintf("version %d was published since, and is the current one", t.Number()))
 	}
@@ -416,6 +423,9 @@ func (s *startedRotation) unpublished(req *logical.Request, t *token) error {
 		return logical.CodedError(http.StatusConflict, "another rotation of this token has taken the place of this one; nothing was changed yet")
 	case t.LastError == "":
 		return logical.CodedError(http.StatusConflict, fmt.Sprintf("this rotation was ended without a new version; `vault read %stokens/%s` tells what is current", req.MountPoint, s.name))
+	}
+	if t.PersonNeeded {
+		return badInput("nothing was published: %s", t.LastError)
 	}
 	return badInput("nothing was changed: %s", t.LastError)
 }

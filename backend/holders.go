@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -222,23 +223,30 @@ type heldValue struct {
 // valuesOf reads what an entry holds: a token its current value and those on their way in and out, an account its own
 // identity.
 func (b *backend) valuesOf(ctx context.Context, storage logical.Storage, h holding) ([]heldValue, error) {
-	var values []heldValue
 	if h.account {
 		a, err := b.accounts.Get(ctx, storage, h.name)
 		if err != nil || a == nil {
 			return nil, err
 		}
-		for _, kind := range a.platform.TokenTypes() {
-			if own := a.identity(&kind); own != nil {
-				values = append(values, heldValue{platform: a.Provider, identity: identityOf(&kind, own)})
-			}
-		}
-		return values, nil
+		return a.heldValues(), nil
 	}
 	t, err := b.tokens.Get(ctx, storage, h.name)
 	if err != nil || t == nil {
 		return nil, err
 	}
+	return t.heldValues(), nil
+}
+
+func (a *account) heldValues() (values []heldValue) {
+	for _, kind := range a.platform.TokenTypes() {
+		if own := a.identity(&kind); own != nil {
+			values = append(values, heldValue{platform: a.Provider, identity: identityOf(&kind, own)})
+		}
+	}
+	return values
+}
+
+func (t *token) heldValues() (values []heldValue) {
 	add := func(credential provider.Values, until time.Time) {
 		if credential != nil {
 			values = append(values, heldValue{platform: t.provider, identity: identityOf(t.kind, credential), until: until})
@@ -253,7 +261,7 @@ func (b *backend) valuesOf(ctx context.Context, storage logical.Storage, h holdi
 	for _, old := range t.Retiring {
 		add(old.Credential, old.At)
 	}
-	return values, nil
+	return values
 }
 
 // sought is a value whose holders are sought.
@@ -304,16 +312,37 @@ func (b *backend) knownHolders(ctx context.Context, storage logical.Storage, s s
 		if err != nil {
 			return nil, err
 		}
-		if slices.ContainsFunc(values, func(v heldValue) bool {
-			return v.platform == s.platform && v.identity == s.identity && (!s.living || v.until.IsZero() || v.until.After(b.now()))
-		}) {
+		if b.among(s, values) {
 			names = append(names, h.String())
 		}
 	}
+	names = append(names, b.possibleHolders(s)...)
 	damaged, err := b.damagedHolders(ctx, storage, s)
 	names = append(names, damaged...)
 	slices.Sort(names)
-	return names, err
+	return slices.Compact(names), err
+}
+
+// among says whether the value that is sought is one of these.
+func (b *backend) among(s sought, values []heldValue) bool {
+	return slices.ContainsFunc(values, func(v heldValue) bool {
+		return v.platform == s.platform && v.identity == s.identity && (!s.living || v.until.IsZero() || v.until.After(b.now()))
+	})
+}
+
+// possibleHolders names those that hold the value if a write has arrived, or arrives, that ended with an error.
+func (b *backend) possibleHolders(s sought) (names []string) {
+	for name, t := range b.tokens.MayHave() {
+		if h := (holding{name: name}); h != s.self && b.among(s, t.heldValues()) {
+			names = append(names, h.String())
+		}
+	}
+	for name, a := range b.accounts.MayHave() {
+		if h := (holding{account: true, name: name}); h != s.self && b.among(s, a.heldValues()) {
+			names = append(names, h.String())
+		}
+	}
+	return names
 }
 
 // damagedHolders names the entries that cannot be used and have the value's bytes in them. Such an entry would else have
@@ -365,10 +394,44 @@ func (b *backend) hold(ctx context.Context, storage logical.Storage, a *account,
 func (b *backend) lockValue(ctx context.Context, a *account, t *token, credential provider.Values) (func(), error) {
 	ctx, cancel := context.WithTimeout(ctx, ownerTimeout)
 	defer cancel()
-	m := b.holderIndex.mark(a.platform.Name(), identityOf(t.kind, credential))
-	unlock, err := b.valueLocks.Lock(ctx, hex.EncodeToString(m[:]))
+	unlock, err := b.valueLocks.Lock(ctx, b.valueLock(a.platform.Name(), identityOf(t.kind, credential)))
 	if err != nil {
 		return nil, fmt.Errorf("the same value is being taken in, or ended, by another token for too long: %w", context.Cause(ctx))
+	}
+	return unlock, nil
+}
+
+// valueLock is the name of a value's lock.
+func (b *backend) valueLock(platform, identity string) string {
+	m := b.holderIndex.mark(platform, identity)
+	return hex.EncodeToString(m[:])
+}
+
+// tryLockValue is lockValue for those who hold other locks, and do not wait: nil where the value is being taken in, or ended.
+func (b *backend) tryLockValue(platform, identity string) (unlock func()) {
+	return b.valueLocks.TryLock(b.valueLock(platform, identity))
+}
+
+// lockOwnIdentity keeps tokens from ending an identity that the account is about to take in.
+func (b *backend) lockOwnIdentity(name string, stored, next *account) (unlock func(), err error) {
+	var locked []func()
+	unlock = func() {
+		for _, done := range locked {
+			done()
+		}
+	}
+	for _, kind := range next.platform.TokenTypes() {
+		own := next.identity(&kind)
+		if own == nil || stored != nil && stored.identity(&kind) != nil && identityOf(&kind, stored.identity(&kind)) == identityOf(&kind, own) {
+			continue
+		}
+		done := b.tryLockValue(next.platform.Name(), identityOf(&kind, own))
+		if done == nil {
+			unlock()
+			return nil, logical.CodedError(http.StatusServiceUnavailable, fmt.Sprintf("nothing was changed, because a token takes in, or ends, "+
+				"the value of %s at this moment; try again, if account %q is to have it all the same", fieldNames(kind.Fields), name))
+		}
+		locked = append(locked, done)
 	}
 	return unlock, nil
 }

@@ -57,7 +57,7 @@ func askHook(ctx context.Context, a *account, t *token, p *rotation.Pending) (pr
 		return nil, &rotation.NotYet{After: pending.RetryAfter}
 	case errors.As(err, &unusable):
 		// The same key would get the same answer.
-		return nil, &provider.Refused{Detail: unusable.Detail}
+		return nil, &rotation.Spent{Detail: unusable.Detail}
 	case err != nil:
 		return nil, err
 	}

@@ -120,6 +120,19 @@ func (k *keyRing) Delete(ctx context.Context, by rotation.Rights, key provider.K
 		return err
 	}
 	key.Owner = by.Owner
+	// Somebody may hand the key in at this moment, and it works as long as it is tried.
+	release := k.backend.tryLockValue(k.account.platform.Name(), key.Identity())
+	if release == nil {
+		return fmt.Errorf("key %s of %s is being handed in, or ended, by another token at this moment", key.ID, key.Owner)
+	}
+	defer release()
+	names, err := k.Holders(ctx, key)
+	switch {
+	case err != nil:
+		return err
+	case len(names) > 0:
+		return fmt.Errorf("key %s of %s is held by %s by now", key.ID, key.Owner, strings.Join(names, " and "))
+	}
 	return k.rotator.DeleteKey(ctx, a.account, a.token, key)
 }
 

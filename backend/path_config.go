@@ -217,6 +217,11 @@ func (b *backend) writeAccount(
 		}
 		next.doubtful = tried.doubtful
 	}
+	release, err := b.lockOwnIdentity(name, stored, next)
+	if err != nil {
+		return next, false, err
+	}
+	defer release()
 	if err := b.accounts.Put(ctx, storage, name, next.accountEntry); err != nil {
 		return next, false, err
 	}
@@ -294,6 +299,10 @@ func (b *backend) checkEndpoints(ctx context.Context, storage logical.Storage, d
 	// No credential follows to a reset hook: it gets the names of things, and gives values.
 	changed = slices.DeleteFunc(changed, func(field string) bool { return field == fieldHookURL || field == fieldHookCACert })
 	for _, t := range tokens {
+		if len(changed) > 0 && !t.holdsCredential() && !b.tokens.Doubtful(t.name).IsZero() {
+			return logical.CodedError(http.StatusConflict, fmt.Sprintf("whether token %q holds a credential is not known yet, because storage failed "+
+				"while it was written; nothing was changed. The engine finds out by itself: try again in a few minutes", t.name))
+		}
 		if len(changed) > 0 && t.holdsCredential() {
 			return badInput("%s cannot change while token %q holds a credential: requests with that would go somewhere else from now on; "+
 				"delete the account's tokens first, or configure another account. Nothing was changed", strings.Join(changed, ", "), t.name)

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"github.com/hashicorp/vault/sdk/helper/automatedrotationutil"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/cache"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
@@ -371,9 +373,18 @@ func (b *backend) checkForeignOptions(d *framework.FieldData, own *provider.Toke
 	return nil
 }
 
+// policyPatience is how long a write of a policy waits for the engine's own work on the token before it interrupts that.
+const policyPatience = 2 * time.Second
+
 func (b *backend) pathTokensUpdate(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	name := d.Get("name").(string)
-	t, unlock, err := b.lockToken(ctx, req.Storage, name)
+	t, unlock, err := b.lockTokenWithin(ctx, req.Storage, name, policyPatience)
+	if _, busy := errors.AsType[*cache.BusyError](err); busy {
+		// Whoever works on the token is interrupted only then: it may be about to make a key.
+		release := b.precedence.claim(name)
+		defer release()
+		t, unlock, err = b.lockToken(ctx, req.Storage, name)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/cache"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
@@ -39,6 +40,10 @@ func (b *backend) pathVerify() *framework.Path {
 	}
 }
 
+// recordPatience is how long an answer of the provider waits for the token's lock, which a rotation can hold for as long as a reset
+// hook takes.
+const recordPatience = 5 * time.Second
+
 // maxVerifyTries is how often a request tries the version that is current by then, while others rotate the token.
 const maxVerifyTries = 3
 
@@ -55,20 +60,26 @@ func (b *backend) pathVerifyWrite(ctx context.Context, req *logical.Request, d *
 			return nil, noCredential(t)
 		}
 		o, err := b.verifyCurrent(ctx, req.Storage, a, t)
+		_, busy := errors.AsType[*cache.BusyError](err)
 		switch {
-		case err != nil:
+		case err != nil && !(busy && ctx.Err() == nil):
 			return nil, err
-		case !o.recorded: // it is not about the current version any more
+		case err == nil && !o.recorded: // it is not about the current version any more
 			continue
 		}
-		return &logical.Response{Data: map[string]any{
+		response := &logical.Response{Data: map[string]any{
 			"outcome":       string(o.Outcome),
 			"detail":        o.Detail,
 			"provider_code": o.Code,
 			"request_id":    o.RequestID,
 			"checked_at":    timestamp(o.at),
 			"version":       t.Number(),
-		}}, nil
+		}}
+		if busy {
+			response.AddWarning("the token's health does not show this: a rotation holds the token, and waits for its reset hook or provider; " +
+				"the engine verifies the token again by itself when that is over")
+		}
+		return response, nil
 	}
 	return nil, errKeepsChanging(name)
 }
@@ -120,7 +131,8 @@ type observation struct {
 	recorded bool
 }
 
-// verifyCurrent asks the provider about the token's credential, and stores the answer if that is still the current one.
+// verifyCurrent asks the provider about the token's credential, and stores the answer if that is still the current one. With a
+// *cache.BusyError there is an answer, which could not be stored.
 func (b *backend) verifyCurrent(ctx context.Context, storage logical.Storage, a *account, t *token) (*observation, error) {
 	v, silent, err := observe(ctx, a, t)
 	if err != nil {
@@ -144,9 +156,9 @@ func observe(ctx context.Context, a *account, t *token) (v provider.Verification
 }
 
 // recordObservation stores what the provider said, unless the token was rotated or deleted while it was asked. A credential that
-// is found rejected, and was not before, is an event.
+// is found rejected, and was not before, is an event. A *cache.BusyError means that somebody else works on the token for long.
 func (b *backend) recordObservation(ctx context.Context, storage logical.Storage, asked *token, o *observation) error {
-	t, unlock, err := b.lockToken(ctx, storage, asked.name)
+	t, unlock, err := b.lockTokenWithin(ctx, storage, asked.name, recordPatience)
 	if err != nil {
 		return err
 	}

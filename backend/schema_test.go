@@ -159,7 +159,7 @@ func requestedHook() tokenEntry {
 func rejectedHook() tokenEntry {
 	t := storedToken("impact", "legacy_read_only", storedPair("2"))
 	t.RotationPeriod, t.DisableAutomatedRotation = 30*24*time.Hour, true
-	t.Failures, t.RetryAt, t.OverdueReported = 2, someUp, true
+	t.Failures, t.RetryAt, t.OverdueReported, t.PersonNeeded = 2, someUp, true, true
 	t.Health, t.LastError = rotation.HealthRejected, "the provider rejects the new value"
 	t.LastVerification.Outcome, t.LastVerification.Detail = provider.Rejected, "the provider rejects it"
 	rejected := pendingRotation(rotation.SourceHook)

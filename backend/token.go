@@ -172,6 +172,11 @@ func (b *backend) lockToken(ctx context.Context, storage logical.Storage, name s
 	if err != nil {
 		return nil, nil, err
 	}
+	return b.loadLocked(ctx, storage, name, unlock)
+}
+
+// loadLocked reads a copy of a token whose lock the caller has taken, and unlocks after an error.
+func (b *backend) loadLocked(ctx context.Context, storage logical.Storage, name string, unlock func()) (*token, func(), error) {
 	t, err := b.tokens.Load(ctx, storage, name)
 	if err != nil {
 		unlock()
@@ -378,4 +383,16 @@ func timestamp(t time.Time) any {
 		return nil
 	}
 	return t.UTC().Format(time.RFC3339)
+}
+
+// lockTokenWithin is lockToken for those who have something better to do than to wait for long. A *cache.BusyError means that the token
+// did not become free.
+func (b *backend) lockTokenWithin(ctx context.Context, storage logical.Storage, name string, patience time.Duration) (*token, func(), error) {
+	waiting, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	unlock, err := b.tokenLocks.Lock(waiting, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	return b.loadLocked(ctx, storage, name, unlock)
 }

@@ -18,6 +18,8 @@ const (
 	retryStorage = 5 * time.Second
 	// retryDamaged is when to look again at a token that cannot be used until somebody has put its entries right.
 	retryDamaged = 5 * time.Minute
+	// verifyBusy is when to look again whether a token can be verified that somebody is working on.
+	verifyBusy = 30 * time.Second
 	// retryBusy is when to look again at a token that somebody is working on.
 	retryBusy = time.Second
 	// firstTrial is when a version that was published with verify=false is tried first, and maxTrialWait how long it waits at most
@@ -198,7 +200,7 @@ func (b *backend) jobs(a *account, t *token) []schedule.Job {
 func (t *token) nextWork(now time.Time, source rotation.Source) (rotate, verify time.Time) {
 	rotate = t.NextStep()
 	due := t.rotationStart(now)
-	if source == "" {
+	if source == "" || t.PersonNeeded {
 		due = t.overdueReport()
 	}
 	if !due.IsZero() && (rotate.IsZero() || due.Before(rotate)) {
@@ -207,11 +209,11 @@ func (t *token) nextWork(now time.Time, source rotation.Source) (rotate, verify 
 	return rotate, t.nextVerification()
 }
 
-// rotationStart is when the policy may start the next rotation: not before the last failure's wait is over, and only
+// rotationStart is when the policy may start the next rotation: not while a person is needed, not before the last failure's wait is over, and only
 // within rotation_window of a scheduled time.
 func (t *token) rotationStart(now time.Time) time.Time {
 	start := t.nextRotation
-	if start.IsZero() || t.Pending != nil && !t.Pending.Stalled() {
+	if start.IsZero() || t.PersonNeeded || t.Pending != nil && !t.Pending.Stalled() {
 		return time.Time{}
 	}
 	if t.RetryAt.After(start) {
@@ -269,7 +271,7 @@ func (b *backend) doWork(ctx context.Context, j schedule.Job) {
 	case j.Kind == schedule.Look:
 		err = b.lookAtToken(ctx, j.Token)
 	case j.Kind == schedule.Verify:
-		err = b.verifyRoutinely(ctx, j.Token)
+		err = b.verifyRoutinely(ctx, j)
 	default:
 		err = b.rotateGivingWay(ctx, j)
 	}
@@ -321,6 +323,7 @@ func (b *backend) lookAtToken(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	t.bringForward(a, b.now()) // the account may have lost its hook
 	b.plan(a, t)
 	return nil
 }
@@ -391,7 +394,7 @@ func (b *backend) rotateRoutinely(ctx context.Context, name string) error {
 	if err := m.Advance(ctx, &t.Record); err != nil {
 		return err
 	}
-	if from == "" && t.overdue(b.now()) && !t.OverdueReported {
+	if (from == "" || t.PersonNeeded) && t.overdue(b.now()) && !t.OverdueReported {
 		t.OverdueReported = true
 		if err := b.saveToken(ctx, b.storage, t); err != nil {
 			return err
@@ -404,7 +407,18 @@ func (b *backend) rotateRoutinely(ctx context.Context, name string) error {
 
 // verifyRoutinely notices that somebody reset the token without telling Vault. Where the token is rotated meanwhile, its next
 // verification is planned with that.
-func (b *backend) verifyRoutinely(ctx context.Context, name string) error {
+func (b *backend) verifyRoutinely(ctx context.Context, j schedule.Job) error {
+	name := j.Token
+	again := func() {
+		j.At = b.now().Add(verifyBusy)
+		b.scheduler.Hasten(j)
+	}
+	unlock := b.tokenLocks.TryLock(name)
+	if unlock == nil {
+		again() // without asking the provider: the answer could not be stored
+		return nil
+	}
+	unlock()
 	t, a, err := b.storedPair(ctx, b.storage, name)
 	switch {
 	case err != nil:
@@ -415,6 +429,10 @@ func (b *backend) verifyRoutinely(ctx context.Context, name string) error {
 		return nil
 	}
 	_, err = b.verifyCurrent(ctx, b.storage, a, t)
+	if _, busy := errors.AsType[*cache.BusyError](err); busy {
+		again()
+		return nil
+	}
 	return err
 }
 

@@ -57,25 +57,25 @@ func (k *Locks) acquire(ctx context.Context, name string, weight int64) (func(),
 	l := k.join(name)
 	if err := l.Acquire(ctx, weight); err != nil {
 		k.leave(name, l)
-		return nil, &busyError{name, err}
+		return nil, &BusyError{name, err}
 	}
 	return k.unlocking(name, l, weight), nil
 }
 
-// busyError says that a lock did not become free in time. Its holder, which may wait for a provider, goes on.
-type busyError struct {
+// BusyError says that a lock did not become free in time. Its holder, which may wait for a provider, goes on.
+type BusyError struct {
 	name string
 	why  error
 }
 
-func (e *busyError) Error() string {
+func (e *BusyError) Error() string {
 	return fmt.Sprintf("other work on %q did not end in time (%s), so this was not done; try again in a moment", e.name, e.why)
 }
 
-func (e *busyError) Unwrap() error { return e.why }
+func (e *BusyError) Unwrap() error { return e.why }
 
 // Code is the HTTP status, which says that trying again may help.
-func (e *busyError) Code() int { return http.StatusServiceUnavailable }
+func (e *BusyError) Code() int { return http.StatusServiceUnavailable }
 
 func (k *Locks) join(name string) *keyedLock {
 	k.mu.Lock()

@@ -38,7 +38,7 @@ type Store[T any] struct {
 	// reads are those of storage that are under way, by name.
 	reads map[string]*reads
 	// doubts are the writes whose outcome is not known, by name.
-	doubts map[string]*doubt
+	doubts map[string]*doubt[T]
 }
 
 // cacheEntry is an entry with the checksum of what is stored, which tells whether storage has another one.
@@ -61,7 +61,7 @@ func checksum(stored []byte) uint64 { return maphash.Bytes(checksumSeed, stored)
 // New returns a store of the entries below the prefix. Release, Touched and Doubted are set before its first use.
 func New[T any](prefix string, now func() time.Time, decode func(name string, stored []byte) (*T, error)) *Store[T] {
 	return &Store[T]{
-		prefix: prefix, now: now, decode: decode, entries: map[string]cacheEntry[T]{}, reads: map[string]*reads{}, doubts: map[string]*doubt{},
+		prefix: prefix, now: now, decode: decode, entries: map[string]cacheEntry[T]{}, reads: map[string]*reads{}, doubts: map[string]*doubt[T]{},
 	}
 }
 
@@ -207,12 +207,14 @@ func (s *Store[T]) Put(ctx context.Context, storage logical.Storage, name string
 	if err != nil {
 		return fmt.Errorf("encoding %s%s: %w", s.prefix, name, err)
 	}
-	if err := storage.Put(ctx, &logical.StorageEntry{Key: s.prefix + name, Value: stored}); err != nil {
-		return s.doubtWrite(name, "writing %s%s to storage", err, checksum(stored))
-	}
+	err = storage.Put(ctx, &logical.StorageEntry{Key: s.prefix + name, Value: stored})
 	// The writer goes on with its own copy. What cannot be decoded is an error for those who read it.
 	fresh := cacheEntry[T]{sum: checksum(stored)}
-	if fresh.entry, err = s.decode(name, stored); err != nil {
+	var unusable error
+	if fresh.entry, unusable = s.decode(name, stored); err != nil {
+		return s.doubtWrite(name, "writing %s%s to storage", err, fresh)
+	}
+	if unusable != nil {
 		fresh = cacheEntry[T]{}
 	}
 	s.replace(name, fresh)
@@ -222,7 +224,7 @@ func (s *Store[T]) Put(ctx context.Context, storage logical.Storage, name string
 // Delete deletes the entry. After an error it is not known whether storage has it.
 func (s *Store[T]) Delete(ctx context.Context, storage logical.Storage, name string) error {
 	if err := storage.Delete(ctx, s.prefix+name); err != nil {
-		return s.doubtWrite(name, "deleting %s%s from storage", err, 0)
+		return s.doubtWrite(name, "deleting %s%s from storage", err, cacheEntry[T]{})
 	}
 	s.replace(name, cacheEntry[T]{})
 	return nil

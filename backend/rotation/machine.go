@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -67,6 +68,14 @@ func (e *NotYet) Error() string {
 	return fmt.Sprintf("the reset hook is still at work and asks to come back after %s", e.After)
 }
 
+// Spent is what Obtain returns where the reset is said to be done, and its value cannot be had.
+type Spent struct {
+	// Detail is a sentence for an operator. It holds no secret.
+	Detail string
+}
+
+func (e *Spent) Error() string { return e.Detail }
+
 // Pending is a rotation under way.
 type Pending struct {
 	// ID is the same for every attempt, so that a hook performs one reset however often it is asked.
@@ -104,9 +113,6 @@ type Pending struct {
 
 // Stalled says whether a rejected value of a hook is not tried any more. Keys are given up instead.
 func (p *Pending) Stalled() bool { return p.Source == SourceHook && p.Rejections >= maxRejections }
-
-// Failing says whether the rotation needs more than patience, so that a person may take another way.
-func (p *Pending) Failing() bool { return p.Attempts > 1 || p.Rejections > 0 }
 
 // Restartable says whether a new rotation may take this one's place: a hook's value that the provider rejects.
 func (p *Pending) Restartable() bool { return p.Source == SourceHook && p.Rejections > 0 }
@@ -205,7 +211,7 @@ type Machine struct {
 	Fingerprint func(context.Context, provider.Values) (string, error)
 	// Verify asks the provider about a value.
 	Verify func(context.Context, provider.Values) (provider.Verification, error)
-	// Obtain asks for a new value. Errors: *NotYet, *provider.Refused (for good), or another one (unknown: ask again).
+	// Obtain asks for a new value. Errors: *NotYet, *Spent and *provider.Refused (for good), or another one (unknown: ask again).
 	Obtain func(context.Context, *Pending) (provider.Values, error)
 	// Retire makes an old value worthless at the provider, by no other right than that of the value where it was never
 	// proven. What is so already is no error.
@@ -239,11 +245,12 @@ func (m *Machine) Start(ctx context.Context, r *Record, p Pending) error {
 	p.RequestedAt, p.AttemptedAt, p.NextAttempt, p.Attempts, p.fresh = now, now, now, 1, true
 	if m.Keys != nil {
 		if err := m.knowKeys(ctx, r, &p); err != nil {
+			r.ended = &p
 			return m.startFailed(ctx, r, err)
 		}
 	}
 	p.Replaces = r.Pending
-	r.Pending = &p
+	r.Pending, r.PersonNeeded = &p, false
 	return m.Save(ctx, r)
 }
 
@@ -293,7 +300,8 @@ func (m *Machine) Advance(ctx context.Context, r *Record) error {
 	return m.retire(ctx, r)
 }
 
-var errNotNew = errors.New("the reset hook answered with the current value instead of a new one; its own log says why")
+var errNotNew = errors.New("the reset hook answered with the current value instead of a new one; its own log says why. " +
+	"If the token was reset, take the new value from the provider's console and hand it in")
 
 // obtain asks for a new value and stores it before anything else happens. Nobody else on the mount makes or cleans up keys
 // of its owner meanwhile: a key that was made and is not stored yet would be taken for a lost one.
@@ -325,11 +333,12 @@ func (m *Machine) obtainAlone(ctx context.Context, r *Record) error {
 	var (
 		notYet  *NotYet
 		refused *provider.Refused
+		spent   *Spent
 	)
 	now := m.Now().UTC()
 	switch {
 	case err == nil && r.Current != nil && m.Unchanged(value, r.Current.Credential):
-		return m.giveUp(ctx, r, errNotNew)
+		return m.needPerson(ctx, r, errNotNew)
 	case err == nil:
 		p.Credential, p.ReceivedAt, p.NextAttempt, p.Replaces, p.Attempts = value, now, now, nil, 1
 		r.LastError = ""
@@ -337,6 +346,8 @@ func (m *Machine) obtainAlone(ctx context.Context, r *Record) error {
 			r.Searches[i].Known = m.withOwn(r, r.Searches[i].Known)
 		}
 		return m.Save(ctx, r)
+	case errors.As(err, &spent):
+		return m.needPerson(ctx, r, err)
 	case errors.As(err, &refused):
 		return m.giveUp(ctx, r, err)
 	case now.Sub(p.RequestedAt) > maxRequestAge:
@@ -460,8 +471,19 @@ func (m *Machine) rejected(ctx context.Context, r *Record, refusal error) error 
 	return m.fail(ctx, r, refusal)
 }
 
+// needPerson ends a rotation whose reset is done, as far as is known, and whose value is not at hand.
+func (m *Machine) needPerson(ctx context.Context, r *Record, cause error) error {
+	r.PersonNeeded = true
+	return m.giveUp(ctx, r, fmt.Errorf("%w. The policy starts no other reset before that, because it would end the value that a person takes meanwhile; "+
+		"a rotation that is started by hand does", cause))
+}
+
+// Ended is the rotation that has failed for good since the record was loaded; nil where none has.
+func (r *Record) Ended() *Pending { return r.ended }
+
 // giveUp ends a rotation that cannot succeed. The policy starts another one later.
 func (m *Machine) giveUp(ctx context.Context, r *Record, cause error) error {
+	r.ended = r.Pending
 	r.Pending = r.Pending.Replaces
 	m.postpone(r)
 	return m.fail(ctx, r, cause)
@@ -686,8 +708,11 @@ func (m *Machine) notRetired(ctx context.Context, r *Record, old Retiring, cause
 	return m.unclean(ctx, r, &left.LastError, cause)
 }
 
+// retiringIndex finds an old value by the value too: several that were never published share a version, and may share a time.
 func (r *Record) retiringIndex(old Retiring) int {
-	return slices.IndexFunc(r.Retiring, func(x Retiring) bool { return x.Version == old.Version && x.At.Equal(old.At) })
+	return slices.IndexFunc(r.Retiring, func(x Retiring) bool {
+		return x.Version == old.Version && x.At.Equal(old.At) && maps.Equal(x.Credential, old.Credential)
+	})
 }
 
 func (r *Record) dropRetiring(old Retiring) {

@@ -62,9 +62,14 @@ type Record struct {
 	// Failures counts rotations that failed for good in a row, and RetryAt is when the policy may start the next.
 	Failures int       `json:"failures,omitempty"`
 	RetryAt  time.Time `json:"retry_at,omitzero"`
+	// PersonNeeded is set where a reset was performed, as its hook says, and its value is not known. The policy starts no other
+	// rotation then: another reset would end the value that a person may be about to hand in.
+	PersonNeeded bool `json:"person_needed,omitempty"`
 	// OverdueReported is set once it was told that a person is late with the next rotation.
 	OverdueReported bool `json:"overdue_reported,omitempty"`
 
+	// ended is the rotation that has failed for good since the record was loaded.
+	ended *Pending
 	// kept says what RetireNow has left alive.
 	kept []string
 }
@@ -171,7 +176,7 @@ func (r *Record) Publish(c Candidate, now time.Time) {
 	}
 	r.Current = &Version{Number: entry.Version, Credential: c.Credential, Fingerprint: c.Fingerprint, PublishedAt: now, Proven: c.Made}
 	r.Health, r.LastVerification, r.LastError = HealthUnverified, nil, ""
-	r.Failures, r.RetryAt, r.OverdueReported = 0, time.Time{}, false
+	r.Failures, r.RetryAt, r.OverdueReported, r.PersonNeeded = 0, time.Time{}, false, false
 	r.Retiring = slices.DeleteFunc(r.Retiring, func(old Retiring) bool { return c.is(old.Credential) })
 	if c.Verified != nil {
 		entry.Verification = string(c.Verified.Outcome)

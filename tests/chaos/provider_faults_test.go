@@ -188,7 +188,7 @@ func TestNoFaultOfAProviderDoesHarm(t *testing.T) {
 // at is the fault as it is met at a service. An answer that is not announced as JSON is none of impact.com's API; of a hook's
 // answer only the credential in it counts.
 func (f fault) at(service simulator.Service) fault {
-	if f.Kind == simulator.FaultWrongContentType && service == simulator.Impact {
+	if f.Kind == simulator.FaultWrongContentType && service != simulator.ResetHook {
 		f.status, f.says = http.StatusBadGateway, "unreadable answer"
 	}
 	return f
