@@ -108,7 +108,7 @@ func (b *backend) handIn(ctx context.Context, req *logical.Request, d *framework
 	}
 	defer release()
 	if d.Get("verify").(bool) {
-		v, err := b.prove(ctx, req, in, candidate.Credential)
+		v, err := b.prove(ctx, in, candidate.Credential)
 		if err != nil {
 			b.metrics.rotated(in.source, triggerByHand, outcomeFailed)
 			b.sendTokenEvent(ctx, eventRotateFail, t, "source", string(in.source))
@@ -255,7 +255,7 @@ func hookValueDropped(t *token, p *rotation.Pending, fingerprint string) string 
 
 // prove asks the provider about a new credential. A refusal is the caller's mistake; no answer is an error that says
 // how to go on.
-func (b *backend) prove(ctx context.Context, req *logical.Request, in handedIn, credential provider.Values) (provider.Verification, error) {
+func (b *backend) prove(ctx context.Context, in handedIn, credential provider.Values) (provider.Verification, error) {
 	t := in.token
 	reachPoint(t, pointValueTried)
 	v, err := in.account.platform.Verify(ctx, in.account.call, t.call(credential))

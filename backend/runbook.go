@@ -105,7 +105,8 @@ func (r *tokenRunbook) writeHandIn(p *terminalPage) {
 	fields, beside := strings.Join(names, ", "), "reason=\"…\" is kept in the history."
 	if r.token.Current != nil {
 		others = ""
-		beside = fmt.Sprintf("reason=\"…\" is kept in the history, and cas=%[1]d refuses the rotation if the version is not %[1]d any more.", r.token.Number())
+		beside = fmt.Sprintf("reason=\"…\" is kept in the history, and cas=%[1]d refuses the rotation if the version is not %[1]d any more.",
+			r.token.Number())
 		if len(names) > 1 {
 			fields += ". Those that you leave out keep their value."
 		}
@@ -117,8 +118,8 @@ func (r *tokenRunbook) writeHandIn(p *terminalPage) {
 		p.item("  ", fmt.Sprintf("`%[1]s=@FILE` reads the value from a file, `%[1]s=-` from standard input.", secret))
 		return
 	}
-	p.item("  ", fmt.Sprintf("`%s=-` reads the value from standard input, where the terminal shows what you paste. In bash and zsh this shows nothing, "+
-		"and leaves nothing in the shell's history; paste the value and press Enter:", secret))
+	p.item("  ", fmt.Sprintf("`%s=-` reads the value from standard input, where the terminal shows what you paste. "+
+		"In bash and zsh this shows nothing, and leaves nothing in the shell's history; paste the value and press Enter:", secret))
 	p.space()
 	p.verbatim("    (read -rs value && printf %s \"$value\" |",
 		"      vault write "+r.path+"/rotate "+others+secret+"=-)")

@@ -58,7 +58,8 @@ func wantRunbook(t *testing.T, got map[string]any) string {
 		want("note", "- "+note)
 	}
 	for line := range strings.SplitSeq(text, "\n") {
-		if width := utf8.RuneCountInString(line); width > runbookWidth && strings.Count(strings.TrimSpace(line), " ") > 0 && !strings.Contains(line, "vault write") {
+		aCommand := strings.Contains(line, "vault write")
+		if width := utf8.RuneCountInString(line); width > runbookWidth && !aCommand && strings.Contains(strings.TrimSpace(line), " ") {
 			t.Errorf("a line of the runbook has %d columns: %s", width, line)
 		}
 		if strings.TrimRight(line, " ") != line || strings.Count(line, "`")%2 != 0 {

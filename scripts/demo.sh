@@ -35,8 +35,9 @@ run 'VAULT_TOKEN=$(cat jane-token) vault write -f adtokens/tokens/acme-rw/verify
 expect '^outcome +rejected$'
 
 say 'What has to be done? The engine knows the console.'
-run 'VAULT_TOKEN=$(cat jane-token) vault read -format=json -field=data adtokens/tokens/acme-rw/rotate'
-expect '"reset_semantics": "immediate"'
+run 'VAULT_TOKEN=$(cat jane-token) vault read -field=runbook adtokens/tokens/acme-rw/rotate'
+expect '^The old value:$'
+expect 'Invalid from the moment of the reset'
 
 say "The operator copies the wrong token's value. The provider refuses it, so nothing changes."
 refused 'adtokens-simulator console impact show-credentials -token read-only -field auth_token |

@@ -25,7 +25,7 @@ The README's quickstart works with these as it stands. Or try what is there alre
   vault read adtokens/creds/acme-rw                             # what an app reads
   adtokens-simulator console impact reset-read-write            # a reset in the console, behind Vault's back
   vault write -f adtokens/tokens/acme-rw/verify                 # ... is noticed
-  vault read adtokens/tokens/acme-rw/rotate                     # how to rotate
+  vault read -field=runbook adtokens/tokens/acme-rw/rotate      # what to do next, step by step
   adtokens-simulator console impact show-credentials -field auth_token |
     vault write adtokens/tokens/acme-rw/rotate auth_token=- reason="reset in the console"
   vault read adtokens/status
