@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-uuid"
@@ -166,7 +167,7 @@ func mayStart(req *logical.Request, d *framework.FieldData, t *token) error {
 	if err := checkAndSet(d, t); err != nil {
 		return err
 	}
-	return underWay(req, t)
+	return underWay(t)
 }
 
 // startedRotation is what identifies a rotation to the request that waits for its end, whatever happens to the token meanwhile.
@@ -224,7 +225,7 @@ func (b *backend) startByHand(ctx context.Context, req *logical.Request, d *fram
 	if err != nil {
 		return nil, unlessGaveWay(ctx, err)
 	}
-	why, err := reason(d, t.kind, nil)
+	why, err := b.reason(d, t.kind, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -346,7 +347,7 @@ func sameToken(t, known *token) error {
 }
 
 // underWay refuses a second automatic rotation beside one that needs nothing but patience.
-func underWay(req *logical.Request, t *token) error {
+func underWay(t *token) error {
 	p := t.Pending
 	if p == nil || p.Restartable() {
 		return nil
@@ -356,7 +357,7 @@ func underWay(req *logical.Request, t *token) error {
 		message += ", and goes on by itself after a problem: " + t.LastError
 	}
 	return logical.CodedError(http.StatusConflict, message+
-		fmt.Sprintf(". A value that you have in hand comes first: `vault write %stokens/%s/rotate %s=-`", req.MountPoint, t.name, t.secretField()))
+		". A value that you have in hand comes first: "+t.handInCommand())
 }
 
 func underWayResponse(req *logical.Request, t *token) *logical.Response {
@@ -446,6 +447,22 @@ func (t *token) published(s *startedRotation) *rotation.HistoryEntry {
 		return nil
 	}
 	return t.Published(s.id)
+}
+
+// handInCommand is what to type to hand a value in: the last secret from the terminal, and, for a token that has no value yet, every
+// other field too.
+func (t *token) handInCommand() string {
+	var fields strings.Builder
+	for _, f := range t.kind.Fields {
+		switch {
+		case t.Current != nil || f.Name == t.secretField():
+		case f.Secret:
+			fmt.Fprintf(&fields, " %s=@%s", f.Name, strings.ReplaceAll(f.Name, "_", "-"))
+		default:
+			fmt.Fprintf(&fields, " %s=…", f.Name)
+		}
+	}
+	return fmt.Sprintf("`vault write <mount>/tokens/%s/rotate%s %s=-`", t.name, fields.String(), t.secretField())
 }
 
 // secretField is the field to hand in.

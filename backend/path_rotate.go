@@ -168,6 +168,6 @@ func checkAndSet(d *framework.FieldData, t *token) error {
 // needsPerson says what to hand in for a token that the engine cannot rotate by itself.
 func needsPerson(req *logical.Request, a *account, t *token) error {
 	path := req.MountPoint + "tokens/" + t.name + "/rotate"
-	return badInput("a person has to reset a %s: get the new value at %s, then hand it in with `vault write %s %s=-`; `vault read %s` tells each step",
-		t.Type, a.platform.Runbook(a.call.Settings, t.Type).ConsoleURL, path, t.secretField(), path)
+	return badInput("a person has to reset a %s: get the new value at %s, then hand it in with %s; `vault read %s` tells each step",
+		t.Type, a.platform.Runbook(a.call.Settings, t.Type).ConsoleURL, t.handInCommand(), path)
 }

@@ -177,5 +177,6 @@ func (b *backend) recordObservation(ctx context.Context, storage logical.Storage
 
 // noCredential tells the reader of an empty token how to fill it.
 func noCredential(t *token) error {
-	return badInput("token %q has no credential yet; hand it in with `vault write <mount>/tokens/%s/rotate`, which reading that path explains", t.name, t.name)
+	return badInput("token %q has no credential yet; hand it in with %s; `vault read <mount>/tokens/%s/rotate` tells where it is",
+		t.name, t.handInCommand(), t.name)
 }
