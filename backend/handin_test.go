@@ -282,10 +282,6 @@ func TestRotate_ARejectedHandInLeavesTheRotationUnderWay(t *testing.T) {
 	h.set(h.hang(map[string]string{}))
 	f.goRotate(t, "acme-rw", nil)
 	<-h.asked
-	h.set(func(w http.ResponseWriter, _ *http.Request) { // for what asks again before the end of this test has a value
-		w.Header().Set("Retry-After", "1")
-		w.WriteHeader(http.StatusAccepted)
-	})
 	response, err := f.request(t, "tokens/acme-rw/rotate", map[string]any{"auth_token": "aWrongValue"}, "")
 	if err != nil || !response.IsError() {
 		t.Fatalf("a wrong value gives %s", said(response, err))
