@@ -129,7 +129,7 @@ func (b *backend) rotateAutomatically(ctx context.Context, req *logical.Request,
 		return nil, badInput("verify=false is for values that a person hands in; what the engine gets by itself is always verified")
 	}
 	// Before the lock, which a rotation under way may hold for long.
-	if err := mayStart(req, d, known); err != nil {
+	if err := mayStart(d, known); err != nil {
 		return nil, err
 	}
 	started, err := b.startByHand(ctx, req, d, known)
@@ -163,7 +163,7 @@ func (b *backend) rotateAutomatically(ctx context.Context, req *logical.Request,
 }
 
 // mayStart says whether an automatic rotation of the token may begin.
-func mayStart(req *logical.Request, d *framework.FieldData, t *token) error {
+func mayStart(d *framework.FieldData, t *token) error {
 	if err := checkAndSet(d, t); err != nil {
 		return err
 	}
@@ -218,7 +218,7 @@ func (b *backend) startByHand(ctx context.Context, req *logical.Request, d *fram
 	if err := sameToken(t, known); err != nil {
 		return nil, err
 	}
-	if err := mayStart(req, d, t); err != nil {
+	if err := mayStart(d, t); err != nil {
 		return nil, err
 	}
 	a, err := b.account(ctx, req.Storage, t.Account)
