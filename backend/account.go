@@ -175,7 +175,7 @@ func (b *backend) checkForeignFields(d *framework.FieldData, own []provider.Fiel
 				continue
 			}
 			if _, given := d.GetOk(f.Name); given {
-				return badInput("%s is a field of %s accounts; this is a %s account", f.Name, p.Name(), providerName)
+				return badInput("%s is a field of %s accounts; the provider of this account is %s", f.Name, p.Name(), providerName)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-uuid"
@@ -131,7 +132,7 @@ func (b *backend) rotateAutomatically(ctx context.Context, req *logical.Request,
 		return nil, badInput("verify=false is for values that a person hands in; what the engine gets by itself is always verified")
 	}
 	// Before the lock, which a rotation under way may hold for long.
-	if err := mayStart(req, d, known); err != nil {
+	if err := mayStart(d, known); err != nil {
 		return nil, err
 	}
 	started, err := b.startByHand(ctx, req, d, known)
@@ -165,11 +166,11 @@ func (b *backend) rotateAutomatically(ctx context.Context, req *logical.Request,
 }
 
 // mayStart says whether an automatic rotation of the token may begin.
-func mayStart(req *logical.Request, d *framework.FieldData, t *token) error {
+func mayStart(d *framework.FieldData, t *token) error {
 	if err := checkAndSet(d, t); err != nil {
 		return err
 	}
-	return underWay(req, t)
+	return underWay(t)
 }
 
 // startedRotation is what identifies a rotation to the request that waits for its end, whatever happens to the token meanwhile.
@@ -220,20 +221,20 @@ func (b *backend) startByHand(ctx context.Context, req *logical.Request, d *fram
 	if err := sameToken(t, known); err != nil {
 		return nil, err
 	}
-	if err := mayStart(req, d, t); err != nil {
+	if err := mayStart(d, t); err != nil {
 		return nil, err
 	}
 	a, err := b.account(ctx, req.Storage, t.Account)
 	if err != nil {
 		return nil, unlessGaveWay(ctx, err)
 	}
-	why, err := reason(d, t.kind, nil)
+	why, err := b.reason(d, t.kind, nil)
 	if err != nil {
 		return nil, err
 	}
 	from := source(a, t)
 	if from == "" {
-		return nil, needsPerson(req, a, t)
+		return nil, needsPerson(a, t)
 	}
 	intent, err := newRotation(from, why)
 	if err != nil {
@@ -349,7 +350,7 @@ func sameToken(t, known *token) error {
 }
 
 // underWay refuses a second automatic rotation beside one that needs nothing but patience.
-func underWay(req *logical.Request, t *token) error {
+func underWay(t *token) error {
 	p := t.Pending
 	if p == nil || p.Restartable() {
 		return nil
@@ -359,7 +360,7 @@ func underWay(req *logical.Request, t *token) error {
 		message += ", and goes on by itself after a problem: " + t.LastError
 	}
 	return logical.CodedError(http.StatusConflict, message+
-		fmt.Sprintf(". A value that you have in hand comes first: `vault write %stokens/%s/rotate %s=-`", req.MountPoint, t.name, t.secretField()))
+		". A value that you have in hand comes first: "+t.handInCommand())
 }
 
 func underWayResponse(req *logical.Request, t *token) *logical.Response {
@@ -457,6 +458,22 @@ func (t *token) published(s *startedRotation) *rotation.HistoryEntry {
 		return nil
 	}
 	return t.Published(s.id)
+}
+
+// handInCommand is what to type to hand a value in: the last secret from the terminal, and, for a token that has no value yet, every
+// other field too.
+func (t *token) handInCommand() string {
+	var fields strings.Builder
+	for _, f := range t.kind.Fields {
+		switch {
+		case t.Current != nil || f.Name == t.secretField():
+		case f.Secret:
+			fmt.Fprintf(&fields, " %s=@%s", f.Name, strings.ReplaceAll(f.Name, "_", "-"))
+		default:
+			fmt.Fprintf(&fields, " %s=…", f.Name)
+		}
+	}
+	return fmt.Sprintf("`vault write <mount>/tokens/%s/rotate%s %s=-`", t.name, fields.String(), t.secretField())
 }
 
 // secretField is the field to hand in.

@@ -108,7 +108,7 @@ func (b *backend) handIn(ctx context.Context, req *logical.Request, d *framework
 	}
 	defer release()
 	if d.Get("verify").(bool) {
-		v, err := b.prove(ctx, in, candidate.Credential)
+		v, err := b.prove(ctx, in, candidate)
 		if err != nil {
 			b.metrics.rotated(in.source, triggerByHand, outcomeFailed)
 			b.sendTokenEvent(ctx, eventRotateFail, t, "source", string(in.source))
@@ -178,7 +178,7 @@ func (b *backend) checkHandIn(ctx context.Context, req *logical.Request, d *fram
 	case outdated != nil:
 		return c, outdated
 	}
-	why, err := reason(d, t.kind, credential)
+	why, err := b.reason(d, t.kind, credential)
 	if err != nil {
 		return c, err
 	}
@@ -255,10 +255,10 @@ func hookValueDropped(t *token, p *rotation.Pending, fingerprint string) string 
 
 // prove asks the provider about a new credential. A refusal is the caller's mistake; no answer is an error that says
 // how to go on.
-func (b *backend) prove(ctx context.Context, in handedIn, credential provider.Values) (provider.Verification, error) {
+func (b *backend) prove(ctx context.Context, in handedIn, candidate rotation.Candidate) (provider.Verification, error) {
 	t := in.token
 	reachPoint(t, pointValueTried)
-	v, err := in.account.platform.Verify(ctx, in.account.call, t.call(credential))
+	v, err := in.account.platform.Verify(ctx, in.account.call, t.call(candidate.Credential))
 	var silence *provider.Error
 	switch {
 	case errors.As(err, &silence) && in.source == rotation.SourceImport:
@@ -270,7 +270,8 @@ func (b *backend) prove(ctx context.Context, in handedIn, credential provider.Va
 	case err != nil:
 		return v, err
 	case v.Outcome == provider.Rejected:
-		return v, badInput("the provider refuses this credential, so nothing was changed: %s%s. %s", explain(v), in.kept(), in.nextStep())
+		return v, badInput("the provider refuses this credential, so nothing was changed: %s%s%s. %s",
+			explain(v), in.kept(), b.looksLike(in, candidate), in.nextStep())
 	}
 	return v, nil
 }

@@ -207,7 +207,7 @@ func TestRotate_HandInSupersedesWaitingHook(t *testing.T) {
 			if name != "value rejected" { // which a new rotation may replace
 				second, err := f.request(t, "tokens/acme-rw/rotate", nil, "")
 				wantStatus(t, err, http.StatusConflict)
-				wantSaid(t, "a second automatic rotation", said(second, err), "under way", "vault write ads/tokens/acme-rw/rotate auth_token=-")
+				wantSaid(t, "a second automatic rotation", said(second, err), "under way", "vault write ads/tokens/acme-rw/rotate ", " auth_token=-`")
 			}
 			fresh := f.resetReadWrite(t)
 			before := time.Now()

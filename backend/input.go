@@ -41,7 +41,7 @@ func (b *backend) checkInput(ctx context.Context, req *logical.Request) error {
 			continue
 		}
 		if _, _, err := d.GetOkErr(name); err != nil || !fits(req.Data[name], schema.Type) {
-			return badInput("%s must be %s", name, fieldForms[schema.Type])
+			return badInput("%s must be %s%s; nothing was changed", name, fieldForms[schema.Type], shapeOf(req.Data[name], schema.Type))
 		}
 	}
 	// A read or list with a parameter too many answers all the same, with the sdk's warning: nothing is done or lost.
@@ -49,6 +49,21 @@ func (b *backend) checkInput(ctx context.Context, req *logical.Request) error {
 		return nil
 	}
 	return b.checkFieldNames(ctx, req, path)
+}
+
+// shapeOf says what came in place of a text, where that is something with parts: a program that has read a file of JSON, such as a key
+// file, sends its members rather than its text.
+func shapeOf(value any, to framework.FieldType) string {
+	if to != framework.TypeString {
+		return ""
+	}
+	switch value.(type) {
+	case map[string]any:
+		return ", and this is an object: send the text of the file as one JSON string (jq: `tojson`)"
+	case []any:
+		return ", and this is a list: send one value, as a JSON string"
+	}
+	return ""
 }
 
 // fits refuses what the sdk would convert although it is most likely a mistake: an empty text, such as that of an unset
@@ -179,15 +194,25 @@ func checkPathName(path string, routed bool) error {
 		return nil
 	}
 	name, below, deeper := strings.Cut(rest, "/")
+	known := len(name) <= maxNameLength && validName.MatchString(name)
 	switch {
 	case len(name) > maxNameLength:
-	case routed, deeper && below == "" && validName.MatchString(name):
+	case routed, deeper && below == "" && known:
 		return nil // a list of what no list is for, the framework says so
-	case deeper && noun == "tokens" && validName.MatchString(name):
-		return badInput("there is no such path below a token: those are tokens/<name>/rotate, tokens/<name>/verify and tokens/<name>/history. "+
-			"If the slash was meant as a part of the name: the name of a token is %s", nameRule)
+	case deeper && known:
+		return noPathBelow(noun, bearer)
 	}
 	return badInput("the name of %s must be %s, such as acme-rw; nothing was changed", bearer, nameRule)
+}
+
+// noPathBelow explains a path that goes on after the name where there is none.
+func noPathBelow(noun, bearer string) error {
+	has := fmt.Sprintf("%s/<name> has none", noun)
+	if noun == "tokens" {
+		has = "those are tokens/<name>/rotate, tokens/<name>/verify, tokens/<name>/retire and tokens/<name>/history"
+	}
+	return badInput("there is no such path below %s: %s. If the slash was meant as a part of the name: the name of %s is %s; nothing was changed",
+		bearer, has, bearer, nameRule)
 }
 
 // checkFieldNames refuses fields that the path, or the type of its token, does not have. The sdk would ignore them, and do the
@@ -216,7 +241,21 @@ func (b *backend) checkFieldNames(ctx context.Context, req *logical.Request, pat
 	if len(own) > 0 {
 		has = "its fields are " + strings.Join(own, ", ")
 	}
-	return badInput("%s; %s. Nothing was changed", noFieldOf(what, unknown, own, path.Fields), has)
+	return badInput("%s; %s. Nothing was changed%s", noFieldOf(what, unknown, own, path.Fields), has, membersOf(unknown, own))
+}
+
+// fileMembers are members of files that people have from a provider, with the field that takes the whole file.
+var fileMembers = map[string]string{"private_key": "service_account_key", "private_key_id": "service_account_key", "client_email": "service_account_key"}
+
+// membersOf explains unknown fields that are the members of a file: the CLI reads a file without a field's name in front of it as the
+// fields themselves.
+func membersOf(unknown, own []string) string {
+	for _, name := range unknown {
+		if field := fileMembers[name]; field != "" && slices.Contains(own, field) {
+			return fmt.Sprintf(". These are members of a key file: hand the file in as one value, in the CLI with %s=@key-file.json", field)
+		}
+	}
+	return ""
 }
 
 // maxUnknown bounds how many unknown fields a message names.
@@ -276,8 +315,10 @@ func (b *backend) inputNames(ctx context.Context, req *logical.Request, path *fr
 		foreign = b.foreignAccountFields(ctx, req, name)
 	}
 	var names []string
+	_, deletes := path.Operations[logical.DeleteOperation]
 	for field := range path.Fields {
-		if !capturedBy(path, field) && !foreign[field] && (field == fieldForce) == (req.Operation == logical.DeleteOperation) {
+		forDeletion := deletes && field == fieldForce
+		if !capturedBy(path, field) && !foreign[field] && forDeletion == (req.Operation == logical.DeleteOperation) {
 			names = append(names, field)
 		}
 	}
@@ -285,8 +326,11 @@ func (b *backend) inputNames(ctx context.Context, req *logical.Request, path *fr
 	return names
 }
 
-// fieldForce is for deletions.
+// fieldForce is for deletions, where a path has them, and else for a write.
 const fieldForce = "force"
+
+// endsPrevious are the fields of a rotation that have the engine end the value that a person replaces, with the type that has them.
+var endsPrevious = map[string]string{"retire_previous": "service_account_key", "revoke_previous": "oauth_client"}
 
 // foreignTokenFields are the fields that only tokens of other types have. An error of storage hides nothing but that.
 func (b *backend) foreignTokenFields(ctx context.Context, req *logical.Request, name string) map[string]bool {
@@ -305,6 +349,9 @@ func (b *backend) foreignTokenFields(ctx context.Context, req *logical.Request, 
 	if exists && req.Path == "tokens/"+name {
 		own = &provider.TokenType{Options: own.Options} // values are for tokens/<name>/rotate
 		foreign["reason"], foreign["verify"] = true, true
+	}
+	for field, kind := range endsPrevious {
+		foreign[field] = kind != own.Name
 	}
 	for _, kind := range b.tokenTypes {
 		for _, f := range slices.Concat(kind.Fields, kind.Options) {

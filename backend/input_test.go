@@ -65,7 +65,9 @@ func TestUnknownFields_AreRefusedAndNothingChanges(t *testing.T) { //nolint:tpar
 		want      []string
 		not       []string
 	}{
-		"a dash":              {logical.UpdateOperation, "tokens/acme-rw/rotate", map[string]any{"auth-token": secret}, []string{"did you mean auth_token=-?", "account_sid, auth_token, cas"}, []string{"developer_token", "force", "account_type"}},
+		"a dash":              {logical.UpdateOperation, "tokens/acme-rw/rotate", map[string]any{"auth-token": secret}, []string{"did you mean auth_token=-?", "account_sid, auth_token, cas"}, []string{"developer_token", "force", "account_type", "_previous"}},
+		"a retirement":        {logical.UpdateOperation, "tokens/acme-rw/retire", map[string]any{"forec": true}, []string{"did you mean force?", "its fields are force, version"}, nil},
+		"a key file's parts":  {logical.CreateOperation, "tokens/new", map[string]any{"private_key": secret, "client_email": "a"}, []string{"service_account_key=@key-file.json"}, nil},
 		"beside a right one":  {logical.UpdateOperation, "tokens/acme-rw/rotate", map[string]any{"auth_token": secret, "check_and_set": 1}, []string{"did you mean cas?"}, nil},
 		"two of them":         {logical.UpdateOperation, "tokens/acme-rw/rotate", map[string]any{"auth-token": secret, "resaon": secret}, []string{"auth_token=-", "reason", "are no fields"}, nil},
 		"a secret as name":    {logical.UpdateOperation, "tokens/acme-rw/rotate", map[string]any{"a7Gq9ZxC1m": "="}, []string{"its name is not repeated", "account_sid"}, []string{"a7Gq9ZxC1m"}},
@@ -392,5 +394,48 @@ func TestTrigger_OfARotationIsNotItsReason(t *testing.T) {
 	must(t, err)
 	if want := `adtokens_rotations_total{outcome="accepted",source="assisted",trigger="by_hand"} 1`; !strings.Contains(string(text), want) {
 		t.Errorf("the metrics lack %s", want)
+	}
+}
+
+// TestHandInCommands_CanBeTyped: a token without a value needs all its fields, and says so wherever it says how to fill it.
+func TestHandInCommands_CanBeTyped(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.withImpact(t, nil)
+	const want = "`vault write team-a/ads/tokens/new/rotate account_sid=… auth_token=-`"
+	response, err := f.ask(t, logical.CreateOperation, "tokens/new", map[string]any{"account": "acme", "type": "scoped"})
+	if !strings.Contains(err+fmt.Sprint(response), want) {
+		t.Errorf("the creation lacks %s: %v %s", want, response, err)
+	}
+	for path, operation := range map[string]logical.Operation{
+		"creds/new": logical.ReadOperation, "tokens/new/verify": logical.UpdateOperation, "tokens/new/rotate": logical.UpdateOperation,
+	} {
+		if _, text := f.ask(t, operation, path, nil); !strings.Contains(text, want) {
+			t.Errorf("%s lacks %s: %s", path, want, text)
+		}
+	}
+	if _, text := f.ask(t, logical.ReadOperation, "access-token/acme-rw", nil); !strings.Contains(text, "`vault read team-a/ads/creds/acme-rw`") {
+		t.Errorf("no command to read the credential with: %s", text)
+	}
+}
+
+// TestInput_ObjectsAndPathsThatPeopleTry get their own sentence.
+func TestInput_ObjectsAndPathsThatPeopleTry(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.withImpact(t, nil)
+	for name, tt := range map[string]struct {
+		path string
+		data map[string]any
+		want string
+	}{
+		"an object":            {"tokens/new", map[string]any{"service_account_key": map[string]any{"type": "service_account"}}, "this is an object: send the text of the file as one JSON string"},
+		"a list":               {"tokens/new", map[string]any{"service_account_key": []any{"x"}}, "this is a list"},
+		"a path below a token": {"tokens/acme-rw/roate", nil, "/retire and tokens/"},
+		"a path below a value": {"creds/acme-rw/verify", nil, "has none"},
+	} {
+		if _, text := f.ask(t, logical.UpdateOperation, tt.path, tt.data); !strings.Contains(text, tt.want) || !strings.Contains(text, "nothing was changed") {
+			t.Errorf("%s: %q lacks %q", name, text, tt.want)
+		}
 	}
 }

@@ -117,7 +117,7 @@ func (b *backend) readAccessToken(ctx context.Context, storage logical.Storage, 
 		}
 		minter, ok := a.platform.(provider.AccessTokenMinter)
 		if !ok {
-			return nil, badInput("a %s has no access tokens; read creds/%s", t.Type, t.name)
+			return nil, badInput("a %s has no access tokens; `vault read <mount>/creds/%s` gives the credential itself", t.Type, t.name)
 		}
 		if t.Current == nil {
 			return nil, noCredential(t)

@@ -206,6 +206,9 @@ func (b *backend) writeAccount(
 	if next, err = b.nextAccount(d, stored); err != nil {
 		return nil, false, err
 	}
+	if err := b.checkAccountShown(d, next); err != nil {
+		return next, false, err
+	}
 	if stored != nil {
 		if err := b.checkEndpoints(ctx, storage, d, name, stored, next); err != nil {
 			return next, false, err
@@ -253,8 +256,8 @@ func (b *backend) nextAccount(d *framework.FieldData, stored *account) (*account
 	case stored == nil && !ok:
 		return nil, badInput("provider is missing; give one of %s", strings.Join(b.providerNames(), ", "))
 	case stored == nil:
-		entry.Provider = given.(string)
-	case ok && given.(string) != stored.Provider:
+		entry.Provider = strings.TrimSpace(given.(string))
+	case ok && strings.TrimSpace(given.(string)) != stored.Provider:
 		return nil, badInput("provider is fixed once an account exists; configure another account for another provider")
 	}
 	p, ok := b.providers[entry.Provider]

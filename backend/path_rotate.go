@@ -118,7 +118,7 @@ func (b *backend) pathRotateWrite(ctx context.Context, req *logical.Request, d *
 	case err != nil:
 		return nil, err
 	case given == nil && source(a, known) == "":
-		return nil, needsPerson(req, a, known)
+		return nil, needsPerson(a, known)
 	case given == nil:
 		return b.rotateAutomatically(ctx, req, d, known)
 	}
@@ -166,7 +166,7 @@ func checkAndSet(d *framework.FieldData, t *token) error {
 }
 
 // needsPerson says what to hand in for a token that the engine cannot rotate by itself.
-func needsPerson(req *logical.Request, a *account, t *token) error {
-	return badInput("a person has to reset a %s: get the new value at %s, then hand it in with `vault write %stokens/%s/rotate %s=-`; %s tells each step",
-		t.Type, a.platform.Runbook(a.call.Settings, t.Type).ConsoleURL, req.MountPoint, t.name, t.secretField(), readRunbook(t.name))
+func needsPerson(a *account, t *token) error {
+	return badInput("a person has to reset a %s: get the new value at %s, then hand it in with %s; %s tells each step",
+		t.Type, a.platform.Runbook(a.call.Settings, t.Type).ConsoleURL, t.handInCommand(), readRunbook(t.name))
 }

@@ -300,11 +300,13 @@ func (b *backend) pathTokensCreate(ctx context.Context, req *logical.Request, d 
 	if err := t.checkMetadata(credential); err != nil {
 		return nil, err
 	}
+	if err := b.checkShown(d, t); err != nil {
+		return nil, err
+	}
 	response := &logical.Response{}
 	if credential == nil {
 		err = b.commit(ctx, req, a, t)
-		response.AddWarning("the token has no credential yet: hand today's value in with `vault write <mount>/tokens/" + name + "/rotate " +
-			t.secretField() + "=- …`; " + readRunbook(name) + " tells how")
+		response.AddWarning("the token has no credential yet: hand today's value in with " + t.handInCommand() + "; " + readRunbook(name) + " tells how")
 	} else {
 		response, err = b.handIn(ctx, req, d, handedIn{token: t, account: a, given: credential, source: rotation.SourceImport})
 	}
@@ -399,14 +401,17 @@ func (b *backend) pathTokensUpdate(ctx context.Context, req *logical.Request, d 
 	}
 	for _, field := range slices.Sorted(maps.Keys(b.credentialSchemas())) {
 		if _, given := d.GetOk(field); given {
-			return nil, badInput("%s is accepted only when a token is created; hand a new value in with "+
-				"`vault write <mount>/tokens/%s/rotate`; %s tells how", field, name, readRunbook(name))
+			return nil, badInput("%s is accepted only when a token is created; hand a new value in with %s; %s tells how. Nothing was changed",
+				field, t.handInCommand(), readRunbook(name))
 		}
 	}
 	if err := b.checkForeignOptions(d, t.kind); err != nil {
 		return nil, err
 	}
 	if err := t.applyPolicy(d, b.now()); err != nil {
+		return nil, err
+	}
+	if err := b.checkShown(d, t); err != nil {
 		return nil, err
 	}
 	a, err := b.account(ctx, req.Storage, t.Account)

@@ -189,5 +189,5 @@ func (b *backend) recordObservation(ctx context.Context, storage logical.Storage
 
 // noCredential tells the reader of an empty token how to fill it.
 func noCredential(t *token) error {
-	return badInput("token %q has no credential yet; hand it in with `vault write <mount>/tokens/%s/rotate`; %s tells how", t.name, t.name, readRunbook(t.name))
+	return badInput("token %q has no credential yet; hand it in with %s; %s tells where it is", t.name, t.handInCommand(), readRunbook(t.name))
 }

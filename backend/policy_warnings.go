@@ -51,13 +51,16 @@ func (w *policyWrite) warn(response *logical.Response) {
 func (w *policyWrite) warnOfBareNumbers(response *logical.Response) {
 	for _, name := range barePeriods {
 		if seconds, ok := bareSeconds(w.raw[name]); ok && seconds > 0 && seconds < shortestUsual {
-			unit := "seconds"
-			if seconds == 1 {
-				unit = "second"
-			}
-			response.AddWarning(fmt.Sprintf("%s=%d is %[2]d %[3]s; for other units write %[2]dm, %[2]dh or %[2]dd", name, seconds, unit))
+			response.AddWarning(fmt.Sprintf("%s=%d is %s; for other units write %[2]dm, %[2]dh or %[2]dd", name, seconds, inSeconds(seconds)))
 		}
 	}
+}
+
+func inSeconds(n int) string {
+	if n == 1 {
+		return "1 second"
+	}
+	return fmt.Sprintf("%d seconds", n)
 }
 
 // bareSeconds is a duration that was given as a number without a unit.

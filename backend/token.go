@@ -335,14 +335,18 @@ func (t *token) complete(given provider.Values) (provider.Values, error) {
 	return credential, nil
 }
 
-// reason reads the free text that goes into the history. It is refused where it holds a part of the credential.
-func reason(d *framework.FieldData, kind *provider.TokenType, credential provider.Values) (string, error) {
+// reason reads the free text that goes into the history. It is refused where it holds a part of the credential,
+// or a secret that the mount holds already.
+func (b *backend) reason(d *framework.FieldData, kind *provider.TokenType, credential provider.Values) (string, error) {
 	text := strings.TrimSpace(d.Get("reason").(string))
 	if len(text) > maxReasonLength || !plainText(text) {
 		return "", badInput("reason must be one line of at most %d bytes, "+textRule, maxReasonLength)
 	}
 	if field := secretIn(text, kind, credential); field != "" {
 		return "", badInput("reason must not contain the value of %s; Vault's audit log may have it in clear by now, so reset the token at the provider again", field)
+	}
+	if secret := b.secretShownIn(text); secret != "" {
+		return "", badInput("reason must not contain %s; Vault's audit log may have it in clear by now, so have it replaced", secret)
 	}
 	return text, nil
 }

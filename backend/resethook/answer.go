@@ -83,7 +83,7 @@ func (r *Request) find(answer any, depth int) []object {
 	var found []object
 	switch answer := answer.(type) {
 	case object:
-		if slices.ContainsFunc(r.Fields, func(f provider.Field) bool { _, came := text(answer[f.Name]); return f.Secret && came }) {
+		if slices.ContainsFunc(r.Fields, func(f provider.Field) bool { _, came := text(member(answer, f.Name)); return f.Secret && came }) {
 			return []object{answer}
 		}
 		if depth < maxNesting {
@@ -99,6 +99,30 @@ func (r *Request) find(answer any, depth int) []object {
 		}
 	}
 	return found
+}
+
+// member is the value of a field in an object: under the field's own name, else under the only other spelling of it that has a value,
+// such as authToken. Languages and frameworks have habits of their own, and a secret in a name's other spelling is as new as any.
+func member(o object, field string) any {
+	if value := o[field]; value != nil {
+		return value
+	}
+	var found any
+	for name, value := range o {
+		if value == nil || letters(name) != letters(field) {
+			continue
+		}
+		if found != nil {
+			return nil
+		}
+		found = value
+	}
+	return found
+}
+
+// letters drops case and what joins words.
+func letters(name string) string {
+	return strings.ToLower(strings.NewReplacer("_", "", "-", "", " ", "", ".", "").Replace(name))
 }
 
 // text returns a member that has a value: a string that is not empty, or a whole number, which a hook may have made of a
@@ -129,11 +153,11 @@ type taken struct {
 func (r *Request) take(from, around object) taken {
 	t := taken{values: provider.Values{}}
 	for _, f := range r.Fields {
-		member := from[f.Name]
-		if member == nil {
-			member = around[f.Name]
+		given := member(from, f.Name)
+		if given == nil {
+			given = member(around, f.Name)
 		}
-		value, came := text(member)
+		value, came := text(given)
 		canonical, err := f.Canonical(value)
 		switch {
 		case err != nil:
@@ -142,7 +166,7 @@ func (r *Request) take(from, around object) taken {
 		case came:
 			t.values[f.Name] = canonical
 			t.secret = t.secret || f.Secret
-		case !leftOut(member) && !f.Secret:
+		case !leftOut(given) && !f.Secret:
 			t.problems = append(t.problems, f.Name+" must be a string")
 		}
 	}

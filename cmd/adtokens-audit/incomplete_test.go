@@ -180,3 +180,24 @@ func TestAnswers_SayWhatCouldNotBeRead(t *testing.T) {
 		t.Errorf("exit code %d: %s", none.code, none.stdout)
 	}
 }
+
+// TestNotes_DoNotClaimATokenThatNeverWas: Vault says yes to the deletion of anything.
+func TestNotes_DoNotClaimATokenThatNeverWas(t *testing.T) {
+	t.Parallel()
+	deletion := func(name string) line {
+		return line{at: "03 10:00", operation: "delete", path: "adtokens/tokens/" + name, who: "olga"}
+	}
+	log := logOf(readOf("01 10:00", "alice", 1, "aaaa"), deletion("rw"), deletion("mistyped"))
+	got := audit(t, log, "stale", "-window=0", "-")
+	for _, want := range []string{
+		"rw was deleted at 2026-11-03T10:00:00Z; its credential may live on at the provider.",
+		"mistyped was deleted at 2026-11-03T10:00:00Z, if there was such a token: the logs tell of no credential of it.",
+	} {
+		if !strings.Contains(got.stdout, want) {
+			t.Errorf("no note %q in:\n%s", want, got.stdout)
+		}
+	}
+	if strings.Contains(got.stdout, "mistyped was deleted at 2026-11-03T10:00:00Z; its credential") {
+		t.Error("a credential is claimed for a token that the logs do not know")
+	}
+}

@@ -195,6 +195,9 @@ func (q *query) hiddenNotes(rows []rotationRow) []string {
 }
 
 func deletedNote(token *auditlog.Token, versions []*auditlog.Period) string {
+	if len(versions) == 0 { // a deletion of a token that never was succeeds too
+		return fmt.Sprintf("%s was deleted at %s, if there was such a token: the logs tell of no credential of it.", token, timestamp(token.Deleted))
+	}
 	note := fmt.Sprintf("%s was deleted at %s; its credential may live on at the provider.", token, timestamp(token.Deleted))
 	if slices.ContainsFunc(versions, func(p *auditlog.Period) bool { return p.ID == "" }) {
 		note += " If it was made anew, numbers stand for several credentials: a fingerprint in clear would tell them apart."

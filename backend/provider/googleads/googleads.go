@@ -80,7 +80,7 @@ func (platform) AccountFields() []provider.Field {
 // identityFields are the two kinds of OAuth identity: client_id, client_secret and refresh_token, or a key file.
 func identityFields(purpose string) []provider.Field {
 	return []provider.Field{
-		{Name: fieldClientID, Check: provider.Opaque, Description: purpose + "client ID of the OAuth client."},
+		{Name: fieldClientID, Check: checkClientID, Description: purpose + "client ID of the OAuth client."},
 		{Name: fieldClientSecret, Secret: true, Check: provider.Opaque, Description: purpose + "client secret of the OAuth client."},
 		{Name: fieldRefreshToken, Secret: true, Check: provider.Opaque, Description: purpose + "refresh token with the scope " + scopeAdWords + "."},
 		{Name: fieldServiceAccountKey, Secret: true, File: true, Check: checkKeyFile, Description: purpose + "JSON key file of a service account, as it " +
