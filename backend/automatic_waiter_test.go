@@ -36,7 +36,11 @@ func TestRotate_WaiterWhoseTokenIsGoneIsTold(t *testing.T) {
 			h := f.withStubHook(t, notYet)
 			waiter := f.goRotate(t, "acme-rw", nil)
 			<-h.asked
-			eventually(t, "the rotation to wait", func() bool { return f.contenders("acme-rw") == 0 })
+			eventually(t, "the rotation and its waiter to wait", func() bool {
+				f.watchMu.Lock()
+				defer f.watchMu.Unlock()
+				return f.contenders("acme-rw") == 0 && f.watchers["acme-rw"] != nil
+			})
 			// The waiter looks at the next change only, so that it sees the new token and not that the old one is gone.
 			f.watchMu.Lock()
 			held := f.watchers["acme-rw"]

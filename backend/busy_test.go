@@ -32,7 +32,11 @@ func TestTokensWrite_DoesNotWaitForAHook(t *testing.T) {
 		t.Errorf("it took %s", took)
 	}
 	<-hook.left
-	eventually(t, "the rotation to go on", func() bool { return f.read(t, "creds/acme-rw")["version"] == 2 })
+	eventually(t, "the rotation to go on", func() bool {
+		f.clock.advance(time.Minute)
+		f.doWork(t.Context(), rotation.Job{Token: "acme-rw", Account: "acme", Kind: rotation.Rotate})
+		return f.read(t, "creds/acme-rw")["version"] == 2
+	})
 	if got := f.read(t, "tokens/acme-rw")["refresh_ttl"]; got != 30 {
 		t.Errorf("refresh_ttl is %v, want 30", got)
 	}

@@ -62,7 +62,7 @@ func (b *backend) pathVerifyWrite(ctx context.Context, req *logical.Request, d *
 		o, err := b.verifyCurrent(ctx, req.Storage, a, t)
 		_, busy := errors.AsType[*cache.BusyError](err)
 		switch {
-		case err != nil && !(busy && ctx.Err() == nil):
+		case err != nil && (!busy || ctx.Err() != nil):
 			return nil, err
 		case err == nil && !o.recorded: // it is not about the current version any more
 			continue

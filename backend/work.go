@@ -394,14 +394,25 @@ func (b *backend) rotateRoutinely(ctx context.Context, name string) error {
 	if err := m.Advance(ctx, &t.Record); err != nil {
 		return err
 	}
-	if (from == "" || t.PersonNeeded) && t.overdue(b.now()) && !t.OverdueReported {
-		t.OverdueReported = true
-		if err := b.saveToken(ctx, b.storage, t); err != nil {
+	if from == "" || t.PersonNeeded {
+		if err := b.tellOverdue(ctx, t); err != nil {
 			return err
 		}
-		b.sendTokenEvent(ctx, eventOverdue, t, "fingerprint", t.fingerprint())
 	}
 	b.plan(a, t)
+	return nil
+}
+
+// tellOverdue tells once for a version that a person is late with the next rotation.
+func (b *backend) tellOverdue(ctx context.Context, t *token) error {
+	if !t.overdue(b.now()) || t.OverdueReported {
+		return nil
+	}
+	t.OverdueReported = true
+	if err := b.saveToken(ctx, b.storage, t); err != nil {
+		return err
+	}
+	b.sendTokenEvent(ctx, eventOverdue, t, "fingerprint", t.fingerprint())
 	return nil
 }
 
