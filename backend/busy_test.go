@@ -34,7 +34,7 @@ func TestTokensWrite_DoesNotWaitForAHook(t *testing.T) {
 	<-hook.left
 	eventually(t, "the rotation to go on", func() bool {
 		f.clock.advance(time.Minute)
-		f.doWork(t.Context(), rotation.Job{Token: "acme-rw", Account: "acme", Kind: rotation.Rotate})
+		f.doWork(t.Context(), schedule.Job{Token: "acme-rw", Account: "acme", Kind: schedule.Rotate})
 		return f.read(t, "creds/acme-rw")["version"] == 2
 	})
 	if got := f.read(t, "tokens/acme-rw")["refresh_ttl"]; got != 30 {
