@@ -10,9 +10,7 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/cache"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/resethook"
 )
 
 const accountSchema = 1
@@ -55,20 +53,6 @@ func (a *account) hangUp() {
 	if a.hookClient != nil {
 		a.hookClient.CloseIdleConnections()
 	}
-}
-
-// commonAccountFields are the string fields that accounts of every provider have.
-func commonAccountFields() []provider.Field {
-	return append([]provider.Field{
-		{Name: "contact_email", Check: provider.EmailAddress, Description: "Address that the provider warns about the account's API access. A team's, not a person's."},
-		{Name: "ca_cert", Endpoint: true, Check: provider.CACertificates, Description: "PEM encoded CA certificates to trust for base_url and the provider's other addresses, instead of the system's."},
-		{Name: fieldHookCACert, Endpoint: true, Check: provider.CACertificates, Description: "PEM encoded CA certificates to trust for reset_hook_url, instead of the system's."},
-	}, resethook.Fields()...)
-}
-
-// accountFields are all string fields of the provider's accounts.
-func accountFields(p provider.Provider) []provider.Field {
-	return append(commonAccountFields(), p.AccountFields()...)
 }
 
 func (b *backend) decodeAccount(_ string, stored []byte) (*account, error) {
@@ -214,51 +198,4 @@ func (e *accountEntry) connectionChanged(next *accountEntry, fields []provider.F
 // connectsOtherwiseThan says whether the provider would see a difference to the other account, or there is none.
 func (a *account) connectsOtherwiseThan(other *account) bool {
 	return other == nil || a.Provider != other.Provider || other.connectionChanged(&a.accountEntry, accountFields(a.platform))
-}
-
-// tokensOf reads the tokens that use the account, for a request that changes it. It is an error if whether there is one of
-// them is not known.
-func (b *backend) tokensOf(ctx context.Context, storage logical.Storage, accountName string) ([]*token, error) {
-	names, err := b.tokenNamesOf(ctx, storage, accountName)
-	if err != nil {
-		return nil, err
-	}
-	var tokens []*token
-	for _, name := range names {
-		t, err := b.tokens.Get(ctx, storage, name)
-		switch {
-		case err != nil:
-			return nil, err
-		case t == nil && !b.tokens.Doubtful(name).IsZero():
-			return nil, logical.CodedError(http.StatusConflict, fmt.Sprintf("whether token %q exists is not known yet, because storage failed "+
-				"while it was written; nothing was changed. The engine finds out by itself: try again in a few minutes", name))
-		// The index entry of a token whose creation did not finish, or that was created anew elsewhere, is a leftover.
-		case t != nil && t.Account == accountName:
-			tokens = append(tokens, t)
-		}
-	}
-	return tokens, nil
-}
-
-// tokenNamesOf lists the tokens that may use the account. All tokens are in memory soon after a start; an index entry that
-// one of them lacks, because storage has lost it, is put back.
-func (b *backend) tokenNamesOf(ctx context.Context, storage logical.Storage, accountName string) ([]string, error) {
-	names, err := storage.List(ctx, accountTokenPrefix+accountName+"/")
-	if err != nil {
-		return nil, fmt.Errorf("listing the tokens of account %q: %w", accountName, err)
-	}
-	indexed := map[string]bool{}
-	for _, name := range names {
-		indexed[name] = true
-	}
-	for _, t := range b.tokens.All() {
-		if t.Account != accountName || indexed[t.name] {
-			continue
-		}
-		if err := storage.Put(ctx, &logical.StorageEntry{Key: accountTokenKey(t)}); err != nil {
-			return nil, cache.StorageError("adding a token to its account's index", err)
-		}
-		names = append(names, t.name)
-	}
-	return names, nil
 }

@@ -18,8 +18,6 @@ package backend
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -153,40 +151,6 @@ func newBackend(now func() time.Time) *backend {
 	return b
 }
 
-// HandleRequest checks what the sdk would ignore, or quote in an error, before the sdk sees it, and gives every answer its status
-// and its texts the path of the mount.
-func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (response *logical.Response, err error) {
-	defer b.recoverRequest(req.Path, &response, &err)
-	if req.Storage != nil {
-		b.startWork(req.Storage)
-	}
-	b.mountPath.note(req.MountPoint)
-	if req.RequiresSnapshotID != "" {
-		return finishAnswer(req, nil, errNoSnapshots)
-	}
-	if read, name := hotRead(req); read != nil {
-		response, err = read(b, ctx, req.Storage, name)
-		return finishAnswer(req, response, err)
-	}
-	if err = b.checkInput(ctx, req); err != nil {
-		return finishAnswer(req, nil, err)
-	}
-	// It goes into the history, and is what an identity provider says.
-	req.DisplayName = cleanText(req.DisplayName)
-	response, err = b.Backend.HandleRequest(ctx, req)
-	return finishAnswer(req, response, err)
-}
-
-// HandleExistenceCheck looks at the path only. The sdk would also convert the request's data here, and quote what it
-// cannot convert; HandleRequest refuses that in a moment.
-func (b *backend) HandleExistenceCheck(ctx context.Context, req *logical.Request) (checkFound, exists bool, err error) {
-	var none *logical.Response
-	defer b.recoverRequest(req.Path, &none, &err)
-	pathOnly := *req
-	pathOnly.Data = nil
-	return b.Backend.HandleExistenceCheck(ctx, &pathOnly)
-}
-
 // invalidate drops what another node changed in storage.
 func (b *backend) invalidate(_ context.Context, key string) {
 	switch {
@@ -200,36 +164,3 @@ func (b *backend) invalidate(_ context.Context, key string) {
 		b.salt = nil
 	}
 }
-
-// fingerprint identifies a credential without giving it away: a keyed hash that means nothing outside this mount.
-func (b *backend) fingerprint(ctx context.Context, storage logical.Storage, credential provider.Values) (string, error) {
-	b.saltMu.Lock()
-	defer b.saltMu.Unlock()
-	if b.salt == nil {
-		s, err := salt.NewSalt(ctx, storage, &salt.Config{})
-		if err != nil {
-			return "", cache.StorageError("reading or creating the fingerprints' salt", err)
-		}
-		b.salt = s
-		if s.DidGenerate() {
-			b.reportNewSalt(ctx, storage)
-		}
-	}
-	var all strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(credential)) {
-		fmt.Fprintf(&all, "%s=%d:%s\n", name, len(credential[name]), credential[name])
-	}
-	return b.salt.GetHMAC(all.String())[:fingerprintLength], nil
-}
-
-// reportNewSalt tells whoever compares fingerprints that the salt of the earlier ones has gone missing. Refusing to go on
-// without it would stop all rotations for the sake of a label.
-func (b *backend) reportNewSalt(ctx context.Context, storage logical.Storage) {
-	s, err := b.surveyTokens(ctx, storage)
-	if err == nil && slices.ContainsFunc(s.tokens, func(t *token) bool { return t.Current != nil }) {
-		b.Logger().Warn("the salt of the fingerprints was missing from storage and was made anew: a value gets another fingerprint than it had before")
-	}
-}
-
-// fingerprintLength is in hexadecimal digits: 64 bits tell the values of any mount apart and still fit a table.
-const fingerprintLength = 16

@@ -49,3 +49,15 @@ func respond(response *logical.Response, err error) (*logical.Response, error) {
 		return nil, err
 	}
 }
+
+// explain puts a verification's own words and the provider's references into one sentence.
+func explain(v provider.Verification) string {
+	message := v.Detail
+	if v.Code != "" {
+		message += " (" + v.Code + ")"
+	}
+	if v.RequestID != "" {
+		message += " [request id " + v.RequestID + "]"
+	}
+	return message
+}

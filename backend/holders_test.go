@@ -23,13 +23,19 @@ import (
 func keyFixture(t *testing.T) (f *fixture, file string) {
 	t.Helper()
 	f = newFixture(t)
+	return f, f.withAppKey(t)
+}
+
+// withAppKey imports the key of a new service account as the token app, and returns the file.
+func (f *fixture) withAppKey(t *testing.T) (file string) {
+	t.Helper()
 	f.withGoogle(t)
 	made, err := f.provider.CreateServiceAccount(t.Context(), "app")
 	if err != nil {
 		t.Fatal(err)
 	}
 	f.importKey(t, "app", string(made))
-	return f, string(made)
+	return string(made)
 }
 
 func (f *fixture) importKey(t *testing.T, name, file string) {

@@ -2,15 +2,10 @@ package backend
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
-	"math"
-	"regexp"
 	"slices"
 	"strings"
-	"time"
-	"unicode"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -66,109 +61,6 @@ func shapeOf(value any, to framework.FieldType) string {
 	return ""
 }
 
-// fits refuses what the sdk would convert although it is most likely a mistake: an empty text, such as that of an unset
-// shell variable, to anything but a text; a fraction to a whole number; and a boolean or a large number to anything.
-func fits(value any, to framework.FieldType) bool {
-	if value == nil {
-		return false
-	}
-	if number, ok := value.(json.Number); ok {
-		value = number.String()
-	}
-	switch to {
-	case framework.TypeDurationSecond:
-		return isDuration(value)
-	case framework.TypeInt:
-		return isWhole(value)
-	case framework.TypeBool:
-		return isBool(value)
-	case framework.TypeKVPairs:
-		return isPairs(value)
-	default:
-		return keepsItsText(value)
-	}
-}
-
-// isPairs wants pairs whose values stay what they are as texts.
-func isPairs(value any) bool {
-	switch v := value.(type) {
-	case string:
-		return strings.TrimSpace(v) != ""
-	case map[string]any:
-		for _, inner := range v {
-			if !keepsItsText(inner) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// keepsItsText says whether a value is the same as a text: a boolean would become "1", and a number beyond maxExact another one.
-func keepsItsText(value any) bool {
-	switch v := value.(type) {
-	case nil, bool:
-		return false
-	case float64:
-		return math.Abs(v) <= maxExact
-	}
-	return true
-}
-
-// maxExact is the largest number up to which JSON's numbers are exact.
-const maxExact = 1 << 53
-
-// maxSeconds is what fits a time.Duration.
-const maxSeconds = math.MaxInt64 / int64(time.Second)
-
-var wholeNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
-
-// isWhole wants a whole number as people write it. The sdk would read a text with a leading zero as an octal number.
-func isWhole(value any) bool {
-	switch v := value.(type) {
-	case bool:
-		return false
-	case float64:
-		return v == math.Trunc(v) && math.Abs(v) <= maxExact
-	case string:
-		return wholeNumber.MatchString(v)
-	default:
-		return true // Go's own whole numbers; what is none at all is the sdk's to refuse
-	}
-}
-
-// isDuration wants whole seconds, because the sdk would cut 1.9 to 1 and 500ms to 0, which for most fields means "never".
-func isDuration(value any) bool {
-	switch v := value.(type) {
-	case bool:
-		return false
-	case float64:
-		return v == math.Trunc(v) && v >= 0 && v <= float64(maxSeconds)
-	case string:
-		if strings.TrimSpace(v) == "" {
-			return false
-		}
-		// What is no duration to Go is a number of seconds or of days (90d), or the sdk refuses it.
-		d, err := time.ParseDuration(v)
-		return err != nil || v == "0" || d >= 0 && d%time.Second == 0
-	default:
-		return true
-	}
-}
-
-func isBool(value any) bool {
-	switch v := value.(type) {
-	case float64:
-		return v == 0 || v == 1
-	case int:
-		return v == 0 || v == 1
-	case string:
-		return v != ""
-	default:
-		return true
-	}
-}
-
 // fieldForms completes the sentence "<field> must be …".
 var fieldForms = map[framework.FieldType]string{
 	framework.TypeString:         "a string",
@@ -177,9 +69,6 @@ var fieldForms = map[framework.FieldType]string{
 	framework.TypeKVPairs:        "key=value pairs; an empty object ({}, as JSON) removes them all",
 	framework.TypeDurationSecond: "a duration of zero or more whole seconds, such as 90, 15m or 24h",
 }
-
-// nameRule is the rule for names of accounts and tokens in words.
-const nameRule = "letters, digits and underscores, joined by dashes or single dots, at most 128 characters"
 
 // namedPaths are the first parts of paths that are followed by a name, with what bears the name.
 var namedPaths = map[string]string{
@@ -258,45 +147,6 @@ func membersOf(unknown, own []string) string {
 	return ""
 }
 
-// maxUnknown bounds how many unknown fields a message names.
-const maxUnknown = 5
-
-// noFieldOf says which fields are unknown, and what was most likely meant.
-func noFieldOf(what string, unknown, own []string, schemas map[string]*framework.FieldSchema) string {
-	var named []string
-	unnamed := 0
-	for _, name := range unknown {
-		near := nearest(name, own)
-		switch {
-		case len(named) == maxUnknown || near == "" && !plainWord.MatchString(name):
-			unnamed++
-		case near == "":
-			named = append(named, name)
-		case isSensitive(schemas[near]):
-			named = append(named, fmt.Sprintf("%s (did you mean %s=-?)", name, near))
-		default:
-			named = append(named, fmt.Sprintf("%s (did you mean %s?)", name, near))
-		}
-	}
-	switch {
-	case len(named) == 0:
-		return "a field that " + what + " does not have was given; its name is not repeated, because it could be a part of a secret"
-	case len(unknown) == 1:
-		return named[0] + " is no field of " + what
-	case unnamed > 0:
-		named = append(named, fmt.Sprintf("%d more", unnamed))
-	}
-	return strings.Join(named, ", ") + " are no fields of " + what
-}
-
-func isSensitive(schema *framework.FieldSchema) bool {
-	return schema != nil && schema.DisplayAttrs != nil && schema.DisplayAttrs.Sensitive
-}
-
-// plainWord is what a field's name looks like that may be repeated: a secret in its place, such as the beginning of one that ends in
-// "=", has digits, capitals or more letters in a row.
-var plainWord = regexp.MustCompile(`^[a-z]{1,12}(?:[_-][a-z]{1,12}){0,3}$`)
-
 // capturedBy says whether the field is the name in the path.
 func capturedBy(path *framework.Path, field string) bool {
 	return strings.Contains(path.Pattern, "(?P<"+field+">")
@@ -325,9 +175,6 @@ func (b *backend) inputNames(ctx context.Context, req *logical.Request, path *fr
 	slices.Sort(names)
 	return names
 }
-
-// fieldForce is for deletions, where a path has them, and else for a write.
-const fieldForce = "force"
 
 // endsPrevious are the fields of a rotation that have the engine end the value that a person replaces, with the type that has them.
 var endsPrevious = map[string]string{"retire_previous": "service_account_key", "revoke_previous": "oauth_client"}
@@ -383,90 +230,4 @@ func (b *backend) foreignAccountFields(ctx context.Context, req *logical.Request
 		delete(foreign, f.Name)
 	}
 	return foreign
-}
-
-// otherWords are what people call some fields, without the characters that join words.
-var otherWords = map[string]string{
-	"checkandset": "cas", "comment": "reason", "message": "reason", "why": "reason",
-	"metadata": "custom_metadata", "schedule": "rotation_schedule", "cron": "rotation_schedule", "period": "rotation_period",
-	"ttl": "refresh_ttl", "sid": "account_sid", "email": "contact_email", "customerid": "login_customer_id",
-	"keyfile": "service_account_key", "graceperiod": "rotation_grace_period",
-}
-
-// nearest is the known field that was most likely meant; empty where none is near.
-func nearest(given string, known []string) string {
-	if len(given) > 64 {
-		return ""
-	}
-	bare := letters(given)
-	if other := otherWords[bare]; slices.Contains(known, other) {
-		return other
-	}
-	best, least := "", math.MaxInt
-	for _, name := range known {
-		target := letters(name)
-		distance := editDistance(bare, target)
-		if distance <= len(target)/4 && distance < least {
-			best, least = name, distance
-		}
-	}
-	if best == "" && len(bare) >= minPart {
-		best = onlyWithPart(bare, known)
-	}
-	return best
-}
-
-// minPart is how many letters a part of a field's name needs to stand for it.
-const minPart = 3
-
-// onlyWithPart is the only known field that begins or ends with the given word, such as auth_token for token.
-func onlyWithPart(word string, known []string) string {
-	found := ""
-	for _, name := range known {
-		target := letters(name)
-		if !strings.HasPrefix(target, word) && !strings.HasSuffix(target, word) {
-			continue
-		}
-		if found != "" {
-			return ""
-		}
-		found = name
-	}
-	return found
-}
-
-// letters drops case and what joins words: auth-token, authToken and AUTH_TOKEN are one.
-func letters(name string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsLetter(r) && !unicode.IsDigit(r) {
-			return -1
-		}
-		return unicode.ToLower(r)
-	}, name)
-}
-
-// editDistance counts the letters that were left out, added, changed or swapped with their neighbours.
-func editDistance(from, to string) int {
-	a, b := []rune(from), []rune(to)
-	var before []int
-	last := make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := range a {
-		row := make([]int, len(b)+1)
-		row[0] = i + 1
-		for j := range b {
-			changed := last[j]
-			if a[i] != b[j] {
-				changed++
-			}
-			row[j+1] = min(changed, last[j+1]+1, row[j]+1)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				row[j+1] = min(row[j+1], before[j-1]+1)
-			}
-		}
-		before, last = last, row
-	}
-	return last[len(b)]
 }

@@ -6,17 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
-
-// ownerTimeout bounds the wait for other tokens that make or clean up keys of the same owner: a few requests of the
-// longest request_timeout.
-const ownerTimeout = 3 * maxRequestTimeout * time.Second
 
 // keyRing is a rotation.KeyRing. It acts as a value that the token holds of the owner in question.
 //

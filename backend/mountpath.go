@@ -1,10 +1,7 @@
 package backend
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
-	"net/http"
 	"strings"
 	"sync/atomic"
 
@@ -20,29 +17,6 @@ const mountPlaceholder = "<mount>/"
 var ownTexts = map[string]bool{
 	"error": true, "last_error": true, "detail": true, "verification_detail": true, "previous_credential": true,
 	"steps": true, "notes": true, "runbook": true, "help": true,
-}
-
-// finishAnswer gives an error its status, and the texts of a response or an error the path of the mount, so that what they say to type can
-// be pasted.
-func finishAnswer(req *logical.Request, response *logical.Response, err error) (*logical.Response, error) {
-	response, err = respond(response, err)
-	if req.MountPoint == "" {
-		return response, err
-	}
-	if response != nil {
-		for i, warning := range response.Warnings {
-			response.Warnings[i] = withMount(warning, req.MountPoint)
-		}
-		if _, _, isCredential := hotName(req.Path); !isCredential || response.IsError() {
-			fillIn(response.Data, req.MountPoint)
-		}
-	}
-	err = mountedError(err, req.MountPoint)
-	coded, ok := err.(logical.HTTPCodedError) //nolint:errorlint // respond has it outermost
-	if ok && coded.Code() == http.StatusNotFound && req.Operation == logical.ReadOperation {
-		return readOfNothing(req, coded)
-	}
-	return response, err
 }
 
 func withMount(text, mount string) string {
@@ -85,22 +59,6 @@ func fillIn(data map[string]any, mount string) {
 			}
 		}
 	}
-}
-
-// readOfNothing answers HTTP 404 with its text. Vault's Go client, and with it the vault command, takes a 404 that has nothing but
-// errors for "no value found" and drops the text; with a further member in the body it reports the errors. What reads the HTTP
-// answer itself sees the errors in their usual place.
-func readOfNothing(req *logical.Request, nothing logical.HTTPCodedError) (*logical.Response, error) {
-	if req.WrapInfo != nil && req.WrapInfo.TTL > 0 {
-		return nil, nothing // an answer would be wrapped, an error is not
-	}
-	body, err := json.Marshal(map[string]any{"errors": []string{nothing.Error()}, "status": nothing.Code()})
-	if err != nil {
-		return nil, fmt.Errorf("encoding an error: %w", err)
-	}
-	return &logical.Response{Data: map[string]any{
-		logical.HTTPContentType: "application/json", logical.HTTPStatusCode: nothing.Code(), logical.HTTPRawBody: string(body),
-	}}, nil
 }
 
 // mountPath is the path of the mount as the requests had it that came last, for what is said where there is no request. The zero value

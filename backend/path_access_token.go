@@ -2,34 +2,15 @@ package backend
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"net/http"
-	"sync"
-	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
-	"golang.org/x/sync/singleflight"
-
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
-
-const accessTokenPrefix = "access-token/"
 
 const accessTokenHelpLong = `For tokens of the types oauth_client and service_account_key. The engine mints a short-lived OAuth access token from the
 credential, so that the app never sees the long-lived one. All readers share one access token until shortly before it
 expires; after a rotation it is minted from the new credential. Send it as "Authorization: Bearer <access_token>", and
 read again after ttl seconds.`
-
-// An access token is handed out until the last tenth of its life, at most maxExpiryMargin before its end, so that a
-// reader has time to use it.
-const (
-	expiryMarginShare = 10
-	maxExpiryMargin   = 5 * time.Minute
-	// assumedLife is that of an access token of which the provider does not say how long it lives, or says what cannot be.
-	assumedLife = 5 * time.Minute
-)
 
 func (b *backend) pathAccessToken() *framework.Path {
 	return &framework.Path{
@@ -53,157 +34,6 @@ func (b *backend) pathAccessToken() *framework.Path {
 	}
 }
 
-// accessTokens shares access tokens between readers. The zero value is ready for use.
-type accessTokens struct {
-	minting singleflight.Group
-	mu      sync.RWMutex
-	// byName holds at most one per token.
-	byName map[string]sharedAccessToken
-}
-
-type sharedAccessToken struct {
-	provider.AccessToken
-	// credential is what it was minted from: another one makes it worthless.
-	credential mintedFrom
-	// until is when it is not handed out any more.
-	until time.Time
-}
-
-// mintedFrom identifies the credential of an access token. The account is a part of it: a token can be made anew in another one.
-type mintedFrom struct{ account, fingerprint string }
-
-func (s *accessTokens) get(name string, from mintedFrom, now time.Time) (sharedAccessToken, bool) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	shared, ok := s.byName[name]
-	return shared, ok && shared.credential == from && now.Before(shared.until)
-}
-
-func (s *accessTokens) put(name string, shared sharedAccessToken) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.byName == nil {
-		s.byName = map[string]sharedAccessToken{}
-	}
-	s.byName[name] = shared
-}
-
-func (s *accessTokens) cached() int {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return len(s.byName)
-}
-
-func (s *accessTokens) delete(name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.byName, name)
-}
-
 func (b *backend) pathAccessTokenRead(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	return b.readAccessToken(ctx, req.Storage, d.Get("name").(string))
-}
-
-func (b *backend) readAccessToken(ctx context.Context, storage logical.Storage, name string) (*logical.Response, error) {
-	var (
-		t      *token
-		a      *account
-		shared sharedAccessToken
-		err    error
-	)
-	for range maxVerifyTries {
-		if t, a, err = b.tokenWithAccount(ctx, storage, name); err != nil {
-			return nil, err
-		}
-		minter, ok := a.platform.(provider.AccessTokenMinter)
-		if !ok {
-			return nil, badInput("a %s has no access tokens; `vault read <mount>/creds/%s` gives the credential itself", t.Type, t.name)
-		}
-		if t.Current == nil {
-			return nil, noCredential(t)
-		}
-		if shared, err = b.accessToken(ctx, storage, minter, a, t); !errors.Is(err, errRotatedMeanwhile) {
-			break
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	data := map[string]any{
-		"access_token": shared.Value,
-		"token_type":   shared.Type,
-		"expires_at":   timestamp(shared.ExpiresAt),
-		"ttl":          t.ttlUntil(shared.until, b.now()),
-		"version":      t.Number(),
-	}
-	for name, value := range a.platform.ConnectionInfo(a.call.Settings, t.call(t.Current.Credential)) {
-		data[name] = value
-	}
-	return t.remember(&t.accessTokenAnswer, a, shared.until, withHealthWarning(&logical.Response{Data: data}, t)), nil
-}
-
-// errRotatedMeanwhile says that the token is not the one that the caller knows.
-var errRotatedMeanwhile = logical.CodedError(http.StatusConflict,
-	"the token was changed each time while an access token was to be minted; read again")
-
-// accessToken returns the shared access token, or mints one: a single provider call, however many readers wait for it,
-// which goes on when the first of them hangs up.
-func (b *backend) accessToken(ctx context.Context, storage logical.Storage, minter provider.AccessTokenMinter, a *account, t *token) (sharedAccessToken, error) {
-	from := mintedFrom{t.Account, t.fingerprint()}
-	if shared, ok := b.access.get(t.name, from, b.now()); ok {
-		return shared, nil
-	}
-	minted := b.access.minting.DoChan(t.name+"/"+from.account+"/"+from.fingerprint, func() (result any, err error) {
-		// singleflight lets a panic end the process.
-		if b.contain("minting an access token", t.name, func() { result, err = b.mint(storage, minter, a, t, from) }) {
-			err = errors.New("no access token could be minted, because of a bug of this plugin; Vault's log has more")
-		}
-		return result, err
-	})
-	select {
-	case <-ctx.Done():
-		return sharedAccessToken{}, ctx.Err()
-	case result := <-minted:
-		if result.Err != nil {
-			return sharedAccessToken{}, result.Err
-		}
-		return result.Val.(sharedAccessToken), nil
-	}
-}
-
-// mint gets an access token from the provider, and keeps it for others.
-func (b *backend) mint(
-	storage logical.Storage, minter provider.AccessTokenMinter, a *account, t *token, from mintedFrom,
-) (sharedAccessToken, error) {
-	if shared, ok := b.access.get(t.name, from, b.now()); ok {
-		return shared, nil
-	}
-	// The account was read after the token. If that is still the same, the account's address was not changed in between to one
-	// that the credential was not given for: see checkEndpoints.
-	still, err := b.tokens.Get(b.work, storage, t.name)
-	if err != nil {
-		return sharedAccessToken{}, err
-	}
-	if still == nil || !still.sameVersion(t) {
-		return sharedAccessToken{}, errRotatedMeanwhile
-	}
-	token, err := minter.AccessToken(b.work, a.call, t.call(t.Current.Credential))
-	if err != nil {
-		return sharedAccessToken{}, fmt.Errorf("no access token could be minted: %w", err)
-	}
-	shared := share(token, from, b.now())
-	b.access.put(t.name, shared)
-	if still, err := b.tokens.Get(b.work, storage, t.name); err == nil && still == nil { // deleted meanwhile
-		b.access.delete(t.name)
-	}
-	return shared, nil
-}
-
-// share says for how long an access token is handed out.
-func share(token provider.AccessToken, from mintedFrom, now time.Time) sharedAccessToken {
-	if token.ExpiresAt.Sub(now) < time.Second {
-		token.ExpiresAt = now.Add(assumedLife)
-	}
-	margin := min(token.ExpiresAt.Sub(now)/expiryMarginShare, maxExpiryMargin)
-	return sharedAccessToken{AccessToken: token, credential: from, until: token.ExpiresAt.Add(-margin)}
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
@@ -97,16 +96,6 @@ func (b *backend) pathRotateRead(ctx context.Context, req *logical.Request, d *f
 	}}, nil
 }
 
-// tokenWithAccount returns a token and its account, for reading only.
-func (b *backend) tokenWithAccount(ctx context.Context, storage logical.Storage, name string) (*token, *account, error) {
-	t, err := b.token(ctx, storage, name)
-	if err != nil {
-		return nil, nil, err
-	}
-	a, err := b.account(ctx, storage, t.Account)
-	return t, a, err
-}
-
 func (b *backend) pathRotateWrite(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	name := d.Get("name").(string)
 	known, a, err := b.tokenWithAccount(ctx, req.Storage, name)
@@ -134,39 +123,4 @@ func (b *backend) pathRotateWrite(ctx context.Context, req *logical.Request, d *
 		return nil, err
 	}
 	return b.handIn(ctx, req, d, handedIn{token: t, given: given, source: rotation.SourceAssisted})
-}
-
-// retirePrevious says whether the engine is to retire the value that a person replaces.
-func retirePrevious(d *framework.FieldData, t *token, given provider.Values) (bool, error) {
-	retire, _ := d.Get("retire_previous").(bool)
-	revoke, _ := d.Get("revoke_previous").(bool)
-	switch {
-	case retire && t.Type != "service_account_key":
-		return false, badInput("retire_previous is for tokens of the type service_account_key; this is a %s", t.Type)
-	case revoke && t.Type != "oauth_client":
-		return false, badInput("revoke_previous is for tokens of the type oauth_client; this is a %s", t.Type)
-	case revoke && t.Current != nil && (given["refresh_token"] == "" || given["refresh_token"] == t.Current.Credential["refresh_token"]):
-		return false, badInput("revoke_previous would revoke the refresh token that stays in use; give a new refresh_token, or leave revoke_previous out")
-	}
-	return (retire || revoke) && t.Current != nil, nil
-}
-
-// checkAndSet refuses a rotation of another version than the caller knows.
-func checkAndSet(d *framework.FieldData, t *token) error {
-	expected, given := d.GetOk("cas")
-	switch {
-	case !given:
-		return nil
-	case expected.(int) < 0:
-		return badInput("cas must be a version number of 0 or more")
-	case expected.(int) != t.Number():
-		return badInput("cas is %d and the current version is %d: somebody rotated this token in the meantime; nothing was changed", expected, t.Number())
-	}
-	return nil
-}
-
-// needsPerson says what to hand in for a token that the engine cannot rotate by itself.
-func needsPerson(a *account, t *token) error {
-	return badInput("a person has to reset a %s: get the new value at %s, then hand it in with %s; %s tells each step",
-		t.Type, a.platform.Runbook(a.call.Settings, t.Type).ConsoleURL, t.handInCommand(), readRunbook(t.name))
 }

@@ -47,3 +47,23 @@ func (b *backend) recoverRequest(path string, response **logical.Response, err *
 			"It is not known how far the request has come: read the token, or the account, before you try again")
 	}
 }
+
+// contain calls do and keeps a panic from going on, which would end the plugin's process and with it all mounts that it serves.
+func (b *backend) contain(doing, name string, do func()) (panicked bool) {
+	defer func() {
+		if value := recover(); value != nil {
+			LogPanic(b.Logger(), doing, name, value)
+			panicked = true
+		}
+	}()
+	do()
+	return false
+}
+
+// pause waits, or until the mount is closed.
+func (b *backend) pause(d time.Duration) {
+	select {
+	case <-b.work.Done():
+	case <-time.After(d):
+	}
+}

@@ -173,3 +173,8 @@ func unbrokenWords(text string) []string {
 		return c == ' ' && !inCommand
 	})
 }
+
+// noCredential tells the reader of an empty token how to fill it.
+func noCredential(t *token) error {
+	return badInput("token %q has no credential yet; hand it in with %s; %s tells where it is", t.name, t.handInCommand(), readRunbook(t.name))
+}

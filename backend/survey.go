@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
@@ -92,8 +91,4 @@ func (b *backend) loadTokens(names []string) {
 			b.logError("reading all tokens", name, err)
 		})
 	}
-}
-
-func afterField() *framework.FieldSchema {
-	return &framework.FieldSchema{Type: framework.TypeString, Query: true, Description: "Show tokens whose names sort after this one."}
 }

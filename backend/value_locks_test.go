@@ -109,8 +109,8 @@ func TestHolders_AreThoseWhoseWriteMayArrive(t *testing.T) {
 	for name, path := range map[string]string{"token": "tokens/second/rotate", "account": "config/google"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, file := keyFixture(t)
-			f.scheduler.Now = f.now
+			f := newStillFixture(t)
+			file := f.withAppKey(t)
 			f.importKey(t, "second", f.serviceAccount(t, "second"))
 			data := map[string]any{"service_account_key": file}
 			if name == "account" {

@@ -13,7 +13,7 @@ import (
 // drawn are the arrows between states in the diagram of State's documentation.
 func drawn(t *testing.T) map[[2]State]bool {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "machine.go", nil, parser.ParseComments)
+	file, err := parser.ParseFile(token.NewFileSet(), "state.go", nil, parser.ParseComments)
 	if err != nil {
 		t.Fatal(err)
 	}

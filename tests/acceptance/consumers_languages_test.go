@@ -69,7 +69,7 @@ func (w *world) startScript(t *testing.T, interpreter, program string) goApp {
 	succeeded(t, w.Client.Sys().PutPolicyWithContext(t.Context(), policy, rule))
 	request := &api.TokenCreateRequest{Policies: []string{policy}, NoDefaultPolicy: true}
 	token := done(w.Client.Auth().Token().CreateWithContext(t.Context(), request))(t)
-	cmd := exec.Command(interpreter, program, "--interval=0.1", "--patience=6", "--path="+w.Path+"/creds/acme-rw")
+	cmd := exec.Command(interpreter, program, "--interval=0.1", "--patience=20", "--path="+w.Path+"/creds/acme-rw")
 	cmd.Env = []string{"VAULT_ADDR=" + w.Address, "VAULT_TOKEN=" + token.Auth.ClientToken}
 	return goApp{vaulttest.StartProgram(t, cmd)}
 }

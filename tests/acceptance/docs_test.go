@@ -304,7 +304,7 @@ func TestDocsLinks(t *testing.T) {
 // TestDocsDiagrams keeps the states that are drawn those of the code.
 func TestDocsDiagrams(t *testing.T) {
 	t.Parallel()
-	machine := done(parser.ParseFile(token.NewFileSet(), docsRoot+"/backend/rotation/machine.go", nil, parser.ParseComments))(t)
+	machine := done(parser.ParseFile(token.NewFileSet(), docsRoot+"/backend/rotation/state.go", nil, parser.ParseComments))(t)
 	var drawn string
 	for _, declaration := range machine.Decls {
 		if g, ok := declaration.(*ast.GenDecl); ok && g.Tok == token.TYPE && g.Specs[0].(*ast.TypeSpec).Name.Name == "State" {
@@ -427,7 +427,9 @@ var limitRow = regexp.MustCompile("(?m)^\\|[^|]+\\| ([0-9a-z]+) \\| `([a-z]+)\\.
 // TestDocsLimits keeps the waits and limits that are written down those of the code.
 func TestDocsLimits(t *testing.T) {
 	t.Parallel()
-	known := map[string]map[string]string{"backend": constants(t, "backend"), "rotation": constants(t, "backend/rotation")}
+	known := map[string]map[string]string{
+		"backend": constants(t, "backend"), "rotation": constants(t, "backend/rotation"), "schedule": constants(t, "backend/schedule"),
+	}
 	rows := limitRow.FindAllStringSubmatch(readDoc(t, "docs/rotation.md"), -1)
 	if len(rows) < 2 {
 		t.Fatal("docs/rotation.md has no table of limits")

@@ -57,7 +57,7 @@ func TestRotate_AValueInHandComesBeforeTheHook(t *testing.T) {
 			rotation := w.startRotation(t, "rw", nil)
 			w.awaitState(t, "rw", "requested")
 			_, err := w.Write(t.Context(), "tokens/rw/rotate", nil)
-			refused(t, err, http.StatusConflict, "under way", w.Path+"/tokens/rw/rotate auth_token=-")
+			refused(t, err, http.StatusConflict, "under way", w.Path+"/tokens/rw/rotate ", "auth_token=-")
 
 			reset := done(w.sim.ResetReadWrite(t.Context(), "agency"))(t)
 			started := time.Now()

@@ -87,7 +87,7 @@ var arrow = regexp.MustCompile(`(?m)(\w+ --> \w+)(: \S.*)?$`)
 // drawn are the arrows between states in the diagram of the state machine's documentation.
 func drawn(t *testing.T) []string {
 	t.Helper()
-	source, err := os.ReadFile(filepath.Join("..", "..", "..", "backend", "rotation", "machine.go"))
+	source, err := os.ReadFile(filepath.Join("..", "..", "..", "backend", "rotation", "state.go"))
 	if err != nil {
 		t.Fatal(err)
 	}

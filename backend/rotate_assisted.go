@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
-	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -15,62 +13,9 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/cache"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/schedule"
 )
-
-// What became of the previous credential, in rotate's response.
-const (
-	previousRejected   = "rejected by provider"
-	previousAccepted   = "still accepted"
-	previousNotChecked = "not checked"
-	previousRetires    = "retires at "
-)
-
-// outcomeFailed stands for a rotation that was not published, in metrics.
-const outcomeFailed = "failed"
-
-// storageTimeout bounds the write that publishes. It goes on when the caller hangs up, because by then the old value
-// may be dead.
-const storageTimeout = 30 * time.Second
-
-// handInFields are the inputs of an import and of an assisted rotation beside the credential.
-func handInFields() map[string]*framework.FieldSchema {
-	return map[string]*framework.FieldSchema{
-		"reason": {Type: framework.TypeString, Description: "Why, in free text; kept in the history and in the audit log."},
-		"verify": {Type: framework.TypeBool, Default: true, Description: "Have the provider confirm the credential before it is published. false publishes it unverified."},
-	}
-}
-
-// publishResponses declare what rotate and an import answer.
-func publishResponses() map[int][]framework.Response {
-	responses := ok("The credential was published.", map[string]*framework.FieldSchema{
-		"version":             {Type: framework.TypeInt, Description: "Number of the published version."},
-		"previous_version":    {Type: framework.TypeInt, Description: "Number of the version before, 0 where there was none."},
-		"verification":        {Type: framework.TypeString, Description: "accepted, inconclusive or skipped."},
-		"verification_detail": {Type: framework.TypeString, Description: "What the verification found, in a sentence."},
-		"previous_credential": {Type: framework.TypeString, Description: "rejected by provider, still accepted, not checked, or retires at <time>."},
-		"rotation_state":      {Type: framework.TypeString, Description: "What is still to do for an automatic rotation."},
-		"fingerprint":         {Type: framework.TypeString, Description: "Keyed hash that identifies the published value."},
-	})
-	responses[http.StatusNoContent] = []framework.Response{{Description: "The policy was changed."}}
-	return responses
-}
-
-// handedIn is a credential that a person hands in.
-type handedIn struct {
-	// token is a copy to change, under its lock.
-	token *token
-	// account is the one that a new token was checked with, nil where the token is stored. handIn reads it again.
-	account *account
-	// given are the fields that came with the request; the others keep their value.
-	given  provider.Values
-	source rotation.Source
-	// retirePrevious has the engine retire the value that is replaced. handIn sets it.
-	retirePrevious bool
-}
 
 // handIn verifies and publishes a credential that a person hands in. It ends an automatic rotation that is under way, in whatever
 // state, once the credential is published. The account is read here, under the token's lock and just before the credential is
@@ -296,145 +241,4 @@ func (in handedIn) nextStep() string {
 		return "Copy the value again, and repeat the write; the token does not exist yet"
 	}
 	return readRunbook(in.token.name) + " tells where the right value is"
-}
-
-func accountChanged(t *token) error {
-	return logical.CodedError(http.StatusConflict, fmt.Sprintf(
-		"account %q was changed or deleted in the meantime, so nothing was published; try again", t.Account))
-}
-
-// commit stores the token, provided that its account is still the one that the caller worked with: else the
-// credential could follow a changed address, or stay behind without an account.
-func (b *backend) commit(ctx context.Context, req *logical.Request, a *account, t *token) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTimeout)
-	defer cancel()
-	unlock, err := b.accountLocks.RLock(ctx, t.Account)
-	if err != nil {
-		return unpublished(err)
-	}
-	defer unlock()
-	if err := b.sameAccount(ctx, req.Storage, a, t); err != nil {
-		return unpublished(err)
-	}
-	// The index comes first: an entry without a token is a harmless leftover, a token without an entry would let its
-	// account be deleted.
-	if len(t.History) <= 1 {
-		if err := req.Storage.Put(ctx, &logical.StorageEntry{Key: accountTokenKey(t)}); err != nil {
-			return unpublished(cache.StorageError("adding the token to its account's index", err))
-		}
-	}
-	if err := b.saveToken(ctx, req.Storage, t); err != nil {
-		b.lookAgain(t)
-		what := fmt.Sprintf("version %d was published", t.Number())
-		if t.Current == nil {
-			what = "the token was created"
-		}
-		return unknownWhether(req, what, t.name, err)
-	}
-	b.plan(a, t)
-	return nil
-}
-
-// sameAccount fails where the account is not the one that the caller has read, and whose lock the caller holds.
-func (b *backend) sameAccount(ctx context.Context, storage logical.Storage, a *account, t *token) error {
-	read := b.accounts.Get
-	inDoubt := func() bool { return !b.accounts.Doubtful(t.Account).IsZero() }
-	if inDoubt() {
-		read = b.accounts.Load
-	}
-	now, err := read(ctx, storage, t.Account)
-	switch {
-	case err != nil:
-		return err
-	case now == nil || !reflect.DeepEqual(now.accountEntry, a.accountEntry):
-		return accountChanged(t)
-	case inDoubt() && t.Number() <= 1 && t.holdsCredential():
-		// A token that has had a value keeps the account's addresses as they are. The first value does not find them kept.
-		return logical.CodedError(http.StatusServiceUnavailable, fmt.Sprintf("nothing was published, because storage failed while account %q was written, "+
-			"and the change may still arrive: the token's first value could go to another address then. The engine finds out by itself: try again in a few minutes", t.Account))
-	}
-	return nil
-}
-
-// unpublished is an error before the write that publishes.
-func unpublished(err error) error {
-	var coded logical.HTTPCodedError
-	if errors.Is(err, logical.ErrReadOnly) || errors.As(err, &coded) {
-		return err // bare, as Vault wants it, or complete
-	}
-	return fmt.Errorf("nothing was published, because of a problem before that: %w. Try again", err)
-}
-
-// unknownWhether is the error after a storage write that ended with one: the write may have arrived, or arrive later. Only a node
-// that may not write is sure that it has written nothing.
-func unknownWhether(req *logical.Request, what, name string, err error) error {
-	if errors.Is(err, logical.ErrReadOnly) {
-		return err // bare, as Vault wants it
-	}
-	return fmt.Errorf("it is not known whether %s, because the storage write ended with an error: %w. "+
-		"`vault read %stokens/%s` tells, once storage works again; then try again if need be", what, err, req.MountPoint, name)
-}
-
-var errUnknownOutcome = errors.New("the outcome of a storage write is not known")
-
-// lookAgain has the work of a token done that storage decides, after a write whose outcome is not known.
-func (b *backend) lookAgain(t *token) {
-	b.retryWork(schedule.Job{Token: t.name, Account: t.Account, Kind: schedule.Rotate}, errUnknownOutcome)
-}
-
-// publishedResponse tells of a published version, whose entry in the history is given. verified is nil where the provider was not
-// asked.
-func publishedResponse(
-	req *logical.Request, t *token, entry rotation.HistoryEntry, previous *rotation.Version, verified *provider.Verification,
-) *logical.Response {
-	response := &logical.Response{Data: map[string]any{
-		"version":             entry.Version,
-		"previous_version":    0,
-		"previous_credential": previousNotChecked,
-		"verification":        entry.Verification,
-		"verification_detail": "The provider was not asked, because of verify=false.",
-		"fingerprint":         entry.Fingerprint,
-	}}
-	if previous != nil {
-		response.Data["previous_version"] = previous.Number
-	}
-	if verified == nil {
-		response.AddWarning("the credential was published unverified; `vault write -f " + req.MountPoint + "tokens/" + t.name + "/verify` tries it")
-		return response
-	}
-	response.Data["verification_detail"] = verified.Detail
-	if verified.Caveat || verified.Outcome == provider.Inconclusive {
-		response.AddWarning(explain(*verified))
-	}
-	return response
-}
-
-// checkPrevious tries the value that was replaced, and says in the response what became of it. The new value is
-// published whatever is found here, so nothing here is an error. The caller holds the token's lock, and the account is one that
-// it has read since.
-func (b *backend) checkPrevious(
-	ctx context.Context, req *logical.Request, a *account, t *token, previous *rotation.Version, response *logical.Response,
-) {
-	if previous == nil || response.Data["verification"] == rotation.VerificationSkipped {
-		return
-	}
-	reachPoint(t, pointOldValueTried)
-	v, err := a.platform.Verify(ctx, a.call, t.call(previous.Credential))
-	switch {
-	case err != nil:
-		response.AddWarning(fmt.Sprintf("whether version %d still works could not be checked: %s", previous.Number, err))
-	case v.Outcome == provider.Inconclusive:
-		response.AddWarning(fmt.Sprintf("whether version %d still works cannot be told: %s", previous.Number, explain(v)))
-	case v.Outcome == provider.Accepted:
-		response.Data["previous_credential"] = previousAccepted
-		response.AddWarning(fmt.Sprintf("version %d is still accepted by the provider. %s", previous.Number, a.platform.Runbook(a.call.Settings, t.Type).Previous))
-	case v.Outcome == provider.Rejected:
-		response.Data["previous_credential"] = previousRejected
-		t.Retire(previous.Number, previousRejected, b.now())
-		if err := b.saveToken(ctx, req.Storage, t); err != nil {
-			b.lookAgain(t)
-			response.AddWarning(fmt.Sprintf("version %d is published; it is not known whether the history says that version %d is dead: %s",
-				t.Number(), previous.Number, err))
-		}
-	}
 }

@@ -1,0 +1,38 @@
+package backend
+
+import (
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/resethook"
+)
+
+// Fields of an account's reset hook.
+const (
+	fieldHookURL    = "reset_hook_url"
+	fieldHookSecret = "reset_hook_secret"
+	fieldHookCACert = "reset_hook_ca_cert"
+)
+
+// commonAccountFields are the string fields that accounts of every provider have.
+func commonAccountFields() []provider.Field {
+	return append([]provider.Field{
+		{Name: "contact_email", Check: provider.EmailAddress, Description: "Address that the provider warns about the account's API access. A team's, not a person's."},
+		{Name: "ca_cert", Endpoint: true, Check: provider.CACertificates, Description: "PEM encoded CA certificates to trust for base_url and the provider's other addresses, instead of the system's."},
+		{Name: fieldHookCACert, Endpoint: true, Check: provider.CACertificates, Description: "PEM encoded CA certificates to trust for reset_hook_url, instead of the system's."},
+	}, resethook.Fields()...)
+}
+
+// accountFields are all string fields of the provider's accounts.
+func accountFields(p provider.Provider) []provider.Field {
+	return append(commonAccountFields(), p.AccountFields()...)
+}
+
+// checkHook wants a hook that is signed for, or none.
+func checkHook(settings provider.Values) error {
+	switch {
+	case settings[fieldHookURL] != "" && settings[fieldHookSecret] == "":
+		return badInput("%s is missing: requests to the reset hook are signed with it", fieldHookSecret)
+	case settings[fieldHookURL] == "" && (settings[fieldHookSecret] != "" || settings[fieldHookCACert] != ""):
+		return badInput(`%s is missing; to remove a hook, give "" for %s and %s too`, fieldHookURL, fieldHookSecret, fieldHookCACert)
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/resethook"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+)
+
+// machine gives the token's record its outside world. The token is a copy to change, under its lock.
+func (b *backend) machine(storage logical.Storage, a *account, t *token) *rotation.Machine {
+	m := &rotation.Machine{
+		Now:   b.now,
+		Grace: time.Duration(t.RotationGracePeriod) * time.Second,
+		Save: func(ctx context.Context, _ *rotation.Record) error {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTimeout)
+			defer cancel()
+			return b.saveToken(ctx, storage, t)
+		},
+		Fingerprint: func(ctx context.Context, credential provider.Values) (string, error) {
+			return b.fingerprint(ctx, storage, credential)
+		},
+		Verify: func(ctx context.Context, credential provider.Values) (provider.Verification, error) {
+			return verifyObtained(ctx, a, t, credential)
+		},
+		Retire: func(ctx context.Context, old rotation.Retiring) error { return revoke(ctx, a, t, old.Credential) },
+		Obtain: func(ctx context.Context, p *rotation.Pending) (provider.Values, error) { return askHook(ctx, a, t, p) },
+		Same:   t.sameValue, Unchanged: t.unchanged, TryAfterRetiring: true,
+		Hold: func(ctx context.Context, credential provider.Values) ([]string, func(), error) {
+			return b.hold(ctx, storage, a, t, credential)
+		},
+		Happened: func(ctx context.Context, r *rotation.Record, e rotation.Event) { b.rotationHappened(ctx, a, t, e) },
+	}
+	if rotator, ok := keyRotator(a, t); ok && t.Current != nil {
+		ring := &keyRing{rotator: rotator, account: a, token: t, backend: b, storage: storage}
+		m.Keys, m.Obtain, m.Retire, m.TryAfterRetiring = ring, ring.create, ring.retire, false
+	}
+	stopBetweenSteps(m, t)
+	return m
+}
+
+// rotationHappened counts and tells what happened to a token's record.
+func (b *backend) rotationHappened(ctx context.Context, a *account, t *token, e rotation.Event) {
+	b.countRotation(a, t, e)
+	pairs := []string{"version", fmt.Sprint(t.Number()), "fingerprint", t.fingerprint(), "rotation_state", string(t.State())}
+	if e == rotation.CleanedUp {
+		lost := t.Cleanups[len(t.Cleanups)-1]
+		b.Logger().Info("a key whose secret was lost was deleted", "token", t.name, "owner", lost.Owner, "key_id", lost.KeyID)
+		pairs = append(pairs, "owner", lost.Owner, "key_id", lost.KeyID)
+	}
+	b.sendTokenEvent(ctx, machineEvents[e], t, pairs...)
+}
+
+// countRotation counts the ends of automatic rotations, and the problems on the way.
+func (b *backend) countRotation(a *account, t *token, e rotation.Event) {
+	switch {
+	case e == rotation.Published:
+		last := t.History[len(t.History)-1]
+		b.metrics.rotated(last.Source, triggerOf(last.Scheduled), last.Verification)
+	case e == rotation.Failed && t.Ended() != nil:
+		b.metrics.rotated(t.Ended().Source, triggerOf(t.Ended().Scheduled), outcomeFailed)
+	case e == rotation.Failed && t.Pending != nil:
+		b.metrics.rotated(t.Pending.Source, triggerOf(t.Pending.Scheduled), outcomeFailed)
+	case e == rotation.Failed:
+		b.metrics.rotated(source(a, t), triggerSchedule, outcomeFailed)
+	}
+}
+
+var machineEvents = map[rotation.Event]string{
+	rotation.Published: eventRotate,
+	rotation.Failed:    eventRotateFail,
+	rotation.Retired:   eventRetire,
+	rotation.CleanedUp: eventRetire,
+	rotation.Died:      eventVerifyFail,
+}
+
+// revoke ends an old grant.
+func revoke(ctx context.Context, a *account, t *token, old provider.Values) error {
+	revoker, ok := a.platform.(provider.Revoker)
+	if !ok {
+		return &provider.Refused{Detail: "This provider offers no way to retire a credential"}
+	}
+	return revoker.Revoke(ctx, a.call, t.call(old))
+}
+
+// askHook has the account's reset hook perform the reset, or say what it performed already. What an operator has to know of
+// the value is noted in p.
+func askHook(ctx context.Context, a *account, t *token, p *rotation.Pending) (provider.Values, error) {
+	if a.Settings[fieldHookURL] == "" {
+		return nil, &provider.Refused{Detail: "The account has no reset hook any more"}
+	}
+	request := resethook.Request{
+		URL: a.Settings[fieldHookURL], Secret: a.Settings[fieldHookSecret], Client: a.hookClient, Fields: t.kind.Fields,
+		Event: resethook.Event{
+			Token: t.name, TokenType: t.Type, Provider: a.Provider, Account: t.Account,
+			LoginCustomerID: a.Settings["login_customer_id"], Reason: p.Reason, IdempotencyKey: p.ID,
+		},
+	}
+	if t.Current != nil {
+		request.Current = t.Current.Credential
+		request.Event.AccountSID = t.Current.Credential["account_sid"]
+	}
+	answer, err := resethook.Reset(ctx, request)
+	var (
+		pending  *resethook.Pending
+		unusable *resethook.Unusable
+	)
+	switch {
+	case errors.As(err, &pending):
+		return nil, &rotation.NotYet{After: pending.RetryAfter}
+	case errors.As(err, &unusable):
+		// The same key would get the same answer.
+		return nil, &rotation.Spent{Detail: unusable.Detail}
+	case err != nil:
+		return nil, err
+	}
+	p.Note = answer.Note
+	return answer.Credential, nil
+}
+
+// verifyObtained asks the provider about a value that the engine has got by itself. A hook's value can lack a field that the
+// token has never had.
+func verifyObtained(ctx context.Context, a *account, t *token, credential provider.Values) (provider.Verification, error) {
+	for _, f := range t.kind.Fields {
+		if credential[f.Name] == "" {
+			return provider.Verification{}, &rotation.Incomplete{Detail: fmt.Sprintf("the reset hook's new value is kept and not published, "+
+				"because it came without %s and the token has none yet: hand %s in alone, with tokens/%s/rotate, and the kept value goes with it", f.Name, f.Name, t.name)}
+		}
+	}
+	return a.platform.Verify(ctx, a.call, t.call(credential))
+}

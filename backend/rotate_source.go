@@ -1,0 +1,43 @@
+package backend
+
+import (
+	"fmt"
+
+	"github.com/hashicorp/go-uuid"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+)
+
+// source says how the engine gets a new value for the token by itself; empty where it cannot, as for the first of all
+// keys: the others are made with the rights of the one before.
+func source(a *account, t *token) rotation.Source {
+	_, isKey := keyRotator(a, t)
+	switch {
+	case isKey && t.Current == nil:
+		return ""
+	case isKey:
+		return rotation.SourceIAM
+	case a.Settings[fieldHookURL] != "":
+		return rotation.SourceHook
+	}
+	return ""
+}
+
+// keyRotator is the platform's key API, if the token is a key of it.
+func keyRotator(a *account, t *token) (provider.KeyRotator, bool) {
+	rotator, ok := a.platform.(provider.KeyRotator)
+	return rotator, ok && rotator.RotatesKeys(t.Type)
+}
+
+// reasonScheduled is the reason of a rotation that the policy asked for.
+const reasonScheduled = "scheduled"
+
+// newRotation is the intent of an automatic rotation.
+func newRotation(source rotation.Source, reason string) (rotation.Pending, error) {
+	id, err := uuid.GenerateUUID()
+	if err != nil {
+		return rotation.Pending{}, fmt.Errorf("making an idempotency key: %w", err)
+	}
+	return rotation.Pending{ID: id, Source: source, Reason: reason}, nil
+}

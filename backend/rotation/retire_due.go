@@ -1,0 +1,185 @@
+package rotation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+)
+
+// RetireNow retires everything that is still to be retired, whatever its time. It returns the first refusal. What others of the
+// mount live on is left to them: see Kept. It leaves a rotation by a hook alone: there is nothing to retire at the provider, and
+// a value that the hook gave may be the only copy.
+func (m *Machine) RetireNow(ctx context.Context, r *Record) error {
+	m.deleting = true
+	now := m.Now().UTC()
+	if r.Pending != nil && r.Pending.Source == SourceIAM {
+		r.Supersede(now)
+	}
+	r.LastError = "" // what is there in the end is a refusal of these steps
+	for i := range r.Searches {
+		r.Searches[i].NextAttempt = now
+	}
+	for i := range r.Retiring {
+		r.Retiring[i].NextAttempt = now
+	}
+	if err := m.search(ctx, r); err != nil {
+		return err
+	}
+	if err := m.retire(ctx, r); err != nil {
+		return err
+	}
+	switch {
+	case r.LastError != "":
+		return errors.New(r.LastError)
+	case len(r.Searches) > 0:
+		return r.Searches[0].unfinished()
+	}
+	return nil
+}
+
+// unfinished says what a search waits for.
+func (s *Search) unfinished() error {
+	return fmt.Errorf("a key of %s may have been made at %s whose secret was lost, and the provider's list may still be without it until %s",
+		s.Owner, s.Until.UTC().Format(time.RFC3339), s.Until.Add(listDelay).UTC().Format(time.RFC3339))
+}
+
+// Kept says which old values RetireNow has left alive, and who lives on them.
+func (r *Record) Kept() []string { return r.kept }
+
+// retire makes the old values worthless whose time has come.
+func (m *Machine) retire(ctx context.Context, r *Record) error {
+	for _, old := range slices.Clone(r.Retiring) {
+		if m.Now().Before(old.NextAttempt) {
+			continue
+		}
+		if err := m.retireOne(ctx, r, old); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// retireOne ends an old value, unless somebody lives on it. Its error is storage's.
+func (m *Machine) retireOne(ctx context.Context, r *Record, old Retiring) error {
+	if m.holds(r, old.Credential) {
+		r.dropRetiring(old)
+		r.healed(old.LastError)
+		return m.Save(ctx, r)
+	}
+	holders, release, err := m.Hold(ctx, old.Credential)
+	if err == nil {
+		defer release()
+	}
+	if len(holders) > 0 {
+		return m.leaveTo(ctx, r, old, holders)
+	}
+	var died bool
+	if err == nil {
+		if err := m.stillOwns(ctx, r); err != nil {
+			return err
+		}
+		died, err = m.end(ctx, r, old)
+	}
+	how := RetiredByEngine
+	if err != nil && m.isDead(ctx, r, old, err) {
+		how, err = RetiredAlready, nil
+	}
+	if err != nil {
+		return m.notRetired(ctx, r, old, fmt.Errorf("%s could not be retired: %w", old.name(), err))
+	}
+	r.dropRetiring(old)
+	r.Retire(old.Version, how, m.Now())
+	r.healed(old.LastError)
+	if died {
+		r.LastError = fmt.Sprintf("version %d has stopped to work with the end of %s: %s; hand in a new value", r.Number(), old.name(), r.LastVerification.Detail)
+	}
+	if err := m.saved(ctx, r, Retired); err != nil {
+		return err
+	}
+	if died {
+		m.Happened(ctx, r, Died)
+	}
+	return nil
+}
+
+// end makes an old value worthless, and looks whether the current one has outlived that where it may not have: died says
+// that it has just been found dead.
+func (m *Machine) end(ctx context.Context, r *Record, old Retiring) (died bool, err error) {
+	old.Proven = r.wasProven(old)
+	if err := m.Retire(ctx, old); err != nil || !m.TryAfterRetiring || m.deleting || r.Current == nil {
+		return false, err
+	}
+	v, err := m.Verify(ctx, r.Current.Credential)
+	if err != nil {
+		return false, fmt.Errorf("it is ended, and whether version %d has outlived that is not known yet: %w", r.Number(), err)
+	}
+	alive := r.Health != HealthRejected
+	r.Observe(v, m.Now())
+	return alive && v.Outcome == provider.Rejected, nil
+}
+
+// deadCheck is after how many refused attempts it is looked whether the old value works at all: the first time when even a
+// fresh key is known everywhere, and then about once an hour.
+const deadCheck = 10
+
+// isDead says whether the provider refuses an old value although it refuses to end it, too: somebody else has ended it, or
+// an answer was lost. That the current value works shows that it is not for another reason.
+func (m *Machine) isDead(ctx context.Context, r *Record, old Retiring, cause error) bool {
+	_, refused := errors.AsType[*provider.Refused](cause)
+	if !refused || (old.Attempts+1)%deadCheck != 0 || m.Now().Before(old.At.Add(keyPropagation)) || r.Current == nil {
+		return false
+	}
+	was, err := m.Verify(ctx, old.Credential)
+	if err != nil || was.Outcome != provider.Rejected {
+		return false
+	}
+	is, err := m.Verify(ctx, r.Current.Credential)
+	return err == nil && is.Outcome == provider.Accepted
+}
+
+// holds says whether the record lives on the value.
+func (m *Machine) holds(r *Record, value provider.Values) bool {
+	if r.Current != nil && m.Same(r.Current.Credential, value) {
+		return true
+	}
+	for p := r.Pending; p != nil; p = p.Replaces {
+		if p.Credential != nil && m.Same(p.Credential, value) {
+			return true
+		}
+	}
+	return false
+}
+
+// leaveTo has an old value wait until nobody lives on it any more, or leaves it to its holders where the token goes.
+func (m *Machine) leaveTo(ctx context.Context, r *Record, old Retiring, holders []string) error {
+	cause := fmt.Errorf("%s is not retired as long as %s lives on the same value", old.name(), strings.Join(holders, " and "))
+	if !m.deleting {
+		return m.notRetired(ctx, r, old, cause)
+	}
+	r.dropRetiring(old)
+	r.kept = append(r.kept, fmt.Sprintf("%s was not retired, because %s lives on the same value", old.name(), strings.Join(holders, " and ")))
+	return m.Save(ctx, r)
+}
+
+// ErrHoldersUnknown is for Machine.Hold and KeyRing.Holders: the mount is still finding out who holds what. Waiting for that is no failure.
+var ErrHoldersUnknown = errors.New("it is not known yet who else lives on the value, because the tokens of this mount are still being read")
+
+// holdersRetry is how long to wait where the holders of a value are not known yet.
+const holdersRetry = 5 * time.Second
+
+// notRetired has a retirement tried again later.
+func (m *Machine) notRetired(ctx context.Context, r *Record, old Retiring, cause error) error {
+	left := &r.Retiring[r.retiringIndex(old)]
+	if errors.Is(cause, ErrHoldersUnknown) && !m.deleting {
+		left.NextAttempt = m.Now().UTC().Add(holdersRetry)
+		return m.Save(ctx, r)
+	}
+	left.Attempts++
+	left.NextAttempt = m.Now().UTC().Add(backoff(left.Attempts-1, firstBackoff, maxBackoff, cause))
+	return m.unclean(ctx, r, &left.LastError, cause)
+}

@@ -1,0 +1,71 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/go-uuid"
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+)
+
+// newToken makes a token of a write's fields. It is not stored yet.
+func (b *backend) newToken(ctx context.Context, storage logical.Storage, d *framework.FieldData, name string) (*token, *account, error) {
+	if len(name) > maxNameLength {
+		return nil, nil, badInput("the token's name must have at most %d characters", maxNameLength)
+	}
+	id, err := uuid.GenerateUUID()
+	if err != nil {
+		return nil, nil, fmt.Errorf("making the token's ID: %w", err)
+	}
+	t := &token{name: name, tokenEntry: tokenEntry{
+		Schema:     tokenSchema,
+		ID:         id,
+		Account:    strings.TrimSpace(d.Get("account").(string)),
+		Type:       strings.TrimSpace(d.Get("type").(string)),
+		RefreshTTL: defaultRefreshTTL, VerifyPeriod: defaultVerifyPeriod, RotationGracePeriod: defaultGracePeriod,
+	}}
+	if t.Account == "" {
+		return nil, nil, badInput("account is missing; name an account of config/")
+	}
+	if !validName.MatchString(t.Account) {
+		return nil, nil, badInput("account must be the name of an account of config/: " + nameRule)
+	}
+	a, err := b.account(ctx, storage, t.Account)
+	if err != nil {
+		return nil, nil, err
+	}
+	kinds := a.platform.TokenTypes()
+	i := slices.IndexFunc(kinds, func(k provider.TokenType) bool { return k.Name == t.Type })
+	if i < 0 {
+		var names []string
+		for _, k := range kinds {
+			names = append(names, k.Name)
+		}
+		return nil, nil, badInput("type must be one of %s for tokens of %s accounts", strings.Join(names, ", "), a.Provider)
+	}
+	t.kind = &kinds[i]
+	if err := t.applyPolicy(d, b.now()); err != nil {
+		return nil, nil, err
+	}
+	return t, a, b.checkForeignOptions(d, t.kind)
+}
+
+// checkForeignOptions refuses settings that only tokens of other types have.
+func (b *backend) checkForeignOptions(d *framework.FieldData, own *provider.TokenType) error {
+	for _, p := range b.providers {
+		for _, kind := range p.TokenTypes() {
+			for _, f := range kind.Options {
+				_, has := provider.Lookup(own.Options, f.Name)
+				if _, given := d.GetOk(f.Name); given && !has {
+					return badInput("%s is no setting of a %s", f.Name, own.Name)
+				}
+			}
+		}
+	}
+	return nil
+}

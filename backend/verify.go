@@ -1,0 +1,82 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+)
+
+// observation is what the provider said about a version.
+type observation struct {
+	provider.Verification
+	// silent means that there was no useful answer, which says nothing about the credential.
+	silent bool
+	at     time.Time
+	// recorded means that the version is the current one, and that its record has the answer.
+	recorded bool
+}
+
+// verifyCurrent asks the provider about the token's credential, and stores the answer if that is still the current one. With a
+// *cache.BusyError there is an answer, which could not be stored.
+func (b *backend) verifyCurrent(ctx context.Context, storage logical.Storage, a *account, t *token) (*observation, error) {
+	v, silent, err := observe(ctx, a, t)
+	if err != nil {
+		return nil, err
+	}
+	o := &observation{Verification: v, silent: silent, at: b.now()}
+	return o, b.recordObservation(ctx, storage, t, o)
+}
+
+// observe asks the provider about the current credential. Silent means that there was no useful answer, which says
+// nothing about the credential.
+func observe(ctx context.Context, a *account, t *token) (v provider.Verification, silent bool, err error) {
+	v, err = a.platform.Verify(ctx, a.call, t.call(t.Current.Credential))
+	var silence *provider.Error
+	if !errors.As(err, &silence) {
+		return v, false, err
+	}
+	return provider.Verification{
+		Outcome: provider.Inconclusive, Detail: silence.Error(), Code: silence.Code, RequestID: silence.RequestID,
+	}, true, nil
+}
+
+// recordObservation stores what the provider said, unless the token was rotated or deleted while it was asked. A credential that
+// is found rejected, and was not before, is an event. A *cache.BusyError means that somebody else works on the token for long.
+func (b *backend) recordObservation(ctx context.Context, storage logical.Storage, asked *token, o *observation) error {
+	t, unlock, err := b.lockTokenWithin(ctx, storage, asked.name, recordPatience)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if t == nil || !t.sameVersion(asked) {
+		return nil
+	}
+	a, err := b.account(ctx, storage, t.Account)
+	if err != nil {
+		return err
+	}
+	before := t.Health
+	if o.silent {
+		t.ObserveSilence(o.Detail, o.at)
+	} else {
+		t.Observe(o.Verification, o.at)
+	}
+	if err := b.saveToken(ctx, storage, t); err != nil {
+		return err
+	}
+	o.recorded = true
+	b.plan(a, t)
+	if t.Health == rotation.HealthRejected && before != rotation.HealthRejected {
+		b.sendTokenEvent(ctx, eventVerifyFail, t, "fingerprint", t.fingerprint())
+	}
+	return nil
+}
+
+// recordPatience is how long an answer of the provider waits for the token's lock, which a rotation can hold for as long as a reset
+// hook takes.
+const recordPatience = 5 * time.Second
