@@ -40,6 +40,14 @@ func (f *fixture) late(t *testing.T, operation logical.Operation, path string, d
 // look does the look that is planned.
 func (f *fixture) look(t *testing.T, j schedule.Job) {
 	t.Helper()
+	if j.Token != "" {
+		// A look passes by a token that somebody works on, as the scheduler may at this moment.
+		unlock, err := f.tokenLocks.Lock(t.Context(), j.Token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unlock()
+	}
 	j.Kind = schedule.Look
 	f.doWork(t.Context(), j)
 }

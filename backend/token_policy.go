@@ -77,18 +77,8 @@ func (t *token) applyRotationPolicy(d *framework.FieldData, now time.Time) error
 	window, _ := d.Get("rotation_window").(int)
 	expression, _ := d.Get("rotation_schedule").(string)
 	expression = strings.TrimSpace(expression)
-	if window != 0 {
-		if err := sdkrotation.DefaultScheduler.ValidateRotationWindow(window); err != nil {
-			return badInput("%s", err)
-		}
-	}
-	switch {
-	case period != 0 && expression != "":
-		return badInput("rotation_period and rotation_schedule exclude each other: give only one of them")
-	case period != 0 && window != 0:
-		return badInput("rotation_window is for a rotation_schedule; a rotation_period has none")
-	case window != 0 && expression == "":
-		return badInput("rotation_window is for a rotation_schedule: give rotation_schedule in the same write")
+	if err := checkPlan(period, window, expression); err != nil {
+		return err
 	}
 	if err := checkSchedule(expression, now); err != nil {
 		return err
@@ -108,6 +98,24 @@ func (t *token) applyRotationPolicy(d *framework.FieldData, now time.Time) error
 	}
 	if _, given := d.GetOk("rotation_window"); given || t.RotationSchedule == "" {
 		t.RotationWindow = seconds(window)
+	}
+	return nil
+}
+
+// checkPlan refuses ways to plan that exclude each other, and a window that is too short or without a schedule.
+func checkPlan(period, window int, expression string) error {
+	if window != 0 {
+		if err := sdkrotation.DefaultScheduler.ValidateRotationWindow(window); err != nil {
+			return badInput("%s", err)
+		}
+	}
+	switch {
+	case period != 0 && expression != "":
+		return badInput("rotation_period and rotation_schedule exclude each other: give only one of them")
+	case period != 0 && window != 0:
+		return badInput("rotation_window is for a rotation_schedule; a rotation_period has none")
+	case window != 0 && expression == "":
+		return badInput("rotation_window is for a rotation_schedule: give rotation_schedule in the same write")
 	}
 	return nil
 }
