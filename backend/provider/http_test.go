@@ -539,7 +539,7 @@ func TestResponseMembers(t *testing.T) {
 // it is, so that one that is sent twice does not grow.
 func TestNewClient_UserAgent(t *testing.T) {
 	t.Parallel()
-	tests := map[string]struct{ config, library, want string }{
+	tests := map[string]struct{ config, agent, want string }{
 		"the program alone":        {"engine/v1.2.3", "", "engine/v1.2.3"},
 		"the program of a library": {"engine/v1.2.3", "google-api-go-client/0.5", "engine/v1.2.3 google-api-go-client/0.5"},
 		"a library alone":          {"", "google-api-go-client/0.5", "google-api-go-client/0.5"},
@@ -556,8 +556,8 @@ func TestNewClient_UserAgent(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if tc.library != "" {
-				request.Header.Set("User-Agent", tc.library)
+			if tc.agent != "" {
+				request.Header.Set("User-Agent", tc.agent)
 			}
 			for range 2 {
 				if _, err := provider.Do(client, request); err != nil {
@@ -567,8 +567,8 @@ func TestNewClient_UserAgent(t *testing.T) {
 			if want := []string{tc.want, tc.want}; !slices.Equal(got, want) {
 				t.Errorf("the server was asked by %q, want %q", got, want)
 			}
-			if now := request.Header.Get("User-Agent"); now != tc.library {
-				t.Errorf("the caller's request says %q now, and said %q", now, tc.library)
+			if now := request.Header.Get("User-Agent"); now != tc.agent {
+				t.Errorf("the caller's request says %q now, and said %q", now, tc.agent)
 			}
 		})
 	}
