@@ -9,7 +9,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
-	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 )
 
 // withRetiringKey makes the token app, whose version 1 waits for its end.

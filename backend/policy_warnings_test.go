@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 )
 
 func TestPolicy_WarnsOfWhatItWillDo(t *testing.T) {

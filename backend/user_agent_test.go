@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 )
 
 // TestUserAgent_EveryRequestNamesTheEngine: whoever runs a provider's gateway, a hook or a proxy can tell the engine's

@@ -24,7 +24,7 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/googleads"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/impact"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/resethook"
-	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 )
 
 const secret = "whsec_c2VjcmV0LW9mLXRoZS1ob29rLWluLXRoaXMtdGVzdA=="

@@ -24,7 +24,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 )
 
 const usage = `Usage: adtokens-hook -state DIRECTORY -control URL [flags]

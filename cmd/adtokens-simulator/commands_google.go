@@ -6,7 +6,7 @@ import (
 	"flag"
 	"time"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 )
 
 func googleCommands() []command {

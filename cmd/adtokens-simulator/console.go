@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 )
 
 // controlVariable names the environment variable with the control API's URL.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 )
 
 // result is what a run of the command left behind.

@@ -17,7 +17,7 @@ import (
 
 	"github.com/hashicorp/go-cleanhttp"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 )
 
 // running is the command, built and serving.

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 )
 
 // lastVerification returns the outcome and time of a token's last verification.

@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 )
 
 // importOAuthClient makes the account google and its token oauth.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 )
 
 func TestAScopedTokenIsReplacedByAResetOrByASecondToken(t *testing.T) {

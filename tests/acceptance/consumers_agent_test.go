@@ -18,7 +18,7 @@ import (
 	"github.com/hashicorp/vault/api"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/vaulttest"
 )
 

@@ -7,7 +7,7 @@ import (
 	"maps"
 	"testing"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/vaulttest"
 )
 

@@ -12,7 +12,7 @@ import (
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
-	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/vaulttest"
 )
 

@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 )
 
 // renewedIAM is Google's IAM API behind a certificate that is replaced in the middle of a rotation by one that nobody

@@ -9,7 +9,7 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 )
 
 // story is a rotation of one kind, or what goes wrong with one.

@@ -14,7 +14,7 @@ import (
 
 	"github.com/hashicorp/go-cleanhttp"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 )
 
 // world is a running simulator and the client of its consoles.

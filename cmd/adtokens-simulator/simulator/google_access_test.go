@@ -9,7 +9,7 @@ import (
 
 	"google.golang.org/api/iam/v1"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 )
 
 // refresh asks for an access token and returns the status, the OAuth error and its subtype.

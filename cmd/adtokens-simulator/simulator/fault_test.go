@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 )
 
 func TestFaults(t *testing.T) {
