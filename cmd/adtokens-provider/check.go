@@ -32,8 +32,8 @@ func check(_ context.Context, args []string, s cli.Streams) error {
 		if err != nil {
 			return err
 		}
-		mistakes, ok := errors.AsType[definition.Mistakes](checkDocument(document))
-		if !ok {
+		mistakes := mistakesOf(document)
+		if len(mistakes) == 0 {
 			fmt.Fprintf(s.Out, "%s: nothing is wrong\n", printable(file))
 			continue
 		}
@@ -48,13 +48,16 @@ func check(_ context.Context, args []string, s cli.Streams) error {
 	return nil
 }
 
-// checkDocument returns Mistakes, or nil.
-func checkDocument(document []byte) error {
+// mistakesOf finds what is wrong with a document, the outcomes of its examples and those that are missing included.
+func mistakesOf(document []byte) definition.Mistakes {
 	d, err := parse(document)
-	if err != nil {
-		return err
+	if mistakes, ok := errors.AsType[definition.Mistakes](err); ok {
+		return mistakes
 	}
-	return d.CheckExamples()
+	if err != nil {
+		return definition.Mistakes{{Problem: err.Error()}}
+	}
+	return append(d.RunExamples(), d.MissingExamples()...)
 }
 
 // located writes a mistake behind the name of its file, as compilers do.

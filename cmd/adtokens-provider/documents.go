@@ -41,7 +41,7 @@ func loadDefinition(file string, s cli.Streams) (*definition.Definition, error) 
 	document, err := readDocument(file, s)
 	if errors.Is(err, fs.ErrNotExist) {
 		if document, ok := catalogue.Document(file); ok {
-			return definition.ParseCatalogue(document)
+			return definition.ParseCatalogue(document, definition.Taken())
 		}
 		return nil, fmt.Errorf("%w; \"adtokens-provider list\" names what the catalogue has", err)
 	}
@@ -59,10 +59,10 @@ func loadDefinition(file string, s cli.Streams) (*definition.Definition, error) 
 func parse(document []byte) (*definition.Definition, error) {
 	for _, name := range catalogue.Names() {
 		if own, _ := catalogue.Document(name); string(own) == string(document) {
-			return definition.ParseCatalogue(document)
+			return definition.ParseCatalogue(document, definition.Taken())
 		}
 	}
-	return definition.Parse(document)
+	return definition.Parse(document, definition.Taken())
 }
 
 const listUsage = `Usage: adtokens-provider list

@@ -3,19 +3,14 @@
 package main
 
 import (
-	"time"
-
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
-
-// grace is how long a command may take to end after it was interrupted: a read of a terminal does not end by itself.
-const grace = 100 * time.Millisecond
 
 func main() { program().Main() }
 
 func program() *cli.Program {
 	return &cli.Program{
-		Name: "adtokens-provider", Introduction: introduction, Afterword: afterword, Clean: printable, Grace: grace,
+		Name: "adtokens-provider", Introduction: introduction, Afterword: afterword, Clean: printable,
 		Commands: []cli.Command{
 			{Name: "check", Summary: "find every mistake of a definition, and run its examples", Run: check},
 			{Name: "try", Summary: "verify a token at its platform, as the engine would", Run: try},

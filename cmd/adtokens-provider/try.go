@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -59,8 +60,8 @@ func try(ctx context.Context, args []string, s cli.Streams) error {
 	if kind == nil {
 		return cli.Usagef("%s has no token type %q; it has %s", platform.Name, flags.Arg(1), strings.Join(typeNames(platform), ", "))
 	}
-	if d.Facts(kind.Name).PreviousDies && !*useUp {
-		return fmt.Errorf("a refresh token of %s may work only once, and the try would use it up: "+
+	if d.Describe().Type(kind.Name).PreviousDies && !*useUp {
+		return fmt.Errorf("a refresh token of the type %s may work only once, and the try would use it up: "+
 			"give -use-up if you can do without it, or hand it in to Vault, which keeps the one that comes back", kind.Name)
 	}
 	client, err := newClient(*caFile, *timeout)
@@ -68,11 +69,69 @@ func try(ctx context.Context, args []string, s cli.Streams) error {
 		return err
 	}
 	defer client.CloseIdleConnections()
-	given, err := readSubject(ctx, s, platform, kind)
+	given, err := readInput(ctx, s, platform, kind)
 	if err != nil {
 		return err
 	}
-	return verify(ctx, s, kind, provider.Account{Settings: given.Account, Client: client}, provider.Token{Options: given.Options, Credential: given.Credential})
+	return tryOnce(ctx, s, d, kind.Name, given, client)
+}
+
+// tryOnce prints what the verification says, and what it did.
+func tryOnce(ctx context.Context, s cli.Streams, d *definition.Definition, tokenType string, given *input, client *http.Client) error {
+	verification, trial, err := d.Try(ctx, tokenType, provider.Account{Settings: given.Account, Client: client},
+		provider.Token{Options: given.Options, Credential: given.Credential})
+	noAnswer, silent := errors.AsType[*provider.Error](err)
+	if err != nil && !silent {
+		return err
+	}
+	table := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
+	row := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(table, "%s\t%s\n", name, printable(value))
+		}
+	}
+	if silent {
+		row("outcome", "no useful answer")
+		row("detail", noAnswer.Error())
+	} else {
+		row("outcome", string(verification.Outcome))
+		row("detail", verification.Detail)
+		row("code", verification.Code)
+		row("request id", verification.RequestID)
+		row("identity", verification.Identity)
+		if !verification.ExpiresAt.IsZero() {
+			row("expires at", verification.ExpiresAt.UTC().Format(time.RFC3339))
+		}
+	}
+	for _, step := range trial.Steps {
+		row(step.Name, describeStep(step))
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if silent || verification.Outcome != provider.Accepted {
+		return errNotAccepted
+	}
+	return nil
+}
+
+// describeStep tells of one request: where it went, the answer's status, how long it took, and the rule that judged it.
+func describeStep(step definition.Step) string {
+	text := step.Error
+	if step.Status != 0 {
+		text = fmt.Sprintf("HTTP %d", step.Status)
+	}
+	if step.Host != "" {
+		text += " from " + step.Host
+	}
+	text += " in " + step.Duration.Round(time.Millisecond).String()
+	switch {
+	case step.Rule != "":
+		text += fmt.Sprintf(", %s: %s", step.Rule, step.When)
+	case step.Status != 0:
+		text += ", by no rule of the definition"
+	}
+	return text
 }
 
 func typeNames(p *provider.Provider) []string {
@@ -81,4 +140,21 @@ func typeNames(p *provider.Provider) []string {
 		names[i] = kind.Name
 	}
 	return names
+}
+
+// newClient is the engine's own: it follows no redirect, and takes no answer that is too long.
+func newClient(caFile string, timeout time.Duration) (*http.Client, error) {
+	config := provider.ClientConfig{Timeout: timeout, UserAgent: "adtokens-provider/" + cli.Version()}
+	if caFile != "" {
+		pem, err := os.ReadFile(caFile) //nolint:gosec // the user names the file
+		if err != nil {
+			return nil, err
+		}
+		config.CACert = string(pem)
+	}
+	client, err := provider.NewClient(config)
+	if err != nil {
+		return nil, fmt.Errorf("%s %w", caFile, err)
+	}
+	return client, nil
 }
