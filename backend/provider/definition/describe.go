@@ -72,8 +72,8 @@ func (d Description) Type(name string) *TypeDescription {
 func (d *Definition) Describe() Description {
 	limit := d.document.Account.Limits.Verifications
 	description := Description{
-		Name: d.Name(), Title: d.Title, Verified: d.Verified == nil || *d.Verified,
-		Notes: slices.Clone(d.Notes), Sources: slices.Clone(d.Sources()),
+		Name: d.document.Name, Title: d.document.Title, Verified: d.document.Verified == nil || *d.document.Verified,
+		Notes: slices.Clone(d.document.Notes), Sources: slices.Clone(d.document.Sources),
 		Account: describeFields(d.accountFields()), Burst: limit.Burst, Every: time.Duration(limit.Every),
 	}
 	for _, t := range d.types {
