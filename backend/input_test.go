@@ -302,6 +302,13 @@ func TestRegister_PanicsWhereANameHidesAnother(t *testing.T) {
 	kind := func(name string, fields ...string) []*provider.TokenType {
 		return []*provider.TokenType{able(provider.TokenType{Name: name, Fields: field(fields...)})}
 	}
+	minting := func(name string, fields ...string) []*provider.TokenType {
+		kinds := kind(name, fields...)
+		kinds[0].Mint = func(context.Context, provider.Account, provider.Token) (a provider.AccessToken, err error) {
+			return a, err
+		}
+		return kinds
+	}
 	one := &provider.Provider{Name: "one", AccountFields: field("client_id"), Types: kind("key", "value")}
 	for name, tt := range map[string]struct {
 		with  *provider.Provider
@@ -321,7 +328,8 @@ func TestRegister_PanicsWhereANameHidesAnother(t *testing.T) {
 		"an input of rotate":            {&provider.Provider{Name: "two", Types: kind("a", "cas")}, true},
 		"an input of tokens/":           {&provider.Provider{Name: "two", Types: kind("a", "rotation_period")}, true},
 		"a field of creds/":             {&provider.Provider{Name: "two", Types: kind("a", "version")}, true},
-		"a field of an access token":    {&provider.Provider{Name: "two", Types: kind("a", "access_token")}, true},
+		"a field of an access token":    {&provider.Provider{Name: "two", Types: minting("a", "access_token")}, true},
+		"one where there is none":       {&provider.Provider{Name: "two", Types: kind("a", "access_token")}, false},
 		"a field that tokens/ has, too": {&provider.Provider{Name: "two", Types: kind("a", "health")}, true},
 	} {
 		func() {

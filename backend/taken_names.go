@@ -9,7 +9,7 @@ import (
 
 // takenNames are the fields of accounts and tokens that no provider may have.
 func takenNames() provider.Taken {
-	return provider.Taken{Account: ownAccountNames(), Token: ownTokenNames()}
+	return provider.Taken{Account: ownAccountNames(), Token: ownTokenNames(), AccessToken: []string{"access_token", "token_type"}}
 }
 
 // ownAccountNames are the inputs of config/<account> that are no provider's, and what its answer adds.
@@ -24,7 +24,7 @@ func ownAccountNames() []string {
 // ownTokenNames are the names that the paths of a token, creds/ and access-token/ use themselves.
 func ownTokenNames() []string {
 	return slices.Concat(
-		[]string{"name", fieldForce, "cas", "access_token", "token_type", "expires_at"}, endPreviousNames,
+		[]string{"name", fieldForce, "cas", "expires_at"}, endPreviousNames,
 		slices.Collect(maps.Keys(handInFields())), slices.Collect(maps.Keys(commonPolicyFields())),
 		slices.Collect(maps.Keys(tokenStateFields())), slices.Collect(maps.Keys(credsStateFields())),
 	)

@@ -68,6 +68,17 @@ type Token struct {
 	// Options are the type's own settings (TokenType.Options), for example `probe_path`.
 	Options    Values
 	Credential Values
+	// Keep stores what a type with Refresh has got in place of a part of the credential. Verify and Mint call it before they do
+	// anything else with the answer, and end with its error. Nil: nobody keeps it.
+	Keep func(ctx context.Context, r Refreshed) error
+}
+
+// Refreshed is what an answer to a refresh replaces.
+type Refreshed struct {
+	// Values are the fields with a new value.
+	Values Values
+	// ExpiresAt is when they end; zero where the answer does not say.
+	ExpiresAt time.Time
 }
 
 // ResetSemantics says what becomes of the old value when a token is replaced.
@@ -110,6 +121,8 @@ type TokenType struct {
 	Connect func(settings Values, t Token) Values
 	// Mint makes a short-lived access token with one call.
 	Mint func(ctx context.Context, a Account, t Token) (AccessToken, error)
+	// Refresh is set where the answer to Mint, or to Verify, can replace a part of the credential: see Token.Keep.
+	Refresh *Refresh
 	// Renew has an API of the platform replace the credential. See Renewal.
 	Renew *Renewal
 	// Retire makes the platform refuse an old credential from now on; one that it refuses already is no error. Current is the
@@ -125,6 +138,14 @@ type TokenType struct {
 	// Content is what matters to those who use a credential: two values of one content are one credential, in whatever
 	// form it was written down. Nil means all fields.
 	Content func(credential Values) string
+}
+
+// Refresh says what becomes of a credential whose refresh replaces a part of it.
+type Refresh struct {
+	// PreviousDies says that the part before is refused from then on.
+	PreviousDies bool
+	// KeepAlive is how long after the last refresh the next one has to come, for the credential to live on; zero: there is no such time.
+	KeepAlive time.Duration
 }
 
 // Renewal is an API of the platform that replaces a credential.

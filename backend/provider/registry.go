@@ -26,8 +26,8 @@ func NewRegistry(taken Taken, all ...*Provider) Registry {
 	return r
 }
 
-// Taken are the names of fields that are no provider's.
-type Taken struct{ Account, Token []string }
+// Taken are the names of fields that are no provider's. AccessToken are those of tokens of types with the ability Mint alone.
+type Taken struct{ Account, Token, AccessToken []string }
 
 // Check says what is wrong with a provider: see NewRegistry.
 func Check(p *Provider, taken Taken) error {
@@ -39,10 +39,14 @@ func Check(p *Provider, taken Taken) error {
 			return fmt.Errorf("two token types of %s have the name %q", p.Name, kind.Name)
 		}
 		whose := "the token type " + kind.Name
-		if err := checkDistinct(whose, taken.Token, slices.Concat(kind.Fields, kind.Options)); err != nil {
+		names := taken.Token
+		if kind.Mint != nil {
+			names = slices.Concat(names, taken.AccessToken)
+		}
+		if err := checkDistinct(whose, names, slices.Concat(kind.Fields, kind.Options)); err != nil {
 			return err
 		}
-		if err := checkDistinct(whose, taken.Token, slices.Concat(kind.Fields, kind.Connection)); err != nil {
+		if err := checkDistinct(whose, names, slices.Concat(kind.Fields, kind.Connection)); err != nil {
 			return err
 		}
 		if kind.Verify == nil || kind.Runbook == nil {

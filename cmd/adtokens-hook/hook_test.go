@@ -146,7 +146,7 @@ func (w *world) wantResets(t *testing.T, e resethook.Event, want int) {
 	must(t, err)
 	made := 0
 	for _, issued := range ledger.Issued {
-		if issued.Kind == "auth_token" && issued.ID == e.AccountSID {
+		if issued.Kind == "auth_token" && issued.ID == e.Subject["account_sid"] {
 			made++
 		}
 	}
@@ -441,12 +441,12 @@ func TestResetsThatAreRefused(t *testing.T) {
 	must(t, err)
 	readOnly := credentials.ReadOnly.AccountSID
 	for name, change := range map[string]func(*resethook.Event){
-		"unknown account SID":   func(e *resethook.Event) { e.AccountSID = "IRx" + strings.Repeat("0", 20) },
-		"no account SID":        func(e *resethook.Event) { e.AccountSID = "" },
+		"unknown account SID":   func(e *resethook.Event) { e.Subject["account_sid"] = "IRx" + strings.Repeat("0", 20) },
+		"no account SID":        func(e *resethook.Event) { e.Subject["account_sid"] = "" },
 		"another type of token": func(e *resethook.Event) { e.TokenType = "scoped" },
 		"key of another token":  func(e *resethook.Event) { e.IdempotencyKey, e.Token = "known", "acme-ro" },
-		"key of another SID":    func(e *resethook.Event) { e.IdempotencyKey, e.AccountSID = "known", readOnly },
-		"key of no SID":         func(e *resethook.Event) { e.IdempotencyKey, e.AccountSID = "known", "" },
+		"key of another SID":    func(e *resethook.Event) { e.IdempotencyKey, e.Subject["account_sid"] = "known", readOnly },
+		"key of no SID":         func(e *resethook.Event) { e.IdempotencyKey, e.Subject["account_sid"] = "known", "" },
 		"key of another customer": func(e *resethook.Event) {
 			e.IdempotencyKey, e.Subject = "known", provider.Values{"login_customer_id": "1234567890"}
 		},
@@ -520,7 +520,7 @@ func TestOnlySignedEventsAreBelieved(t *testing.T) {
 	hook := w.start(t, hookOptions{})
 	e := w.readWrite(t, "key-1")
 	body := fmt.Sprintf(`{"type":"reset","token":"acme-rw","token_type":"legacy_read_write","provider":"impact","account":"acme",
-		"account_sid":%q,"reason":"","idempotency_key":"key-1"}`, e.AccountSID)
+		"account_sid":%q,"reason":"","idempotency_key":"key-1"}`, e.Subject["account_sid"])
 	good := post{method: http.MethodPost, path: path, body: body, at: time.Now()}
 	with := func(change func(*post)) post {
 		p := good
