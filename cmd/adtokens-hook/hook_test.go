@@ -225,9 +225,9 @@ func TestEveryTypeOfTokenIsReset(t *testing.T) {
 	for tokenType, e := range map[string]resethook.Event{
 		"developer_token":   {Provider: "google_ads", Subject: provider.Values{"login_customer_id": state.Google.Manager}},
 		"oauth_client":      {Provider: "google_ads", Subject: provider.Values{"login_customer_id": state.Google.Manager}},
-		"legacy_read_write": {Provider: "impact", AccountSID: credentials.ReadWrite.AccountSID},
-		"legacy_read_only":  {Provider: "impact", AccountSID: credentials.ReadOnly.AccountSID},
-		"scoped":            {Provider: "impact", AccountSID: scoped.AccountSID},
+		"legacy_read_write": {Provider: "impact", Subject: provider.Values{"account_sid": credentials.ReadWrite.AccountSID}},
+		"legacy_read_only":  {Provider: "impact", Subject: provider.Values{"account_sid": credentials.ReadOnly.AccountSID}},
+		"scoped":            {Provider: "impact", Subject: provider.Values{"account_sid": scoped.AccountSID}},
 	} {
 		t.Run(tokenType, func(t *testing.T) {
 			t.Parallel()
