@@ -36,7 +36,7 @@ func (b *backend) checkInput(ctx context.Context, req *logical.Request) error {
 			continue
 		}
 		if _, _, err := d.GetOkErr(name); err != nil || !fits(req.Data[name], schema.Type) {
-			return badInput("%s must be %s%s; nothing was changed", name, fieldForms[schema.Type], shapeOf(req.Data[name], schema.Type))
+			return notOfForm(name, req.Data[name], schema.Type)
 		}
 	}
 	// A read or list with a parameter too many answers all the same, with the sdk's warning: nothing is done or lost.
@@ -44,30 +44,6 @@ func (b *backend) checkInput(ctx context.Context, req *logical.Request) error {
 		return nil
 	}
 	return b.checkFieldNames(ctx, req, path)
-}
-
-// shapeOf says what came in place of a text, where that is something with parts: a program that has read a file of JSON, such as a key
-// file, sends its members rather than its text.
-func shapeOf(value any, to framework.FieldType) string {
-	if to != framework.TypeString {
-		return ""
-	}
-	switch value.(type) {
-	case map[string]any:
-		return ", and this is an object: send the text of the file as one JSON string (jq: `tojson`)"
-	case []any:
-		return ", and this is a list: send one value, as a JSON string"
-	}
-	return ""
-}
-
-// fieldForms completes the sentence "<field> must be …".
-var fieldForms = map[framework.FieldType]string{
-	framework.TypeString:         "a string",
-	framework.TypeBool:           "true or false",
-	framework.TypeInt:            "a whole number",
-	framework.TypeKVPairs:        "key=value pairs; an empty object ({}, as JSON) removes them all",
-	framework.TypeDurationSecond: "a duration of zero or more whole seconds, such as 90, 15m or 24h",
 }
 
 // namedPaths are the first parts of paths that are followed by a name, with what bears the name.
@@ -92,6 +68,16 @@ func checkPathName(path string, routed bool) error {
 		return noPathBelow(noun, bearer)
 	}
 	return badInput("the name of %s must be %s, such as acme-rw; nothing was changed", bearer, nameRule)
+}
+
+// given is what came with the request in a field that the path declares; nil where the field was left out. It is for path files.
+func given[T any](d *framework.FieldData, field string) *T {
+	raw, has := d.GetOk(field)
+	if !has {
+		return nil
+	}
+	value := raw.(T)
+	return &value
 }
 
 // noPathBelow explains a path that goes on after the name where there is none.
@@ -175,9 +161,6 @@ func (b *backend) inputNames(ctx context.Context, req *logical.Request, path *fr
 	slices.Sort(names)
 	return names
 }
-
-// endsPrevious are the fields of a rotation that have the engine end the value that a person replaces, with the type that has them.
-var endsPrevious = map[string]string{"retire_previous": "service_account_key", "revoke_previous": "oauth_client"}
 
 // foreignTokenFields are the fields that only tokens of other types have. An error of storage hides nothing but that.
 func (b *backend) foreignTokenFields(ctx context.Context, req *logical.Request, name string) map[string]bool {

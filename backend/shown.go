@@ -61,13 +61,10 @@ func (t *token) credentials() []provider.Values {
 	return all
 }
 
-// checkShown refuses a secret of the mount in what reading the token shows.
-func (b *backend) checkShown(d *framework.FieldData, t *token) error {
-	if _, given := d.GetOk("custom_metadata"); !given {
-		return nil
-	}
-	for _, key := range slices.Sorted(maps.Keys(t.CustomMetadata)) {
-		for _, text := range []string{key, t.CustomMetadata[key]} {
+// checkMetadataShown refuses a secret of the mount in custom_metadata, which reading the token shows.
+func (b *backend) checkMetadataShown(metadata map[string]string) error {
+	for _, key := range slices.Sorted(maps.Keys(metadata)) {
+		for _, text := range []string{key, metadata[key]} {
 			if secret := b.secretShownIn(text); secret != "" {
 				return badInput("custom_metadata must not contain %s, because it is shown; nothing was changed", secret)
 			}
