@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hashicorp/vault/sdk/framework"
-
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
@@ -74,11 +72,11 @@ func (b *backend) checkMetadataShown(metadata map[string]string) error {
 }
 
 // checkAccountShown refuses a secret, of the account itself or of the mount, in what reading the account shows.
-func (b *backend) checkAccountShown(d *framework.FieldData, next *account) error {
+func (b *backend) checkAccountShown(w *accountWrite, next *account) error {
 	fields := accountFields(next.platform)
 	for _, f := range fields {
 		text := next.Settings[f.Name]
-		if _, given := d.GetOk(f.Name); !given || f.Secret || text == "" {
+		if _, given := w.settings[f.Name]; !given || f.Secret || text == "" {
 			continue
 		}
 		if f.Show != nil {

@@ -10,31 +10,6 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
-// readFields takes those of the given fields that are own, in canonical form; nil where there are none. Fields are read from what came
-// with the request, because a path does not declare those of every token type and provider.
-func readFields(given map[string]any, own []provider.Field) (provider.Values, error) {
-	var values provider.Values
-	for _, f := range own {
-		raw, has := given[f.Name]
-		if !has {
-			continue
-		}
-		text, err := textOf(f.Name, raw)
-		if err != nil {
-			return nil, err
-		}
-		value, err := f.Canonical(text)
-		if err != nil {
-			return nil, badInput("%s", err)
-		}
-		if values == nil {
-			values = provider.Values{}
-		}
-		values[f.Name] = value
-	}
-	return values, nil
-}
-
 // findType finds one of the types that the account's tokens can have.
 func (a *account) findType(name string) (*provider.TokenType, error) {
 	var names []string
@@ -77,17 +52,6 @@ func (b *backend) checkForeignOptions(given map[string]any, kind *provider.Token
 // none.
 func (b *backend) credentialFieldIn(given map[string]any, kind *provider.TokenType) string {
 	return foreignField(given, kind.Options, b.fieldsOfTypes())
-}
-
-// foreignField names a given field that is one of all and none of own; empty where there is none.
-func foreignField(given map[string]any, own, all []provider.Field) string {
-	for _, name := range slices.Sorted(maps.Keys(given)) {
-		_, isOwn := provider.Lookup(own, name)
-		if _, isField := provider.Lookup(all, name); isField && !isOwn {
-			return name
-		}
-	}
-	return ""
 }
 
 // fieldsOfTypes are the credential fields of all token types.
@@ -193,14 +157,6 @@ func (t *token) checkMetadata(credential provider.Values) error {
 		}
 	}
 	return nil
-}
-
-func fieldNames(fields []provider.Field) string {
-	names := make([]string, len(fields))
-	for i, f := range fields {
-		names[i] = f.Name
-	}
-	return strings.Join(names, ", ")
 }
 
 // secretField is the field to hand in.
