@@ -45,9 +45,13 @@ func foreignField(given map[string]any, own, all []provider.Field) string {
 }
 
 func fieldNames(fields []provider.Field) string {
+	return strings.Join(namesOf(fields), ", ")
+}
+
+func namesOf(fields []provider.Field) []string {
 	names := make([]string, len(fields))
 	for i, f := range fields {
 		names[i] = f.Name
 	}
-	return strings.Join(names, ", ")
+	return names
 }

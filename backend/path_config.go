@@ -31,10 +31,12 @@ have no identity of their own: each token carries its Account SID and Auth Token
 
 func (b *backend) pathConfig() *framework.Path {
 	return &framework.Path{
-		Pattern:        configPrefix + namePattern("account") + "$",
-		Fields:         b.configFields(),
-		ExistenceCheck: b.pathConfigExists,
-		DisplayAttrs:   &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "account"},
+		Pattern: configPrefix + namePattern("account") + "$",
+		Fields:  b.configFields(),
+		// Not all providers are known when the mount starts. The door refuses what the account's provider does not have.
+		TakesArbitraryInput: true,
+		ExistenceCheck:      b.pathConfigExists,
+		DisplayAttrs:        &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "account"},
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.CreateOperation: writeOperation(b.pathConfigWrite, "Configure a provider account.", "configure", warningsOnly),
 			logical.UpdateOperation: writeOperation(b.pathConfigWrite, "Change a provider account.", "configure", warningsOnly),

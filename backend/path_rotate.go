@@ -47,9 +47,11 @@ func (b *backend) pathRotate() *framework.Path {
 	responses := publishResponses()
 	delete(responses, http.StatusNoContent)
 	return &framework.Path{
-		Pattern:      "tokens/" + namePattern("name") + "/rotate$",
-		Fields:       fields,
-		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix},
+		Pattern: "tokens/" + namePattern("name") + "/rotate$",
+		Fields:  fields,
+		// As for tokens/<name>.
+		TakesArbitraryInput: true,
+		DisplayAttrs:        &framework.DisplayAttributes{OperationPrefix: operationPrefix},
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.ReadOperation: &framework.PathOperation{
 				Callback: b.pathRotateRead, Summary: "Read how to rotate this token.", Responses: ok("The runbook.", runbookFields()),

@@ -33,10 +33,12 @@ A rotation_period or rotation_schedule says when the token is due; one that need
 
 func (b *backend) pathTokens() *framework.Path {
 	return &framework.Path{
-		Pattern:        "tokens/" + namePattern("name") + "$",
-		Fields:         b.tokenFields(),
-		ExistenceCheck: b.pathTokensExists,
-		DisplayAttrs:   &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "token"},
+		Pattern: "tokens/" + namePattern("name") + "$",
+		Fields:  b.tokenFields(),
+		// Not all types are known when the mount starts. The door refuses what the token's type does not have.
+		TakesArbitraryInput: true,
+		ExistenceCheck:      b.pathTokensExists,
+		DisplayAttrs:        &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "token"},
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.CreateOperation: writeOperation(b.pathTokensCreate, "Create a token, with or without importing its credential.", "write", publishResponses()),
 			logical.UpdateOperation: writeOperation(b.pathTokensUpdate, "Change a token's policy.", "write", publishResponses()),

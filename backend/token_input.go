@@ -25,7 +25,7 @@ func (a *account) findType(name string) (*provider.TokenType, error) {
 // readCredential takes the credential out of the fields of a write, in canonical form; nil where they have none. Fields that only other
 // types have are refused, unless they are the options that the write may have beside.
 func (b *backend) readCredential(given map[string]any, kind *provider.TokenType, options []provider.Field) (provider.Values, error) {
-	if name := foreignField(given, slices.Concat(kind.Fields, options), b.fieldsOfTypes()); name != "" {
+	if name := foreignField(given, slices.Concat(kind.Fields, options), fieldsOf(b.allTypes())); name != "" {
 		return nil, badInput("%s is no field of a %s; its fields are %s", name, kind.Name, fieldNames(kind.Fields))
 	}
 	credential, err := readFields(given, kind.Fields)
@@ -42,7 +42,7 @@ func (b *backend) readCredential(given map[string]any, kind *provider.TokenType,
 
 // checkForeignOptions refuses settings that only tokens of other types have.
 func (b *backend) checkForeignOptions(given map[string]any, kind *provider.TokenType) error {
-	if name := foreignField(given, slices.Concat(kind.Fields, kind.Options), b.optionsOfTypes()); name != "" {
+	if name := foreignField(given, slices.Concat(kind.Fields, kind.Options), optionsOf(b.allTypes())); name != "" {
 		return badInput("%s is no setting of a %s", name, kind.Name)
 	}
 	return nil
@@ -51,25 +51,29 @@ func (b *backend) checkForeignOptions(given map[string]any, kind *provider.Token
 // credentialFieldIn names a given field that is part of a credential, of whatever type, and no option of this one; empty where there is
 // none.
 func (b *backend) credentialFieldIn(given map[string]any, kind *provider.TokenType) string {
-	return foreignField(given, kind.Options, b.fieldsOfTypes())
+	return foreignField(given, kind.Options, fieldsOf(b.allTypes()))
 }
 
-// fieldsOfTypes are the credential fields of all token types.
-func (b *backend) fieldsOfTypes() (fields []provider.Field) {
+// allTypes are the token types of all providers.
+func (b *backend) allTypes() (kinds []provider.TokenType) {
 	for _, p := range b.providers {
-		for _, kind := range p.TokenTypes() {
-			fields = append(fields, kind.Fields...)
-		}
+		kinds = append(kinds, p.TokenTypes()...)
+	}
+	return kinds
+}
+
+// fieldsOf are the credential fields of the types.
+func fieldsOf(kinds []provider.TokenType) (fields []provider.Field) {
+	for _, kind := range kinds {
+		fields = append(fields, kind.Fields...)
 	}
 	return fields
 }
 
-// optionsOfTypes are the options of all token types.
-func (b *backend) optionsOfTypes() (options []provider.Field) {
-	for _, p := range b.providers {
-		for _, kind := range p.TokenTypes() {
-			options = append(options, kind.Options...)
-		}
+// optionsOf are the options of the types.
+func optionsOf(kinds []provider.TokenType) (options []provider.Field) {
+	for _, kind := range kinds {
+		options = append(options, kind.Options...)
 	}
 	return options
 }
