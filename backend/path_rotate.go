@@ -66,7 +66,8 @@ func (b *backend) pathRotate() *framework.Path {
 func runbookFields() map[string]*framework.FieldSchema {
 	return map[string]*framework.FieldSchema{
 		"runbook":             {Type: framework.TypeString, Required: true, Description: "All of this as text for a terminal, the steps numbered. It begins with the command that has the engine rotate the token, where the engine can."},
-		"console_url":         {Type: framework.TypeString, Required: true, Description: "Where the provider's console is."},
+		"console_url":         {Type: framework.TypeString, Required: true, Description: "Where the provider's console is; empty where that is not known."},
+		"role":                {Type: framework.TypeString, Required: true, Description: "Who can do it there; empty where that is not known."},
 		"steps":               {Type: framework.TypeStringSlice, Required: true, Description: "What a person does, in order."},
 		"reset_semantics":     {Type: framework.TypeString, Required: true, Description: "immediate: the old value dies at the reset. overlapping: both can be live."},
 		"previous_credential": {Type: framework.TypeString, Required: true, Description: "What becomes of the old value."},
@@ -89,6 +90,7 @@ func (b *backend) pathRotateRead(ctx context.Context, req *logical.Request, d *f
 	return &logical.Response{Data: map[string]any{
 		"runbook":             runbook.text(),
 		"console_url":         runbook.ConsoleURL,
+		"role":                runbook.Role,
 		"steps":               runbook.Steps,
 		"reset_semantics":     string(t.kind.ResetSemantics),
 		"previous_credential": runbook.Previous,

@@ -162,21 +162,21 @@ type droppedRotation struct {
 }
 
 // describeDropped says what becomes of the rotation under way. What the engine itself has made at the provider is cleaned up, and not
-// worth a word. A reset hook may go on, and its value may be a live one.
+// worth a word. A reset hook, or an API, may go on, and its value may be a live one.
 func (b *backend) describeDropped(ctx context.Context, storage logical.Storage, t *token, credential provider.Values) (dropped droppedRotation, err error) {
 	for p := t.Pending; p != nil; p = p.Replaces {
 		switch {
-		case p.Source != rotation.SourceHook || t.unchanged(p.Credential, credential):
+		case !p.Source.Irreplaceable() || t.unchanged(p.Credential, credential):
 		case p.Credential == nil:
-			dropped.warnings = append(dropped.warnings, hookMayStillReset(t, p))
-			dropped.note = joinNotes(dropped.note, "the reset hook had been asked for a value and had not answered")
+			dropped.warnings = append(dropped.warnings, mayStillReset(t, p))
+			dropped.note = joinNotes(dropped.note, p.Source.Giver()+" had been asked for a value and had not answered")
 		default:
 			fingerprint, err := b.fingerprint(ctx, storage, p.Credential)
 			if err != nil {
 				return dropped, err
 			}
-			dropped.warnings = append(dropped.warnings, hookValueDropped(t, p, fingerprint))
-			dropped.note = joinNotes(dropped.note, "the reset hook's value with the fingerprint "+fingerprint+" was dropped for it, unpublished")
+			dropped.warnings = append(dropped.warnings, valueDropped(t, p, fingerprint))
+			dropped.note = joinNotes(dropped.note, p.Source.Giver()+"'s value with the fingerprint "+fingerprint+" was dropped for it, unpublished")
 		}
 	}
 	return dropped, nil
@@ -189,19 +189,23 @@ func joinNotes(first, second string) string {
 	return first + "; " + second
 }
 
-func hookMayStillReset(t *token, p *rotation.Pending) string {
+func mayStillReset(t *token, p *rotation.Pending) string {
 	danger := "which ends the value that is published now"
 	if t.kind.ResetSemantics == provider.Overlapping {
 		danger = "which ends the value that is published now, or leaves another live one at the provider that nobody uses and that is to be disabled there"
+	}
+	if p.Source == rotation.SourceAPI {
+		return fmt.Sprintf("the provider's API was asked to replace this token at %s and may have done so, %s. "+
+			"`vault write -f <mount>/tokens/%s/verify` shows whether the published value works", p.RequestedAt.UTC().Format(time.RFC3339), danger, t.name)
 	}
 	return fmt.Sprintf("the account's reset hook was asked for a reset of this token at %s and may still perform it, %s. Stop it there. "+
 		"If it does it all the same, `vault write -f <mount>/tokens/%s/verify` shows whether the published value still works: if not, hand in the value "+
 		"that the hook or the console shows then, or rotate again", p.RequestedAt.UTC().Format(time.RFC3339), danger, t.name)
 }
 
-func hookValueDropped(t *token, p *rotation.Pending, fingerprint string) string {
-	message := fmt.Sprintf("the value that the reset hook gave at %s (fingerprint %s) was never published, and is dropped for the one that you have handed in",
-		p.ReceivedAt.UTC().Format(time.RFC3339), fingerprint)
+func valueDropped(t *token, p *rotation.Pending, fingerprint string) string {
+	message := fmt.Sprintf("the value that %s gave at %s (fingerprint %s) was never published, and is dropped for the one that you have handed in",
+		p.Source.Giver(), p.ReceivedAt.UTC().Format(time.RFC3339), fingerprint)
 	if t.kind.ResetSemantics == provider.Overlapping {
 		return message + "; it may be live at the provider: disable or delete it there"
 	}

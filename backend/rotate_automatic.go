@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -177,7 +178,7 @@ func unlessGaveWay(ctx context.Context, err error) error {
 // needsPerson says what to hand in for a token that the engine cannot rotate by itself.
 func needsPerson(a *account, t *token) error {
 	return badInput("a person has to reset a %s: get the new value at %s, then hand it in with %s; %s tells each step",
-		t.Type, t.kind.Runbook(a.call.Settings).ConsoleURL, t.handInCommand(), readRunbook(t.name))
+		t.Type, cmp.Or(t.kind.Runbook(a.call.Settings).ConsoleURL, "the provider's console"), t.handInCommand(), readRunbook(t.name))
 }
 
 // underWay refuses a second automatic rotation beside one that needs nothing but patience.

@@ -100,7 +100,7 @@ func (b *backend) rotatedResponse(ctx context.Context, storage logical.Storage, 
 	}
 	response := publishedResponse(t, *entry, started.replaces, verified)
 	response.Data["rotation_state"] = string(t.State())
-	if t.Number() == entry.Version && entry.Source == rotation.SourceHook {
+	if t.Number() == entry.Version && entry.Source.Irreplaceable() {
 		if a, err := b.account(ctx, storage, t.Account); err == nil {
 			b.warnShared(ctx, storage, a, t, t.Current.Credential, response)
 		}
@@ -114,7 +114,7 @@ func (b *backend) rotatedResponse(ctx context.Context, storage logical.Storage, 
 			return response, nil
 		}
 	}
-	if started.replaces != nil && entry.Source == rotation.SourceHook {
+	if started.replaces != nil && entry.Source.Irreplaceable() {
 		if err := b.checkReplaced(ctx, storage, started, response); err != nil {
 			response.AddWarning(fmt.Sprintf("whether version %d still works could not be checked: %s", started.number(), err))
 		}

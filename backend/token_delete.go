@@ -125,16 +125,16 @@ func notDeleted(left, sought string) error {
 func (b *backend) nameWhatIsLeft(ctx context.Context, storage logical.Storage, t *token, response *logical.Response) error {
 	for p := t.Pending; p != nil; p = p.Replaces {
 		if p.Credential == nil {
-			response.AddWarning(fmt.Sprintf("the account's reset hook was asked for a reset at %s and may still perform it; nobody will take its value. Stop it there",
-				p.RequestedAt.UTC().Format(time.RFC3339)))
+			response.AddWarning(fmt.Sprintf("the account's reset hook, or the provider's API, was asked for a reset at %s and may still perform it; "+
+				"nobody will take its value. Stop it there", p.RequestedAt.UTC().Format(time.RFC3339)))
 			continue
 		}
 		fingerprint, err := b.fingerprint(ctx, storage, p.Credential)
 		if err != nil {
 			return err
 		}
-		response.AddWarning(fmt.Sprintf("the value that the reset hook gave at %s (fingerprint %s) was never published and is forgotten; it may be live at the provider",
-			p.ReceivedAt.UTC().Format(time.RFC3339), fingerprint))
+		response.AddWarning(fmt.Sprintf("the value that %s gave at %s (fingerprint %s) was never published and is forgotten; it may be live at the provider",
+			p.Source.Giver(), p.ReceivedAt.UTC().Format(time.RFC3339), fingerprint))
 	}
 	if t.Current != nil {
 		response.AddWarning(fmt.Sprintf("version %d (fingerprint %s): %s", t.Number(), t.fingerprint(), deletedAtProvider))

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
 // findType finds one of the types that the account's tokens can have.
@@ -90,7 +89,7 @@ func (t *token) leftOut(given provider.Values) provider.Values {
 		maps.Copy(values, t.Current.Credential)
 	}
 	isGivenSecret := func(f provider.Field) bool { return f.Secret && given[f.Name] != "" }
-	if t.Pending == nil || t.Pending.Source != rotation.SourceHook || slices.ContainsFunc(t.kind.Fields, isGivenSecret) {
+	if t.Pending == nil || !t.Pending.Source.Irreplaceable() || slices.ContainsFunc(t.kind.Fields, isGivenSecret) {
 		return values
 	}
 	maps.Copy(values, t.Pending.Credential)
