@@ -1,0 +1,3 @@
+package definition
+
+func (t *tokenType) checkExamples(l *list) {}
