@@ -118,7 +118,7 @@ func (c *Consent) Exchange(ctx context.Context, a provider.Account, token provid
 	}
 	j, err := call.ask(ctx, stepExchange, of.exchange)
 	if doubt, ok := errors.AsType[*undecided](err); ok {
-		return nil, &provider.Refused{Detail: c.t.definition.Title + " does not exchange the code: " + doubt.detail, Code: doubt.code}
+		return nil, &provider.Refused{Detail: c.t.definition.Title() + " does not exchange the code: " + doubt.detail, Code: doubt.code}
 	}
 	if err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ func (c *call) compare(ctx context.Context, v provider.Verification, control *fi
 	}
 	wrong, found := wrongValue(control, c.token.Credential[control.name])
 	if !found {
-		return doubt("%s accepts the credential, but there is no wrong value of the same shape as %s to compare it with", c.t.definition.Title, control.name)
+		return doubt("%s accepts the credential, but there is no wrong value of the same shape as %s to compare it with", c.t.definition.Title(), control.name)
 	}
 	other := c.token
 	other.Credential = maps.Clone(other.Credential)
@@ -32,11 +32,11 @@ func (c *call) compare(ctx context.Context, v provider.Verification, control *fi
 	answer, err := probe.verify(ctx, stepControl)
 	switch {
 	case err != nil:
-		return doubt("%s accepts the credential, but does not answer usefully about a wrong %s, so that proves nothing: %s", c.t.definition.Title, control.name, err)
+		return doubt("%s accepts the credential, but does not answer usefully about a wrong %s, so that proves nothing: %s", c.t.definition.Title(), control.name, err)
 	case answer.Outcome == provider.Accepted:
-		return doubt("%s accepts a wrong %s as well, so it does not check it: its answer says nothing about the credential", c.t.definition.Title, control.name)
+		return doubt("%s accepts a wrong %s as well, so it does not check it: its answer says nothing about the credential", c.t.definition.Title(), control.name)
 	case answer.Outcome != provider.Rejected:
-		return doubt("%s accepts the credential, but its answer about a wrong %s cannot tell, so that proves nothing", c.t.definition.Title, control.name)
+		return doubt("%s accepts the credential, but its answer about a wrong %s cannot tell, so that proves nothing", c.t.definition.Title(), control.name)
 	}
 	return v
 }

@@ -97,13 +97,22 @@ func newDefinition(text []byte, w *written, trusted bool) (*Definition, error) {
 // Name is the value of an account's provider.
 func (d *Definition) Name() string { return d.document.Name }
 
+// Title is what people call the platform's API.
+func (d *Definition) Title() string { return d.document.Title }
+
+// Notes are what a user of the platform has to know.
+func (d *Definition) Notes() []string { return d.document.Notes }
+
+// Verified is false where Notes name facts that are not confirmed.
+func (d *Definition) Verified() bool { return d.document.Verified == nil || *d.document.Verified }
+
 // Sources are where the facts are from.
 func (d *Definition) Sources() []Source { return d.document.Sources }
 
 // Document is the definition as it was written.
 func (d *Definition) Document() []byte { return bytes.Clone(d.source) }
 
-// fieldsOf are the account's settings, endpoints first.
+// accountFields are the account's settings, endpoints first.
 func (d *Definition) accountFields() []*field {
 	return append(d.endpoints[:len(d.endpoints):len(d.endpoints)], d.settings...)
 }
@@ -120,7 +129,7 @@ func (d *Definition) typeNamed(name string) *tokenType {
 // Provider is the platform as the engine knows it.
 func (d *Definition) Provider() *provider.Provider {
 	p := &provider.Provider{
-		Name: d.document.Name, Title: d.Title, Notes: d.Notes, Unverified: d.Verified != nil && !*d.Verified,
+		Name: d.document.Name, Title: d.Title(), Notes: d.document.Notes, Unverified: !d.Verified(),
 		CheckAccount: d.checkAccount,
 		Limits: provider.Limits{Verifications: provider.Rate{
 			Burst: d.Account.Limits.Verifications.Burst, Every: time.Duration(d.Account.Limits.Verifications.Every),

@@ -43,7 +43,18 @@ func parse(t testing.TB, text string) *definition.Definition {
 func TestParse_Acme(t *testing.T) {
 	t.Parallel()
 	d := parse(t, acme(t))
-	if d.Name() != "acme_ads" || d.Title != "Acme Ads API" || len(d.Sources()) != 1 || string(d.Document()) != acme(t) {
-		t.Errorf("got %s, %s, %d sources", d.Name(), d.Title, len(d.Sources()))
+	if d.Name() != "acme_ads" || d.Title() != "Acme Ads API" || len(d.Sources()) != 1 || string(d.Document()) != acme(t) {
+		t.Errorf("got %s, %s, %d sources", d.Name(), d.Title(), len(d.Sources()))
+	}
+}
+
+func TestRunExamples_Acme(t *testing.T) {
+	t.Parallel()
+	d := parse(t, acme(t))
+	if wrong := d.RunExamples(); len(wrong) > 0 {
+		t.Errorf("got:\n%v", wrong)
+	}
+	if missing := d.MissingExamples(); len(missing) > 0 {
+		t.Errorf("got:\n%v", missing)
 	}
 }

@@ -70,7 +70,7 @@ func (c *call) ask(ctx context.Context, name string, of *grant) (*judged, error)
 
 // granting is nil for an answer that grants.
 func (c *call) granting(ctx context.Context, of *grant, j *judged) error {
-	title := c.t.definition.Title
+	title := c.t.definition.Title()
 	if j.rule != nil {
 		switch j.rule.Outcome {
 		case outcomeGranted:
@@ -160,7 +160,7 @@ func (t *tokenType) mint(ctx context.Context, a provider.Account, token provider
 	c := t.newCall(a, token)
 	_, err := c.grant(ctx)
 	if doubt, ok := errors.AsType[*undecided](err); ok {
-		return provider.AccessToken{}, &provider.Error{Host: t.definition.Title, Problem: "gave no access token: " + doubt.detail, Code: doubt.code}
+		return provider.AccessToken{}, &provider.Error{Host: t.definition.Title(), Problem: "gave no access token: " + doubt.detail, Code: doubt.code}
 	}
 	if err != nil {
 		return provider.AccessToken{}, err

@@ -76,7 +76,7 @@ func (t *tokenType) renew(ctx context.Context, a provider.Account, token provide
 
 // replaced are the new values of an answer.
 func (c *call) replaced(ctx context.Context, of *rotate, j *judged) (provider.Values, error) {
-	title := c.t.definition.Title
+	title := c.t.definition.Title()
 	switch {
 	case j.rule == nil && j.Status >= 400:
 		return nil, &provider.Refused{Detail: fmt.Sprintf("%s does not replace the credential: it answered HTTP %d, for which its definition has no rule", title, j.Status)}
@@ -103,7 +103,7 @@ func (t *tokenType) retire(ctx context.Context, a provider.Account, old provider
 		}
 	}
 	if name := of.request.needsCurrent(c.variables); name != "" {
-		return &provider.Refused{Detail: fmt.Sprintf("%s ends an old credential with the current one, and there is none (%s)", t.definition.Title, name)}
+		return &provider.Refused{Detail: fmt.Sprintf("%s ends an old credential with the current one, and there is none (%s)", t.definition.Title(), name)}
 	}
 	if err := c.grantForRetiring(ctx, of.request, old, current); err != nil {
 		return err
@@ -133,7 +133,7 @@ func (c *call) grantForRetiring(ctx context.Context, r *request, old provider.To
 
 // ended is nil where the answer says that the old value is refused from now on.
 func (c *call) ended(ctx context.Context, j *judged) error {
-	title := c.t.definition.Title
+	title := c.t.definition.Title()
 	switch {
 	case j.rule == nil:
 		return &provider.Refused{Detail: fmt.Sprintf("%s answered HTTP %d to the end of an old credential, for which its definition has no rule", title, j.Status)}

@@ -37,7 +37,7 @@ func (t *Trial) note(s Step) {
 func (d *Definition) Try(ctx context.Context, tokenType string, a provider.Account, token provider.Token) (provider.Verification, Trial, error) {
 	t := d.typeNamed(tokenType)
 	if t == nil {
-		return provider.Verification{}, Trial{}, fmt.Errorf("%s has no token type %q", d.Title, tokenType)
+		return provider.Verification{}, Trial{}, fmt.Errorf("%s has no token type %q", d.Title(), tokenType)
 	}
 	var trial Trial
 	v, err := t.prove(ctx, a, token, &trial)

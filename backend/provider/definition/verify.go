@@ -27,7 +27,7 @@ func (t *tokenType) verify(ctx context.Context, a provider.Account, token provid
 // prove asks the platform about a credential. The error is a *provider.Error, or that of token.Keep.
 func (t *tokenType) prove(ctx context.Context, a provider.Account, token provider.Token, trial *Trial) (provider.Verification, error) {
 	if problem := t.optionProblem(token.Options); problem != "" {
-		return provider.Verification{Outcome: provider.Inconclusive, Detail: t.definition.Title + " was not asked, because " + problem}, nil
+		return provider.Verification{Outcome: provider.Inconclusive, Detail: t.definition.Title() + " was not asked, because " + problem}, nil
 	}
 	c := t.newCall(a, token)
 	c.trial = trial
@@ -65,7 +65,7 @@ func (c *call) verify(ctx context.Context, name string) (provider.Verification, 
 		}
 	}
 	if of.verify == nil {
-		return provider.Verification{}, &provider.Error{Host: c.t.definition.Title, Problem: "was not called: nothing says how to verify this type", NotSent: true}
+		return provider.Verification{}, &provider.Error{Host: c.t.definition.Title(), Problem: "was not called: nothing says how to verify this type", NotSent: true}
 	}
 	j, silence := c.do(ctx, step{name, of.verify, of.outcomes})
 	if silence != nil {
@@ -101,7 +101,7 @@ func (c *call) describe(ctx context.Context, v *provider.Verification, j *judged
 }
 
 func (c *call) defaultDetail(outcome string) string {
-	title := c.t.definition.Title
+	title := c.t.definition.Title()
 	switch provider.Outcome(outcome) {
 	case provider.Accepted:
 		return title + " accepts the credential"
@@ -124,7 +124,7 @@ func (c *call) verifyGrant(ctx context.Context) (provider.Verification, error) {
 	if err != nil {
 		return provider.Verification{}, err
 	}
-	v := provider.Verification{Outcome: provider.Accepted, Detail: c.t.definition.Title + " grants access tokens for the credential"}
+	v := provider.Verification{Outcome: provider.Accepted, Detail: c.t.definition.Title() + " grants access tokens for the credential"}
 	if c.t.compiled().verify == nil {
 		v.RequestID = j.reported
 		c.describe(ctx, &v, j)
