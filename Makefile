@@ -4,7 +4,7 @@ MODULE  := github.com/adtokens/vault-plugin-secrets-adtokens
 # Vault shows it as the plugin's version, so it has to be a semantic version with a leading v.
 VERSION ?= $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null || echo v0.1.0-dev)
 COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
-LDFLAGS := -s -w -X $(MODULE)/backend.Version=$(VERSION) -X $(MODULE)/backend.Commit=$(COMMIT) -X main.version=$(VERSION)
+LDFLAGS := -s -w -X $(MODULE)/backend.Version=$(VERSION) -X $(MODULE)/backend.Commit=$(COMMIT) -X $(MODULE)/cmd/internal/cli.version=$(VERSION)
 
 # Where and what `make build` builds.
 BIN       := bin
