@@ -153,18 +153,24 @@ func TestStoppingWaitsForAResetThatRuns(t *testing.T) {
 	w.wantResets(t, e, 1)
 }
 
-// TestProcess runs the built command with the secret in its environment, and kills it the hard way before the polite one.
+// asCommand has the test binary be the command.
+const asCommand = "ADTOKENS_HOOK_AS_COMMAND"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// TestProcess runs the command in a process of its own with the secret in its environment, and kills it the hard way before the polite one.
 func TestProcess(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	binary := filepath.Join(t.TempDir(), "adtokens-hook")
-	if output, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("building: %v\n%s", err, output)
-	}
 	e := w.readWrite(t, "key-1")
 	for _, signal := range []os.Signal{os.Kill, syscall.SIGTERM} {
-		process := exec.CommandContext(t.Context(), binary, "-state", w.state)
-		process.Env = append(os.Environ(), secretVariable+"="+secret, controlVariable+"="+w.control)
+		process := exec.CommandContext(t.Context(), os.Args[0], "-state", w.state)
+		process.Env = append(os.Environ(), asCommand+"=1", secretVariable+"="+secret, controlVariable+"="+w.control)
 		process.Stderr = w.log
 		out, err := process.StdoutPipe()
 		must(t, err)
