@@ -10,10 +10,11 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/cache"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
-const accountSchema = 1
+const accountSchema = 2
 
 const (
 	defaultRequestTimeout = 10
@@ -39,7 +40,7 @@ type accountEntry struct {
 // account is a stored account, ready for use.
 type account struct {
 	accountEntry
-	platform provider.Provider
+	platform *provider.Provider
 	call     provider.Account
 	// hookClient is for the reset hook, nil where there is none.
 	hookClient *http.Client
@@ -55,19 +56,22 @@ func (a *account) hangUp() {
 	}
 }
 
-func (b *backend) decodeAccount(_ string, stored []byte) (*account, error) {
+func (b *backend) decodeAccount(ctx context.Context, storage logical.Storage, _ string, stored []byte) (*account, error) {
 	var entry accountEntry
 	if err := decodeJSON(stored, accountSchema, &entry); err != nil {
 		return nil, err
 	}
-	return b.newAccount(entry)
-}
-
-func (b *backend) newAccount(entry accountEntry) (*account, error) {
-	p, ok := b.providers[entry.Provider]
-	if !ok {
+	p, err := b.platform(ctx, storage, entry.Provider)
+	if err != nil {
+		return nil, cache.Needed(err)
+	}
+	if p == nil {
 		return nil, fmt.Errorf("its provider %q is not known to this plugin (%s)", entry.Provider, Version)
 	}
+	return b.newAccount(p, entry)
+}
+
+func (b *backend) newAccount(p *provider.Provider, entry accountEntry) (*account, error) {
 	client, err := provider.NewClient(provider.ClientConfig{
 		CACert:    entry.Settings["ca_cert"],
 		Timeout:   time.Duration(entry.RequestTimeout) * time.Second,
@@ -82,7 +86,7 @@ func (b *backend) newAccount(entry accountEntry) (*account, error) {
 			settings[f.Name] = value
 		}
 	}
-	a := &account{accountEntry: entry, platform: p, call: provider.Account{Settings: settings, Client: b.metrics.observe(p.Name(), client)}}
+	a := &account{accountEntry: entry, platform: p, call: provider.Account{Settings: settings, Client: b.metrics.observe(p.Name, client)}}
 	if entry.Settings[fieldHookURL] == "" {
 		return a, nil
 	}
@@ -154,12 +158,12 @@ func (e *accountEntry) apply(d *framework.FieldData, fields []provider.Field) (*
 // checkForeignFields refuses fields that only accounts of another provider have.
 func (b *backend) checkForeignFields(d *framework.FieldData, own []provider.Field, providerName string) error {
 	for _, p := range b.providers {
-		for _, f := range p.AccountFields() {
+		for _, f := range p.AccountFields {
 			if _, ok := provider.Lookup(own, f.Name); ok {
 				continue
 			}
 			if _, given := d.GetOk(f.Name); given {
-				return badInput("%s is a field of %s accounts; the provider of this account is %s", f.Name, p.Name(), providerName)
+				return badInput("%s is a field of %s accounts; the provider of this account is %s", f.Name, p.Name, providerName)
 			}
 		}
 	}

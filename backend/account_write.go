@@ -37,7 +37,7 @@ func (b *backend) writeAccount(
 	if err != nil {
 		return nil, false, err
 	}
-	if next, err = b.nextAccount(d, stored); err != nil {
+	if next, err = b.nextAccount(ctx, storage, d, stored); err != nil {
 		return nil, false, err
 	}
 	if err := b.checkAccountShown(d, next); err != nil {
@@ -79,7 +79,7 @@ func (b *backend) writeAccount(
 }
 
 // nextAccount is what a write makes of the stored account (nil for a new one), checked.
-func (b *backend) nextAccount(d *framework.FieldData, stored *account) (*account, error) {
+func (b *backend) nextAccount(ctx context.Context, storage logical.Storage, d *framework.FieldData, stored *account) (*account, error) {
 	entry := &accountEntry{
 		Schema: accountSchema, RequestTimeout: defaultRequestTimeout, ResetHookTimeout: defaultHookTimeout, VerifyConnection: true,
 	}
@@ -88,30 +88,34 @@ func (b *backend) nextAccount(d *framework.FieldData, stored *account) (*account
 	}
 	switch given, ok := d.GetOk("provider"); {
 	case stored == nil && !ok:
-		return nil, badInput("provider is missing; give one of %s", strings.Join(b.providerNames(), ", "))
+		return nil, badInput("provider is missing; give one of %s", strings.Join(b.providers.Names(), ", "))
 	case stored == nil:
 		entry.Provider = strings.TrimSpace(given.(string))
 	case ok && strings.TrimSpace(given.(string)) != stored.Provider:
 		return nil, badInput("provider is fixed once an account exists; configure another account for another provider")
 	}
-	p, ok := b.providers[entry.Provider]
-	if !ok {
-		return nil, badInput("provider must be one of %s", strings.Join(b.providerNames(), ", "))
+	p, err := b.platform(ctx, storage, entry.Provider)
+	if err != nil {
+		return nil, err
+	}
+	if p == nil {
+		return nil, badInput("provider must be one of %s", strings.Join(b.providers.Names(), ", "))
 	}
 	fields := accountFields(p)
-	if err := b.checkForeignFields(d, fields, p.Name()); err != nil {
+	if err := b.checkForeignFields(d, fields, p.Name); err != nil {
 		return nil, err
 	}
-	entry, err := entry.apply(d, fields)
-	if err != nil {
+	if entry, err = entry.apply(d, fields); err != nil {
 		return nil, err
 	}
-	next, err := b.newAccount(*entry)
+	next, err := b.newAccount(p, *entry)
 	if err != nil {
 		return nil, badInput("%s", err)
 	}
-	if err := p.CheckAccount(next.call.Settings); err != nil {
-		return nil, badInput("%s", err)
+	if p.CheckAccount != nil {
+		if err := p.CheckAccount(next.call.Settings); err != nil {
+			return nil, badInput("%s", err)
+		}
 	}
 	return next, checkHook(next.Settings)
 }
@@ -150,6 +154,9 @@ func (b *backend) checkEndpoints(ctx context.Context, storage logical.Storage, d
 
 // verifyConnection tries the account's own identity, where it has one, and notes what it leaves open.
 func verifyConnection(ctx context.Context, a *account) error {
+	if a.platform.VerifyAccount == nil {
+		return nil
+	}
 	v, err := a.platform.VerifyAccount(ctx, a.call)
 	var silence *provider.Error
 	switch {

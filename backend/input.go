@@ -176,9 +176,6 @@ func (b *backend) inputNames(ctx context.Context, req *logical.Request, path *fr
 	return names
 }
 
-// endsPrevious are the fields of a rotation that have the engine end the value that a person replaces, with the type that has them.
-var endsPrevious = map[string]string{"retire_previous": "service_account_key", "revoke_previous": "oauth_client"}
-
 // foreignTokenFields are the fields that only tokens of other types have. An error of storage hides nothing but that.
 func (b *backend) foreignTokenFields(ctx context.Context, req *logical.Request, name string) map[string]bool {
 	var own *provider.TokenType
@@ -186,8 +183,8 @@ func (b *backend) foreignTokenFields(ctx context.Context, req *logical.Request, 
 	exists := err == nil && t != nil
 	if exists {
 		own = t.kind
-	} else if kind, ok := b.tokenTypes[strings.TrimSpace(fmt.Sprint(req.Data["type"]))]; ok {
-		own = &kind.TokenType
+	} else if a, err := b.accounts.Get(ctx, req.Storage, strings.TrimSpace(fmt.Sprint(req.Data["account"]))); err == nil && a != nil {
+		own = a.platform.Type(strings.TrimSpace(fmt.Sprint(req.Data["type"])))
 	}
 	foreign := map[string]bool{}
 	if own == nil {
@@ -197,10 +194,10 @@ func (b *backend) foreignTokenFields(ctx context.Context, req *logical.Request, 
 		own = &provider.TokenType{Options: own.Options} // values are for tokens/<name>/rotate
 		foreign["reason"], foreign["verify"] = true, true
 	}
-	for field, kind := range endsPrevious {
-		foreign[field] = kind != own.Name
+	for _, field := range endPreviousNames {
+		foreign[field] = field != endPrevious(own)
 	}
-	for _, kind := range b.tokenTypes {
+	for _, kind := range b.allTypes() {
 		for _, f := range slices.Concat(kind.Fields, kind.Options) {
 			foreign[f.Name] = true
 		}
@@ -213,16 +210,16 @@ func (b *backend) foreignTokenFields(ctx context.Context, req *logical.Request, 
 
 // foreignAccountFields are the fields that only accounts of other providers have.
 func (b *backend) foreignAccountFields(ctx context.Context, req *logical.Request, name string) map[string]bool {
-	own, ok := b.providers[fmt.Sprint(req.Data["provider"])]
+	own, _ := b.platform(ctx, req.Storage, fmt.Sprint(req.Data["provider"]))
 	if a, err := b.accounts.Get(ctx, req.Storage, name); err == nil && a != nil {
-		own, ok = a.platform, true
+		own = a.platform
 	}
 	foreign := map[string]bool{}
-	if !ok {
+	if own == nil {
 		return foreign
 	}
 	for _, p := range b.providers {
-		for _, f := range p.AccountFields() {
+		for _, f := range p.AccountFields {
 			foreign[f.Name] = true
 		}
 	}

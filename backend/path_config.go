@@ -65,7 +65,7 @@ const accountKeyInfo = "Provider of each account."
 func (b *backend) configFields() map[string]*framework.FieldSchema {
 	fields := map[string]*framework.FieldSchema{
 		"account":  {Type: framework.TypeString, Required: true, Description: "Name of the account."},
-		"provider": {Type: framework.TypeString, AllowedValues: allowed(b.providerNames()), Description: "Ad platform: google_ads or impact. Fixed once the account exists."},
+		"provider": {Type: framework.TypeString, AllowedValues: allowed(b.providers.Names()), Description: "Ad platform: google_ads or impact. Fixed once the account exists."},
 		"request_timeout": {
 			Type: framework.TypeDurationSecond, Default: defaultRequestTimeout,
 			Description: "How long one request to the provider may take, 1s to 60s.",
@@ -79,8 +79,8 @@ func (b *backend) configFields() map[string]*framework.FieldSchema {
 	for _, f := range commonAccountFields() {
 		addFieldSchema(fields, f, "")
 	}
-	for _, name := range b.providerNames() {
-		for _, f := range b.providers[name].AccountFields() {
+	for _, name := range b.providers.Names() {
+		for _, f := range b.providers[name].AccountFields {
 			addFieldSchema(fields, f, name+": ")
 		}
 	}

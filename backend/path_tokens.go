@@ -116,7 +116,7 @@ func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *f
 	now := b.now()
 	data := map[string]any{
 		"account":                    t.Account,
-		"provider":                   t.provider,
+		"provider":                   t.Provider,
 		"type":                       t.Type,
 		"refresh_ttl":                t.RefreshTTL,
 		"verify_period":              t.VerifyPeriod,

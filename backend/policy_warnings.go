@@ -97,8 +97,7 @@ func (w *policyWrite) warnOfPlan(response *logical.Response) {
 	}
 	t := w.token
 	planned := t.RotationPeriod > 0 || t.RotationSchedule != ""
-	_, isKey := keyRotator(w.account, t)
-	byItself := isKey || w.account.Settings[fieldHookURL] != ""
+	byItself := t.kind.Keys != nil || t.kind.Renew != nil || w.account.Settings[fieldHookURL] != ""
 	switch {
 	case planned && t.DisableAutomatedRotation:
 		response.AddWarning("disable_automated_rotation is set, so rotation_period and rotation_schedule plan nothing")
@@ -119,8 +118,7 @@ func (w *policyWrite) warnOfPace(response *logical.Response) {
 			"at most, to stay below the provider's quota: verifications come later than that", t.VerifyPeriod))
 	}
 	grace := time.Duration(t.RotationGracePeriod) * time.Second
-	_, isKey := keyRotator(w.account, t)
-	if w.gives("rotation_period", "rotation_grace_period") && isKey && t.RotationPeriod > 0 && grace >= t.RotationPeriod {
+	if w.gives("rotation_period", "rotation_grace_period") && t.kind.Keys != nil && t.RotationPeriod > 0 && grace >= t.RotationPeriod {
 		response.AddWarning("rotation_grace_period is not shorter than rotation_period: " +
 			"old values that are still to be retired pile up at the provider")
 	}

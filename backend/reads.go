@@ -46,7 +46,7 @@ func (b *backend) readCreds(ctx context.Context, storage logical.Storage, name s
 	for name, value := range t.Current.Credential {
 		data[name] = value
 	}
-	for name, value := range a.platform.ConnectionInfo(a.call.Settings, t.call(t.Current.Credential)) {
+	for name, value := range t.connection(a) {
 		data[name] = value
 	}
 	data["version"] = t.Number()
@@ -72,14 +72,13 @@ func (b *backend) readAccessToken(ctx context.Context, storage logical.Storage, 
 		if t, a, err = b.tokenWithAccount(ctx, storage, name); err != nil {
 			return nil, err
 		}
-		minter, ok := a.platform.(provider.AccessTokenMinter)
-		if !ok {
+		if t.kind.Mint == nil {
 			return nil, badInput("a %s has no access tokens; `vault read <mount>/creds/%s` gives the credential itself", t.Type, t.name)
 		}
 		if t.Current == nil {
 			return nil, noCredential(t)
 		}
-		if shared, err = b.accessToken(ctx, storage, minter, a, t); !errors.Is(err, errRotatedMeanwhile) {
+		if shared, err = b.accessToken(ctx, storage, a, t); !errors.Is(err, errRotatedMeanwhile) {
 			break
 		}
 	}
@@ -93,10 +92,18 @@ func (b *backend) readAccessToken(ctx context.Context, storage logical.Storage, 
 		"ttl":          t.ttlUntil(shared.until, b.now()),
 		"version":      t.Number(),
 	}
-	for name, value := range a.platform.ConnectionInfo(a.call.Settings, t.call(t.Current.Credential)) {
+	for name, value := range t.connection(a) {
 		data[name] = value
 	}
 	return t.remember(&t.accessTokenAnswer, a, shared.until, withHealthWarning(&logical.Response{Data: data}, t)), nil
+}
+
+// connection is what an app needs beside the credential to call the API.
+func (t *token) connection(a *account) provider.Values {
+	if t.kind.Connect == nil {
+		return nil
+	}
+	return t.kind.Connect(a.call.Settings, t.call(t.Current.Credential))
 }
 
 // withHealthWarning tells whoever reads a credential that the provider is known to refuse it, or was never known to accept it.

@@ -40,28 +40,20 @@ func checkRetirement(a *account, t *token, fresh provider.Values) error {
 	v := t.Current
 	if t.sameValue(fresh, v.Credential) {
 		return badInput("the new value is the same %s at the provider as version %d, so that the end of one would be the end of both; leave out %s",
-			t.Type, v.Number, retirementField(t))
+			t.Type, v.Number, endPrevious(t.kind))
 	}
-	if rotator, isKey := keyRotator(a, t); isKey && !v.Proven && !t.accepted(v.Number) {
-		key, err := rotator.Key(v.Credential)
+	if keys := t.kind.Keys; keys != nil && !v.Proven && !t.accepted(v.Number) {
+		key, err := keys.Key(v.Credential)
 		if err != nil {
 			return err
 		}
 		return badInput("version %d was never proven to be a key of %s, so the engine does not delete it: try it with `vault write -f <mount>/tokens/%s/verify` first, "+
-			"or leave out %s, and delete key %s of %s at the provider if it is one", v.Number, key.Owner, t.name, retirementField(t), key.ID, key.Owner)
+			"or leave out %s, and delete key %s of %s at the provider if it is one", v.Number, key.Owner, t.name, endPrevious(t.kind), key.ID, key.Owner)
 	}
 	if err := t.RoomToRetire(); err != nil {
 		return badInput("nothing was changed: %s", err)
 	}
 	return nil
-}
-
-// retirementField is the field that has the engine end what is replaced.
-func retirementField(t *token) string {
-	if t.Type == "service_account_key" {
-		return "retire_previous"
-	}
-	return "revoke_previous"
 }
 
 // accepted says whether the provider accepted the version when it was published, or its key API made it.
@@ -73,7 +65,7 @@ func (t *token) accepted(version int) bool {
 
 // warnRevocation says what the end of a grant may end beside it: see rotation.Machine's TryAfterRetiring.
 func warnRevocation(a *account, t *token, response *logical.Response) {
-	if _, isKey := keyRotator(a, t); isKey {
+	if t.kind.Keys != nil {
 		return
 	}
 	response.AddWarning("revoking one grant may end others of the same user and client, the new one among them: the engine tries the new value " +

@@ -43,7 +43,7 @@ func (b *backend) handIn(ctx context.Context, req *logical.Request, d *framework
 		return nil, err
 	}
 	if in.source == rotation.SourceAssisted {
-		if in.retirePrevious, err = retirePrevious(d, t, in.given); err != nil {
+		if in.retirePrevious, err = b.retirePrevious(d, t, in.given); err != nil {
 			return nil, err
 		}
 	}
@@ -203,7 +203,7 @@ func hookValueDropped(t *token, p *rotation.Pending, fingerprint string) string 
 func (b *backend) prove(ctx context.Context, in handedIn, candidate rotation.Candidate) (provider.Verification, error) {
 	t := in.token
 	reachPoint(t, pointValueTried)
-	v, err := in.account.platform.Verify(ctx, in.account.call, t.call(candidate.Credential))
+	v, err := in.token.kind.Verify(ctx, in.account.call, t.call(candidate.Credential))
 	var silence *provider.Error
 	switch {
 	case errors.As(err, &silence) && in.source == rotation.SourceImport:

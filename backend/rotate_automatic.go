@@ -191,7 +191,7 @@ func sameToken(t, known *token) error {
 // needsPerson says what to hand in for a token that the engine cannot rotate by itself.
 func needsPerson(a *account, t *token) error {
 	return badInput("a person has to reset a %s: get the new value at %s, then hand it in with %s; %s tells each step",
-		t.Type, a.platform.Runbook(a.call.Settings, t.Type).ConsoleURL, t.handInCommand(), readRunbook(t.name))
+		t.Type, t.kind.Runbook(a.call.Settings).ConsoleURL, t.handInCommand(), readRunbook(t.name))
 }
 
 // underWay refuses a second automatic rotation beside one that needs nothing but patience.

@@ -56,7 +56,7 @@ func (b *backend) checkPrevious(
 		return
 	}
 	reachPoint(t, pointOldValueTried)
-	v, err := a.platform.Verify(ctx, a.call, t.call(previous.Credential))
+	v, err := t.kind.Verify(ctx, a.call, t.call(previous.Credential))
 	switch {
 	case err != nil:
 		response.AddWarning(fmt.Sprintf("whether version %d still works could not be checked: %s", previous.Number, err))
@@ -64,7 +64,7 @@ func (b *backend) checkPrevious(
 		response.AddWarning(fmt.Sprintf("whether version %d still works cannot be told: %s", previous.Number, explain(v)))
 	case v.Outcome == provider.Accepted:
 		response.Data["previous_credential"] = previousAccepted
-		response.AddWarning(fmt.Sprintf("version %d is still accepted by the provider. %s", previous.Number, a.platform.Runbook(a.call.Settings, t.Type).Previous))
+		response.AddWarning(fmt.Sprintf("version %d is still accepted by the provider. %s", previous.Number, t.kind.Runbook(a.call.Settings).Previous))
 	case v.Outcome == provider.Rejected:
 		response.Data["previous_credential"] = previousRejected
 		t.Retire(previous.Number, previousRejected, b.now())

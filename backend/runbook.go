@@ -31,7 +31,7 @@ type tokenRunbook struct {
 // newTokenRunbook takes the platform's runbook, whose commands are for a token <name> of the mount adtokens/.
 func newTokenRunbook(a *account, t *token, mount string) *tokenRunbook {
 	r := &tokenRunbook{
-		Runbook: a.platform.Runbook(a.call.Settings, t.Type),
+		Runbook: t.kind.Runbook(a.call.Settings),
 		token:   t, path: mount + "tokens/" + t.name, source: source(a, t),
 	}
 	here := func(texts []string) []string {

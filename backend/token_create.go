@@ -3,7 +3,6 @@ package backend
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/hashicorp/go-uuid"
@@ -39,16 +38,13 @@ func (b *backend) newToken(ctx context.Context, storage logical.Storage, d *fram
 	if err != nil {
 		return nil, nil, err
 	}
-	kinds := a.platform.TokenTypes()
-	i := slices.IndexFunc(kinds, func(k provider.TokenType) bool { return k.Name == t.Type })
-	if i < 0 {
+	if t.Provider, t.kind = a.Provider, a.platform.Type(t.Type); t.kind == nil {
 		var names []string
-		for _, k := range kinds {
-			names = append(names, k.Name)
+		for _, kind := range a.platform.Types {
+			names = append(names, kind.Name)
 		}
 		return nil, nil, badInput("type must be one of %s for tokens of %s accounts", strings.Join(names, ", "), a.Provider)
 	}
-	t.kind = &kinds[i]
 	if err := t.applyPolicy(d, b.now()); err != nil {
 		return nil, nil, err
 	}
@@ -57,13 +53,11 @@ func (b *backend) newToken(ctx context.Context, storage logical.Storage, d *fram
 
 // checkForeignOptions refuses settings that only tokens of other types have.
 func (b *backend) checkForeignOptions(d *framework.FieldData, own *provider.TokenType) error {
-	for _, p := range b.providers {
-		for _, kind := range p.TokenTypes() {
-			for _, f := range kind.Options {
-				_, has := provider.Lookup(own.Options, f.Name)
-				if _, given := d.GetOk(f.Name); given && !has {
-					return badInput("%s is no setting of a %s", f.Name, own.Name)
-				}
+	for _, kind := range b.allTypes() {
+		for _, f := range kind.Options {
+			_, has := provider.Lookup(own.Options, f.Name)
+			if _, given := d.GetOk(f.Name); given && !has {
+				return badInput("%s is no setting of a %s", f.Name, own.Name)
 			}
 		}
 	}

@@ -145,18 +145,25 @@ func (t *token) secretField() string {
 }
 
 // retirePrevious says whether the engine is to retire the value that a person replaces.
-func retirePrevious(d *framework.FieldData, t *token, given provider.Values) (bool, error) {
-	retire, _ := d.Get("retire_previous").(bool)
-	revoke, _ := d.Get("revoke_previous").(bool)
-	switch {
-	case retire && t.Type != "service_account_key":
-		return false, badInput("retire_previous is for tokens of the type service_account_key; this is a %s", t.Type)
-	case revoke && t.Type != "oauth_client":
-		return false, badInput("revoke_previous is for tokens of the type oauth_client; this is a %s", t.Type)
-	case revoke && t.Current != nil && (given["refresh_token"] == "" || given["refresh_token"] == t.Current.Credential["refresh_token"]):
-		return false, badInput("revoke_previous would revoke the refresh token that stays in use; give a new refresh_token, or leave revoke_previous out")
+func (b *backend) retirePrevious(d *framework.FieldData, t *token, given provider.Values) (bool, error) {
+	for _, name := range endPreviousNames {
+		if end, _ := d.Get(name).(bool); !end {
+			continue
+		}
+		if endPrevious(t.kind) != name {
+			return false, badInput("%s is for tokens of the type %s; this is a %s", name, b.typesThat(func(kind *provider.TokenType) bool { return endPrevious(kind) == name }), t.Type)
+		}
+		if t.Current == nil {
+			return false, nil
+		}
+		value := t.leftOut(given)
+		maps.Copy(value, given)
+		if t.kind.Retire != nil && t.sameValue(value, t.Current.Credential) {
+			return false, badInput("%[1]s would end the %[2]s that stays in use; give a new %[2]s, or leave %[1]s out", name, t.secretField())
+		}
+		return true, nil
 	}
-	return (retire || revoke) && t.Current != nil, nil
+	return false, nil
 }
 
 // checkAndSet refuses a rotation of another version than the caller knows.
