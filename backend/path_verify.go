@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/cache"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
 const verifyHelpLong = `The provider is asked about the current credential now. The outcome is accepted, rejected (somebody reset, revoked or
@@ -63,6 +64,9 @@ func (b *backend) pathVerifyWrite(ctx context.Context, req *logical.Request, d *
 			"checked_at":    timestamp(o.at),
 			"version":       t.Number(),
 		}}
+		if o.Outcome == provider.Rejected {
+			response.AddWarning("the provider rejects the current credential; " + readRunbook(name) + " tells how it is replaced")
+		}
 		if busy {
 			response.AddWarning("the token's health does not show this: a rotation holds the token, and waits for its reset hook or provider; " +
 				"the engine verifies the token again by itself when that is over")
