@@ -109,7 +109,7 @@ func noSecret(t testing.TB, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
 		for end := 12; end <= len(text); end++ {
-			if strings.Contains(secret+" "+secret+"-refresh", text[end-12:end]) {
+			if strings.Contains(secret+"\x00"+secret+"-refresh", text[end-12:end]) {
 				t.Errorf("%q holds a part of the secret", text)
 				break
 			}
