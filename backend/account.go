@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/cache"
@@ -119,57 +118,6 @@ func (b *backend) account(ctx context.Context, storage logical.Storage, name str
 	return a, err
 }
 
-// apply returns the entry with the fields of a write. The receiver stays as it is.
-func (e *accountEntry) apply(d *framework.FieldData, fields []provider.Field) (*accountEntry, error) {
-	next := *e
-	next.Settings = provider.Values{}
-	for _, f := range fields {
-		value := e.Settings[f.Name]
-		if raw, given := d.GetOk(f.Name); given {
-			var err error
-			if value, err = f.Canonical(raw.(string)); err != nil {
-				return nil, badInput("%s", err)
-			}
-		}
-		if value != "" {
-			next.Settings[f.Name] = value
-		}
-	}
-	for name, timeout := range map[string]struct {
-		seconds *int
-		most    int
-	}{
-		"request_timeout":    {&next.RequestTimeout, maxRequestTimeout},
-		"reset_hook_timeout": {&next.ResetHookTimeout, maxHookTimeout},
-	} {
-		if raw, ok := d.GetOk(name); ok {
-			*timeout.seconds = raw.(int)
-		}
-		if *timeout.seconds < 1 || *timeout.seconds > timeout.most {
-			return nil, badInput("%s must be between 1s and %s", name, provider.DurationText(seconds(timeout.most)))
-		}
-	}
-	if raw, ok := d.GetOk("verify_connection"); ok {
-		next.VerifyConnection = raw.(bool)
-	}
-	return &next, nil
-}
-
-// checkForeignFields refuses fields that only accounts of another provider have.
-func (b *backend) checkForeignFields(d *framework.FieldData, own []provider.Field, providerName string) error {
-	for _, p := range b.providers {
-		for _, f := range p.AccountFields {
-			if _, ok := provider.Lookup(own, f.Name); ok {
-				continue
-			}
-			if _, given := d.GetOk(f.Name); given {
-				return badInput("%s is a field of %s accounts; the provider of this account is %s", f.Name, p.Name, providerName)
-			}
-		}
-	}
-	return nil
-}
-
 // changedEndpoints names the fields that would send the account's secrets, or trust for them, somewhere else.
 func (e *accountEntry) changedEndpoints(next *accountEntry, fields []provider.Field) []string {
 	var changed []string
@@ -179,17 +127,6 @@ func (e *accountEntry) changedEndpoints(next *accountEntry, fields []provider.Fi
 		}
 	}
 	return changed
-}
-
-// secretsLeftOut names the secrets that are set and not part of the write.
-func (e *accountEntry) secretsLeftOut(d *framework.FieldData, fields []provider.Field) []string {
-	var missing []string
-	for _, f := range fields {
-		if _, given := d.GetOk(f.Name); f.Secret && e.Settings[f.Name] != "" && !given {
-			missing = append(missing, f.Name)
-		}
-	}
-	return missing
 }
 
 // connectionChanged says whether anything differs that the provider would see.

@@ -16,3 +16,8 @@ func endPrevious(kind *provider.TokenType) string {
 	}
 	return cmp.Or(kind.EndPrevious, endPreviousNames[0])
 }
+
+// endsReplaced says whether the engine ends a value of the type by itself, after the grace period, that it has replaced by an API.
+func endsReplaced(kind *provider.TokenType) bool {
+	return kind.Keys != nil || kind.Renew != nil && kind.Retire != nil && kind.ResetSemantics == provider.Overlapping
+}

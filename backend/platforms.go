@@ -16,6 +16,11 @@ func (b *backend) platform(_ context.Context, _ logical.Storage, name string) (*
 	return b.providers[name], nil
 }
 
+// providerList lists all providers, for a message.
+func (b *backend) providerList(context.Context, logical.Storage) string {
+	return strings.Join(b.providers.Names(), ", ")
+}
+
 // allTypes are the token types of all built-in providers, in order.
 func (b *backend) allTypes() []*provider.TokenType {
 	var all []*provider.TokenType
