@@ -1,4 +1,4 @@
-package impact_test
+package catalogue_test
 
 import (
 	"compress/gzip"
@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/impact"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/catalogue"
 )
 
 const (
@@ -24,9 +24,12 @@ const (
 var tokenTypes = []string{"legacy_read_write", "legacy_read_only", "scoped"}
 
 // token has a credential, and the options given as name and value in turn.
+// impact is impact.com as the engine knows it.
+func impact() *provider.Provider { return catalogue.Load("impact").Provider() }
+
 // ask tries a token of its own type.
 func ask(ctx context.Context, a provider.Account, t provider.Token) (provider.Verification, error) {
-	return impact.New().Type(t.Type).Verify(ctx, a, t)
+	return impact().Type(t.Type).Verify(ctx, a, t)
 }
 
 func token(tokenType string, options ...string) provider.Token {
@@ -112,7 +115,7 @@ func verify(t *testing.T, a provider.Account, token provider.Token) (provider.Ve
 	return v, silence
 }
 
-func TestVerifyOutcomes(t *testing.T) {
+func TestImpact_VerifyOutcomes(t *testing.T) {
 	t.Parallel()
 	const (
 		accepted     = provider.Accepted
@@ -181,7 +184,7 @@ func compressed(status int, body string) http.HandlerFunc {
 
 // TestVerify_AnswerOfSomebodyElse: a proxy, a login portal or another service proves and refutes nothing, whatever the
 // status and the type of token.
-func TestVerify_AnswerOfSomebodyElse(t *testing.T) {
+func TestImpact_Verify_AnswerOfSomebodyElse(t *testing.T) {
 	t.Parallel()
 	const (
 		json = "application/json"
@@ -246,7 +249,7 @@ func TestVerify_AnswerOfSomebodyElse(t *testing.T) {
 
 // TestVerify_ProbePathOfAnUnknownForm: what a probe_path gives is not known, but for that it is an object with something in
 // it, and no error.
-func TestVerify_ProbePathOfAnUnknownForm(t *testing.T) {
+func TestImpact_Verify_ProbePathOfAnUnknownForm(t *testing.T) {
 	t.Parallel()
 	for name, handler := range map[string]http.HandlerFunc{
 		"page":         reply(200, "<html>", "Content-Type", "text/html"),
@@ -264,7 +267,7 @@ func TestVerify_ProbePathOfAnUnknownForm(t *testing.T) {
 }
 
 // TestVerify_ExportsAreNeverAsked, whatever is stored from before.
-func TestVerify_ExportsAreNeverAsked(t *testing.T) {
+func TestImpact_Verify_ExportsAreNeverAsked(t *testing.T) {
 	t.Parallel()
 	server := newImpact(t, answer(200, company))
 	got, err := verify(t, server.account(t, "agency", time.Minute), token("scoped", "probe_path", "ReportExport/x"))
@@ -274,7 +277,7 @@ func TestVerify_ExportsAreNeverAsked(t *testing.T) {
 }
 
 // TestVerify_RejectedPairThatIsMixedUp says what the values look like, and repeats none.
-func TestVerify_RejectedPairThatIsMixedUp(t *testing.T) {
+func TestImpact_Verify_RejectedPairThatIsMixedUp(t *testing.T) {
 	t.Parallel()
 	const other = "IRotherQJSxxtx1003248mgW3JmDKDeoq1"
 	tests := map[string]struct{ sid, token, says string }{
@@ -299,7 +302,7 @@ func TestVerify_RejectedPairThatIsMixedUp(t *testing.T) {
 	}
 }
 
-func TestVerifyAsksForTheRightResource(t *testing.T) {
+func TestImpact_VerifyAsksForTheRightResource(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		accountType, version string
@@ -336,7 +339,7 @@ func TestVerifyAsksForTheRightResource(t *testing.T) {
 	}
 }
 
-func TestVerifyWithoutAUsefulAnswer(t *testing.T) {
+func TestImpact_VerifyWithoutAUsefulAnswer(t *testing.T) {
 	t.Parallel()
 	var stolen atomic.Int32
 	thief := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { stolen.Add(1) }))
@@ -380,7 +383,7 @@ func TestVerifyWithoutAUsefulAnswer(t *testing.T) {
 	}
 }
 
-func TestVerifyWithAnAddressThatIsNone(t *testing.T) {
+func TestImpact_VerifyWithAnAddressThatIsNone(t *testing.T) {
 	t.Parallel()
 	server := newImpact(t, answer(200, `{"CompanyName":"x"}`))
 	account := server.account(t, "agency", time.Minute)
