@@ -142,6 +142,13 @@ func TestTry_InterruptedAtASecret(t *testing.T) {
 	if got := <-code; got != cli.ExitFailure || !s.echoes(t) {
 		t.Errorf("exit code %d; the terminal shows what is typed: %t", got, s.echoes(t))
 	}
-	await(t, "the end", func() bool { return strings.Contains(s.text(), "adtokens-provider: interrupted") })
-	_, _ = s.keyboard.WriteString("\n") // for the read that is still there
+	const told = "adtokens-provider: interrupted"
+	await(t, "the end", func() bool { return strings.Contains(s.text(), told) })
+	if _, err := s.keyboard.WriteString("\n"); err != nil { // for the read that is still there
+		t.Fatal(err)
+	}
+	await(t, "the end of the read", func() bool {
+		_, after, _ := strings.Cut(s.text(), told)
+		return strings.Count(after, "\n") == 3 // of the error, of the key, of the read
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -167,25 +168,33 @@ func TestDefinitions_OthersProveNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := load(t, name)
+			var answer atomic.Pointer[http.HandlerFunc]
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*answer.Load())(w, r) }))
+			t.Cleanup(server.Close)
+			account := accountAt(t, d, server.URL)
 			for what, a := range answers {
 				for _, status := range a.statuses {
-					server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-						if a.contentType != "" {
-							w.Header().Set("Content-Type", a.contentType)
-						}
-						w.Header().Set("Location", "/elsewhere")
-						w.WriteHeader(status)
-						if status != http.StatusNoContent {
-							_, _ = w.Write([]byte(a.body))
-						}
-					}))
+					handler := reply(status, a.contentType, a.body)
+					answer.Store(&handler)
 					for _, kind := range d.Provider().Types {
-						proveNothing(t, d, kind, accountAt(t, d, server.URL), what, status)
+						proveNothing(t, d, kind, account, what, status)
 					}
-					server.Close()
 				}
 			}
 		})
+	}
+}
+
+func reply(status int, contentType, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		if contentType != "" {
+			w.Header().Set("Content-Type", contentType)
+		}
+		w.Header().Set("Location", "/elsewhere")
+		w.WriteHeader(status)
+		if status != http.StatusNoContent {
+			_, _ = w.Write([]byte(body))
+		}
 	}
 }
 

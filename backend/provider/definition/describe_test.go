@@ -40,33 +40,60 @@ func TestDescribe_Account(t *testing.T) {
 
 func TestDescribe_Types(t *testing.T) {
 	t.Parallel()
-	outbrain := describe(t, "outbrain").Type("api_token")
-	if !outbrain.Rotates || !outbrain.RepeatsLost || outbrain.Revokes || outbrain.Lifetime != 30*24*time.Hour || outbrain.Grant != "" ||
-		outbrain.Verify != "GET {+account.base_url}/marketers" || outbrain.ResetSemantics != "overlapping" {
-		t.Errorf("got %+v", outbrain)
-	}
-	pinterest := describe(t, "pinterest_ads").Type("oauth_client")
-	if pinterest.Grant != "refresh_token" || pinterest.RefreshAnswer != "always" || !pinterest.PreviousDies || pinterest.KeepAlive != 30*24*time.Hour ||
-		!pinterest.Fields[1].Secret || pinterest.Fields[0].Form != "the app id alone" {
-		t.Errorf("got %+v", pinterest)
-	}
-	amazon := describe(t, "amazon_ads").Type("oauth_client")
-	if amazon.Verify != "" || amazon.RefreshAnswer != "never" || amazon.PreviousDies || len(amazon.Subject) != 2 || len(amazon.Connection) != 1 {
-		t.Errorf("got %+v", amazon)
-	}
-	microsoft := describe(t, "microsoft_ads").Type("oauth_client")
-	if microsoft.Control != "developer_token" || microsoft.PreviousDies || microsoft.ConsoleURL == "" || microsoft.Role == "" {
-		t.Errorf("got %+v", microsoft)
-	}
-	tune := describe(t, "tune").Type("network_api_key")
-	if !tune.Rotates || tune.RepeatsLost || !tune.Options[0].Required {
-		t.Errorf("got %+v", tune)
-	}
-	impact := describe(t, "impact").Type("legacy_read_only")
-	if impact.Steps[0].When == "" || impact.RunbookNotes[4].When != "" || impact.RunbookNotes[4].Text == "" || impact.Previous == "" {
-		t.Errorf("got %+v", impact)
+	const month = 30 * 24 * time.Hour
+	for name, tt := range map[string]struct {
+		platform string
+		want     definition.TypeDescription
+	}{
+		"rotates, again and again": {"outbrain", definition.TypeDescription{
+			Name: "api_token", ResetSemantics: "overlapping", Lifetime: month, Verify: "GET {+account.base_url}/marketers",
+			Rotates: true, RepeatsLost: true, Connection: []string{"base_url"}, Subject: []string{"username"},
+		}},
+		"rotates once": {"tune", definition.TypeDescription{
+			Name: "network_api_key", ResetSemantics: "immediate", Verify: "GET {+account.base_url}", Role: "Admin of the network",
+			Rotates: true, Connection: []string{"base_url", "network_id"}, Subject: []string{"network_id"},
+		}},
+		"rolls": {"pinterest_ads", definition.TypeDescription{
+			Name: "oauth_client", ResetSemantics: "immediate", Verify: "GET {+account.base_url}/v5/user_account", Grant: "refresh_token",
+			RefreshAnswer: "always", PreviousDies: true, KeepAlive: month, Connection: []string{"base_url"}, Subject: []string{"client_id"},
+		}},
+		"grant alone": {"amazon_ads", definition.TypeDescription{
+			Name: "oauth_client", ResetSemantics: "immediate", Lifetime: 365 * 24 * time.Hour, Grant: "refresh_token", RefreshAnswer: "never",
+			Connection: []string{"profile_id"}, Subject: []string{"client_id", "profile_id"},
+		}},
+		"control": {"cj", definition.TypeDescription{
+			Name: "personal_access_token", ResetSemantics: "overlapping", Verify: "POST {+account.base_url}/query", Control: "access_token",
+			Connection: []string{"base_url"}, Role: "The superuser of the CJ account",
+		}},
+	} {
+		got := describe(t, tt.platform).Type(tt.want.Name)
+		if got == nil || got.Title == "" || got.Description == "" || got.Previous == "" || len(got.Steps) == 0 || len(got.Fields) == 0 {
+			t.Fatalf("%s: got %+v", name, got)
+		}
+		got.Title, got.Description, got.Previous, got.Steps, got.RunbookNotes, got.Fields, got.Options = "", "", "", nil, nil, nil, nil
+		if !reflect.DeepEqual(*got, tt.want) {
+			t.Errorf("%s: got %+v, want %+v", name, *got, tt.want)
+		}
 	}
 	if describe(t, "impact").Type("none") != nil {
 		t.Error("there is a type of a name that no type has")
+	}
+}
+
+func TestDescribe_FieldsAndTexts(t *testing.T) {
+	t.Parallel()
+	pinterest := describe(t, "pinterest_ads").Type("oauth_client").Fields
+	if names := []string{pinterest[0].Name, pinterest[1].Name, pinterest[2].Name}; !reflect.DeepEqual(names, []string{"client_id", "client_secret", "refresh_token"}) {
+		t.Errorf("got the fields %q", names)
+	}
+	if pinterest[0].Secret || !pinterest[1].Secret || pinterest[0].Form != "the app id alone" {
+		t.Errorf("got the fields %+v", pinterest)
+	}
+	if option := describe(t, "tune").Type("network_api_key").Options[0]; option.Name != "probe_target" || !option.Required {
+		t.Errorf("got the option %+v", option)
+	}
+	impact := describe(t, "impact").Type("legacy_read_only")
+	if impact.Steps[0].When == "" || impact.Steps[0].Text == "" || impact.RunbookNotes[4].When != "" || impact.RunbookNotes[4].Text == "" {
+		t.Errorf("got the steps %+v and notes %+v", impact.Steps, impact.RunbookNotes)
 	}
 }
