@@ -76,8 +76,7 @@ func given[T any](d *framework.FieldData, field string) *T {
 	if !has {
 		return nil
 	}
-	value := raw.(T)
-	return &value
+	return new(raw.(T))
 }
 
 // noPathBelow explains a path that goes on after the name where there is none.
@@ -91,8 +90,7 @@ func noPathBelow(noun, bearer string) error {
 }
 
 // checkFieldNames refuses fields that the path, or the type of its token, does not have. The sdk would ignore them, and do the
-// rest: with a misspelt credential field, an automatic rotation. A field that the path declares for other types or providers is left to
-// its handler, which knows what to do instead.
+// rest: with a misspelt credential field, an automatic rotation. Fields that their handler explains are left to it.
 func (b *backend) checkFieldNames(ctx context.Context, req *logical.Request, path *framework.Path) error {
 	takes := b.findInputs(ctx, req, path)
 	var unknown []string
@@ -102,7 +100,7 @@ func (b *backend) checkFieldNames(ctx context.Context, req *logical.Request, pat
 			if fmt.Sprint(req.Data[name]) != strings.Split(req.Path, "/")[1] {
 				return badInput("%s is a part of the path, and the path has another one: leave the field out; nothing was changed", name)
 			}
-		case slices.Contains(takes.names, name), path.Fields[name] != nil && req.Operation != logical.DeleteOperation:
+		case slices.Contains(takes.names, name), slices.Contains(takes.explained, name):
 		default:
 			unknown = append(unknown, name)
 		}
@@ -168,8 +166,9 @@ func (b *backend) findInputs(ctx context.Context, req *logical.Request, path *fr
 		takes = b.rotateInputs(ctx, req.Storage, name)
 	}
 	deletion := req.Operation == logical.DeleteOperation
+	explained := slices.Concat(namesOf(takes.explained), slices.Collect(maps.Keys(path.Fields)))
 	if deletion {
-		takes.own = nil
+		takes.own, explained = nil, nil
 	}
 	_, deletes := path.Operations[logical.DeleteOperation]
 	names := namesOf(takes.own)
@@ -181,5 +180,5 @@ func (b *backend) findInputs(ctx context.Context, req *logical.Request, path *fr
 		}
 	}
 	slices.Sort(names)
-	return inputs{names: slices.Compact(names), own: takes.own}
+	return inputs{names: slices.Compact(names), explained: explained, own: takes.own}
 }

@@ -18,6 +18,8 @@ const maxUnknown = 5
 type inputs struct {
 	// names are those of all of them, in their order, but for the name in the path.
 	names []string
+	// explained are those that are not taken, and whose handler says why: what the path declares for other types and providers, too.
+	explained []string
 	// own are those that the token's type or the account's provider has.
 	own []provider.Field
 }

@@ -16,6 +16,8 @@ type providerInputs struct {
 	// own are those of the token or account, or of all that it may come to be where that is not known. All are those of all types or
 	// providers.
 	own, all []provider.Field
+	// explained are fields that the path does not take, and whose handler says where they belong.
+	explained []provider.Field
 	// idle are fields of the engine that are not for this token.
 	idle []string
 }
@@ -25,7 +27,7 @@ func (b *backend) tokenInputs(ctx context.Context, storage logical.Storage, name
 	all := b.allTypes()
 	in := providerInputs{all: slices.Concat(fieldsOf(all), optionsOf(all))}
 	if t := b.tokenIfReadable(ctx, storage, name); t != nil {
-		in.own, in.idle = t.kind.Options, []string{"reason", "verify"}
+		in.own, in.explained, in.idle = t.kind.Options, t.kind.Fields, []string{"reason", "verify"}
 		return in
 	}
 	kinds := b.possibleTypes(ctx, storage, given)

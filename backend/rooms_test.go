@@ -243,6 +243,44 @@ func TestRooms_FilesFitTheirJob(t *testing.T) {
 	})
 }
 
+// doorFiles are those files beside the path files that see a request as Vault's framework has it, each with its reason.
+var doorFiles = map[string]string{
+	"request.go":   "every request comes in there, before and after the framework",
+	"input.go":     "refuses what the framework would ignore, or quote in an error, and reads fields for the path files",
+	"requester.go": "reads who asks, for the path files",
+	"lease.go":     "declares what is done with a lease, as a path file does for a path",
+}
+
+func TestRooms_ARequestIsReadAtTheDoor(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	walkSources(t, func(name string, source []byte) {
+		parsed, err := parser.ParseFile(gotoken.NewFileSet(), name, source, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			selected, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			seen[name] = seen[name] || slices.Contains([]string{"framework.FieldData", "logical.Request"}, types.ExprString(selected))
+			return true
+		})
+		if seen[name] && !strings.HasPrefix(name, "path_") && doorFiles[name] == "" {
+			t.Errorf("%s sees framework.FieldData or logical.Request: have a path file read the request, and hand down what is in it", name)
+		}
+	})
+	for name := range doorFiles {
+		if !seen[name] {
+			t.Errorf("%s does not see a request: take it out of the list", name)
+		}
+	}
+	if !seen["path_rotate.go"] {
+		t.Error("not even path_rotate.go sees a request: nothing is measured here")
+	}
+}
+
 // namesThatStand are the names of platforms, their token types and fields that the engine still knows outside provider/, by file. None
 // may come, and those that have gone are to be taken out here.
 var namesThatStand = map[string][]string{
