@@ -132,7 +132,7 @@ func TestTry_WholeWay(t *testing.T) {
 	}
 	file := writeFile(t, renamed(t, "microsoft_ads"))
 	code, out, errText := execute(t, in.json(t), "try", file, "oauth_client")
-	if code != cli.ExitOK || !regexp.MustCompile(`(?s)outcome +accepted.*\ngrant +HTTP 200.*\nverify +HTTP 200.*\ncontrol +HTTP 400`).MatchString(out) {
+	if code != cli.ExitOK || !regexp.MustCompile(`(?s)outcome +accepted.*\ngrant +HTTP 200.*, by the rules of OAuth\nverify +HTTP 200.*\ncontrol +HTTP 400`).MatchString(out) {
 		t.Errorf("exit code %d, printed %q, %q", code, out, errText)
 	}
 	in["credential"]["refresh_token"] = "another"
