@@ -90,41 +90,6 @@ func TestDefinitions_SayWhatIsNotConfirmed(t *testing.T) {
 	}
 }
 
-// samples are values of fields that have a form.
-var samples = []string{
-	"sample-secret-value", "1234567890", "EAAsamplesecret", "header.payload.signature", "https://samples.example.com", "sample_path", "findAll", "sample", "14",
-}
-
-// sample gives a value that the field takes.
-func sample(t *testing.T, f provider.Field) string {
-	t.Helper()
-	if f.Default != "" {
-		return f.Default
-	}
-	candidates := samples
-	if _, err := f.Canonical("-"); err != nil { // one of some values, which the error lists
-		if _, choices, ok := strings.Cut(err.Error(), "must be one of "); ok {
-			candidates = strings.Split(choices, ", ")
-		}
-	}
-	for _, value := range candidates {
-		if canonical, err := f.Canonical(value); err == nil {
-			return canonical
-		}
-	}
-	t.Fatalf("there is no sample for %s", f.Name)
-	return ""
-}
-
-func samplesOf(t *testing.T, fields []provider.Field) provider.Values {
-	t.Helper()
-	values := provider.Values{}
-	for _, f := range fields {
-		values[f.Name] = sample(t, f)
-	}
-	return values
-}
-
 // accountAt has every address lead to the server.
 func accountAt(t *testing.T, d *definition.Definition, address string) provider.Account {
 	t.Helper()
