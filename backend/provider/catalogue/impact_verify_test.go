@@ -72,7 +72,7 @@ func (f *fakeImpact) account(t *testing.T, accountType string, timeout time.Dura
 	return provider.Account{Client: client, Settings: provider.Values{"account_type": accountType, "base_url": f.URL}}
 }
 
-func reply(status int, body string, header ...string) http.HandlerFunc {
+func impactReply(status int, body string, header ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		if len(header) == 2 {
 			w.Header().Set(header[0], header[1])
@@ -84,7 +84,7 @@ func reply(status int, body string, header ...string) http.HandlerFunc {
 
 // answer is announced as the API's are.
 func answer(status int, body string) http.HandlerFunc {
-	return reply(status, body, "Content-Type", "application/json;charset=utf-8")
+	return impactReply(status, body, "Content-Type", "application/json;charset=utf-8")
 }
 
 // company is the body of CompanyInformation.
@@ -234,9 +234,9 @@ func TestImpact_Verify_AnswerOfSomebodyElse(t *testing.T) {
 				continue
 			}
 			for _, of := range []provider.Token{token("legacy_read_only"), token("scoped"), token("scoped", "probe_path", "CompanyInformation")} {
-				handler := reply(status, b.text, "Content-Type", b.contentType)
+				handler := impactReply(status, b.text, "Content-Type", b.contentType)
 				if b.contentType == "" {
-					handler = reply(status, b.text)
+					handler = impactReply(status, b.text)
 				}
 				got, err := verify(t, newImpact(t, handler).account(t, "agency", time.Minute), of)
 				if err == nil || err.Kind != provider.Unavailable || !strings.Contains(err.Problem, "unreadable answer (HTTP ") {
@@ -252,12 +252,12 @@ func TestImpact_Verify_AnswerOfSomebodyElse(t *testing.T) {
 func TestImpact_Verify_ProbePathOfAnUnknownForm(t *testing.T) {
 	t.Parallel()
 	for name, handler := range map[string]http.HandlerFunc{
-		"page":         reply(200, "<html>", "Content-Type", "text/html"),
+		"page":         impactReply(200, "<html>", "Content-Type", "text/html"),
 		"empty object": answer(200, "{}"),
 		"error":        answer(200, `{"error":"login"}`),
 		"errors":       answer(200, `{"errors":[]}`),
 		"its failure":  answer(200, failureBody),
-		"no type":      reply(200, `{"Campaigns":[]}`, "Content-Type", "text/plain"),
+		"no type":      impactReply(200, `{"Campaigns":[]}`, "Content-Type", "text/plain"),
 	} {
 		got, err := verify(t, newImpact(t, handler).account(t, "agency", time.Minute), token("scoped", "probe_path", "Campaigns"))
 		if err == nil || !strings.Contains(err.Problem, "unreadable answer (HTTP 200)") {
@@ -356,13 +356,13 @@ func TestImpact_VerifyWithoutAUsefulAnswer(t *testing.T) {
 		says    string
 		wait    time.Duration
 	}{
-		"redirect":           {handler: reply(302, "", "Location", thief.URL), says: "redirect"},
+		"redirect":           {handler: impactReply(302, "", "Location", thief.URL), says: "redirect"},
 		"oversized":          {handler: answer(200, company+strings.Repeat(" ", 1<<20)), says: "more than 1048576 bytes"},
 		"slow":               {handler: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, kind: provider.Timeout, says: "in time"},
 		"garbage":            {handler: answer(200, "\x00\xff{"+authToken), says: "unreadable answer (HTTP 200)"},
-		"XML":                {handler: reply(200, xml, "Content-Type", "text/xml;charset=utf-8"), says: "unreadable answer (HTTP 200): impact.com's XML, although JSON was asked for"},
-		"empty":              {handler: reply(204, ""), says: "unreadable answer (HTTP 204)"},
-		"rate limit":         {handler: reply(429, "{}", "X-RateLimit-Reset", "1800"), kind: provider.RateLimited, says: "HTTP 429", wait: 30 * time.Minute},
+		"XML":                {handler: impactReply(200, xml, "Content-Type", "text/xml;charset=utf-8"), says: "unreadable answer (HTTP 200): impact.com's XML, although JSON was asked for"},
+		"empty":              {handler: impactReply(204, ""), says: "unreadable answer (HTTP 204)"},
+		"rate limit":         {handler: impactReply(429, "{}", "X-RateLimit-Reset", "1800"), kind: provider.RateLimited, says: "HTTP 429", wait: 30 * time.Minute},
 		"server error":       {handler: failure(500), says: "HTTP 500"},
 		"dropped connection": {handler: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, says: "closed the connection"},
 	}
