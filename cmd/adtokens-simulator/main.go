@@ -1,4 +1,4 @@
-// Command adtokens-simulator plays Google Ads and impact.com on the loopback interface, for demos and tests, and is the
+// Command adtokens-simulator plays Google Ads, impact.com and further ad platforms on the loopback interface, for demos and tests, and is the
 // console at which a person resets their tokens.
 package main
 

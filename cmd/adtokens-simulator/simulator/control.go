@@ -20,6 +20,7 @@ func (s *Simulator) Control() http.Handler {
 	s.routeGoogle(mux)
 	s.routeIAM(mux)
 	s.routeImpact(mux)
+	s.routePlatforms(mux)
 	mux.Handle("POST /hook/show", action(s, s.controlHookShow))
 	mux.Handle("POST /hook/reset", action(s, s.controlHookReset))
 	return mux
@@ -142,7 +143,7 @@ func (s *Simulator) do(f func() (any, error)) ([]byte, error) {
 }
 
 func (s *Simulator) controlInjectFault(fault Fault) (none, error) {
-	if err := fault.validate(); err != nil {
+	if err := fault.validate(s.platforms); err != nil {
 		return none{}, err
 	}
 	s.faults = append(s.faults, &fault)
