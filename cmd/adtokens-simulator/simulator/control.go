@@ -167,7 +167,14 @@ func (s *Simulator) controlAdvanceClock(in advance) (none, error) {
 func (s *Simulator) controlLedger(none) (Ledger, error) { return s.ledger(), nil }
 
 func (s *Simulator) controlState(none) (state, error) {
-	return state{Google: s.google, Impact: s.impact, Faults: s.faults}, nil
+	platforms := map[string]map[string]map[string]string{}
+	for name, p := range s.platforms {
+		platforms[name] = map[string]map[string]string{}
+		for credential, c := range p.credentials {
+			platforms[name][credential] = s.current(p, c)
+		}
+	}
+	return state{Google: s.google, Impact: s.impact, Platforms: platforms, Faults: s.faults}, nil
 }
 
 // free refuses a name that is empty or taken.

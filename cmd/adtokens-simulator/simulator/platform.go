@@ -123,7 +123,7 @@ func (s *Simulator) choose(p *platform, endpoints []*scriptEndpoint, a *arrival)
 	defer s.mu.Unlock()
 	for _, e := range endpoints {
 		if len(e.Present) == 0 {
-			return e
+			continue
 		}
 		if _, value := p.findValue(e.Kind, nil, e.Present[0], e.Present[0].In.read(a)); value != nil {
 			return e

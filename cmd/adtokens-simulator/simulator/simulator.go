@@ -61,7 +61,9 @@ type Simulator struct {
 type state struct {
 	Google googleWorld `json:"google"`
 	Impact impactWorld `json:"impact"`
-	Faults []*Fault    `json:"faults"`
+	// Platforms has the newest fields of each credential, by platform and name.
+	Platforms map[string]map[string]map[string]string `json:"platforms"`
+	Faults    []*Fault                                `json:"faults"`
 }
 
 // New returns a Simulator with the default world.
