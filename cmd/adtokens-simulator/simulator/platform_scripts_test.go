@@ -29,7 +29,9 @@ type want struct {
 	part   string
 }
 
-func bearer(token string) map[string]string { return map[string]string{"Authorization": "Bearer " + token} }
+func bearer(token string) map[string]string {
+	return map[string]string{"Authorization": "Bearer " + token}
+}
 
 func authorize(user, password string) map[string]string {
 	return map[string]string{"Authorization": basicAuth(user, password)}
