@@ -47,7 +47,13 @@ func (w *onPlatform) call(t *testing.T, r resource, accessToken any) int {
 	if r.second != "" {
 		request.Header.Set(r.second, w.credential.Fields(t)[r.field])
 	}
-	response := done(http.DefaultClient.Do(request))(t)
+	return statusOf(t, request)
+}
+
+func statusOf(t *testing.T, request *http.Request) int {
+	t.Helper()
+	response, err := http.DefaultClient.Do(request)
+	succeeded(t, err)
 	succeeded(t, response.Body.Close())
 	return response.StatusCode
 }
@@ -57,7 +63,7 @@ func TestPlatforms_AccessTokensOpenTheAPI(t *testing.T) {
 	for name, r := range resources {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := imported(t, cataloguedTypes[name], nil)
+			w := imported(t, cataloguedTypes[name])
 			app := w.login(t, "app", fmt.Sprintf(`path "%s/access-token/*" { capabilities = ["read"] }`, w.Path))
 			first := done(app.Read(t.Context(), "access-token/app"))(t).Data
 			if status := w.call(t, r, first["access_token"]); status != http.StatusOK {
@@ -80,16 +86,14 @@ func TestPlatforms_AccessTokensOpenTheAPI(t *testing.T) {
 
 func TestPlatforms_MicrosoftNeedsTheDeveloperTokenBesideTheGrant(t *testing.T) {
 	t.Parallel()
-	w := imported(t, cataloguedTypes["Microsoft"], nil)
+	w := imported(t, cataloguedTypes["Microsoft"])
 	first := w.data(t, "access-token/app")
 	request := done(http.NewRequestWithContext(t.Context(), http.MethodPost, w.platform.URL+"/CustomerManagement/v13/User/Query", strings.NewReader(`{}`)))(t)
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("AuthenticationToken", fmt.Sprint(first["access_token"]))
 	request.Header.Set("DeveloperToken", w.credential.Fields(t)["developer_token"])
-	response := done(http.DefaultClient.Do(request))(t)
-	succeeded(t, response.Body.Close())
-	if response.StatusCode != http.StatusOK {
-		t.Errorf("Microsoft answers HTTP %d", response.StatusCode)
+	if status := statusOf(t, request); status != http.StatusOK {
+		t.Errorf("Microsoft answers HTTP %d", status)
 	}
 
 	fresh := w.credential.Replace(t, "developer_token")

@@ -14,7 +14,7 @@ import (
 
 func TestPlatforms_OutbrainsTokenIsReplacedByALogin(t *testing.T) {
 	t.Parallel()
-	w := imported(t, cataloguedTypes["Outbrain"], nil)
+	w := imported(t, cataloguedTypes["Outbrain"])
 	old := w.credential.Fields(t)["ob_token_v1"]
 	const login = "GET /amplify/v0.1/login"
 	if n := w.platform.Count(t, login); n != 0 {
@@ -43,7 +43,7 @@ func TestPlatforms_OutbrainsTokenIsReplacedByALogin(t *testing.T) {
 
 func TestPlatforms_OutbrainsLostLoginIsRepeated(t *testing.T) {
 	t.Parallel()
-	w := imported(t, cataloguedTypes["Outbrain"], nil)
+	w := imported(t, cataloguedTypes["Outbrain"])
 	w.platform.Fail(t, simulator.Fault{Kind: simulator.FaultDropAfter, Path: "/login", Times: 1})
 	_, _ = w.Write(t.Context(), "tokens/app/rotate", nil) // with the lost answer, or without
 	token := w.awaitToken(t, "app", "reach version 2", reached(2))
@@ -56,7 +56,7 @@ func TestPlatforms_TUNEsKeyReplacesItself(t *testing.T) {
 	for _, name := range []string{"TUNE, network", "TUNE, affiliate"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := imported(t, cataloguedTypes[name], nil)
+			w := imported(t, cataloguedTypes[name])
 			old := w.credential.Fields(t)[w.replaced]
 			rotated := w.write(t, "tokens/app/rotate", fields{"reason": "quarterly"}).Data
 			has(t, rotated, fields{"version": 2, "verification": "accepted", "previous_credential": "rejected by provider"})
@@ -85,7 +85,7 @@ func TestPlatforms_TUNEsLostKeyIsAPersonsBusiness(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := imported(t, cataloguedTypes["TUNE, network"], nil)
+			w := imported(t, cataloguedTypes["TUNE, network"])
 			fault.Method, fault.Times = http.MethodPost, 1
 			w.platform.Fail(t, fault)
 			_, err := w.Write(t.Context(), "tokens/app/rotate", nil)

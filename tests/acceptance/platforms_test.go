@@ -151,10 +151,10 @@ func newOnPlatform(t *testing.T, c catalogued) *onPlatform {
 }
 
 // imported also imports the credential as the token app.
-func imported(t *testing.T, c catalogued, policy fields) *onPlatform {
+func imported(t *testing.T, c catalogued) *onPlatform {
 	t.Helper()
 	w := newOnPlatform(t, c)
-	has(t, w.write(t, "tokens/app", w.token(t, policy)).Data, fields{"verification": "accepted"})
+	has(t, w.write(t, "tokens/app", w.token(t, nil)).Data, fields{"verification": "accepted"})
 	return w
 }
 
@@ -181,7 +181,7 @@ func TestPlatforms_CatalogueTypesAreVerified(t *testing.T) {
 	for name, c := range cataloguedTypes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := imported(t, c, nil)
+			w := imported(t, c)
 			has(t, w.data(t, "providers/"+c.provider), fields{"name": c.provider, "origin": "catalogue"})
 			creds := w.data(t, "creds/app")
 			for field, value := range w.credential.Fields(t) {
@@ -215,7 +215,7 @@ func TestPlatforms_AResetInTheConsoleIsNoticedAndHandedIn(t *testing.T) {
 	for name, c := range cataloguedTypes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := imported(t, c, nil)
+			w := imported(t, c)
 			before := w.snapshot(t)
 			_, err := w.Write(t.Context(), "tokens/app/rotate", fields{c.replaced: wrong(t, w.credential.Fields(t)[c.replaced])})
 			refused(t, err, http.StatusBadRequest, "nothing was changed")

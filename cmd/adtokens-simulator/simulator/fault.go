@@ -78,10 +78,14 @@ type Fault struct {
 
 const oversize = 16 << 20
 
+// isServed leaves the reset hook out, which is a server of its own.
+func (s Service) isServed(platforms map[string]*platform) bool {
+	return platforms[string(s)] != nil || (s != ResetHook && slices.Contains(ownServices, s))
+}
+
 // validate takes the services that there are beside the own ones.
 func (f *Fault) validate(platforms map[string]*platform) error {
-	own := slices.Contains(ownServices, f.Service) && f.Service != ResetHook
-	if !own && platforms[string(f.Service)] == nil {
+	if !f.Service.isServed(platforms) {
 		return fmt.Errorf("unknown service %q: use google_token, google_ads, google_iam, impact or a platform's name", f.Service)
 	}
 	if f.Skip < 0 || f.Times < 0 || f.Latency < 0 || f.RetryAfter < 0 {

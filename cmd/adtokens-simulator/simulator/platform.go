@@ -251,13 +251,9 @@ func requestID(platform string, n int) string { return fmt.Sprintf("%s-%06d", pl
 
 // loadPlatforms starts to serve what is built in.
 func (s *Simulator) loadPlatforms() {
-	for file, text := range builtInScripts() {
-		rules, err := readScript(text)
-		if err == nil {
-			err = s.addPlatform(rules)
-		}
-		if err != nil {
-			panic(fmt.Sprintf("%s: %v", file, err)) // they are compiled in
+	for _, rules := range builtInScripts() {
+		if err := s.addPlatform(rules); err != nil {
+			panic(err) // they are compiled in
 		}
 	}
 }

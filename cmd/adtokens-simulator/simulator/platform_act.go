@@ -3,6 +3,7 @@ package simulator
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -159,7 +160,7 @@ func (s *Simulator) variables(p *platform, f *finding, status int) variables {
 
 func (s *Simulator) plainVariable(p *platform, f *finding, name string, status int) any {
 	// A wait is rounded up: who comes back after it has to be served.
-	wait := (f.wait + time.Second - 1) / time.Second * time.Second
+	wait := time.Duration(math.Ceil(f.wait.Seconds())) * time.Second
 	switch name {
 	case "owner":
 		if f.credential == nil || f.credential.owner == "" {

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -167,20 +168,24 @@ func (p *pattern) UnmarshalText(text []byte) (err error) {
 //go:embed platforms/*.yaml
 var platformFiles embed.FS
 
-// builtInScripts returns the text of every script that is built in, by file.
-func builtInScripts() map[string][]byte {
+// builtInScripts returns the scripts that are built in. They are read once: nothing changes a script.
+var builtInScripts = sync.OnceValue(func() []*script {
 	entries, err := platformFiles.ReadDir("platforms")
 	if err != nil {
 		panic(err) // they are compiled in
 	}
-	texts := map[string][]byte{}
-	for _, entry := range entries {
-		if texts[entry.Name()], err = platformFiles.ReadFile(path.Join("platforms", entry.Name())); err != nil {
-			panic(err)
+	scripts := make([]*script, len(entries))
+	for i, entry := range entries {
+		text, err := platformFiles.ReadFile(path.Join("platforms", entry.Name()))
+		if err == nil {
+			scripts[i], err = readScript(text)
+		}
+		if err != nil {
+			panic(fmt.Sprintf("%s: %v", entry.Name(), err))
 		}
 	}
-	return texts
-}
+	return scripts
+})
 
 // readScript reads a script and checks it.
 func readScript(text []byte) (*script, error) {

@@ -20,9 +20,16 @@ func (s *script) check() error {
 		errs = append(errs, errors.New("the name is taken"))
 	}
 	for name, kind := range s.Kinds {
+		if kind == nil {
+			kind = &scriptKind{}
+		}
+		s.Kinds[name] = kind
 		errs = append(errs, inside("kinds."+name, kind.check()))
 	}
 	for i, endpoint := range s.Endpoints {
+		if endpoint == nil {
+			endpoint = &scriptEndpoint{}
+		}
 		errs = append(errs, inside(fmt.Sprintf("endpoints[%d] (%s)", i, endpoint.On), s.checkEndpoint(endpoint)))
 	}
 	errs = append(errs, inside("answers", s.checkAnswers(nil, s.Answers)))
@@ -40,8 +47,9 @@ func inside(where string, err error) error {
 func (k *scriptKind) check() error {
 	var errs []error
 	for name, field := range k.Fields {
-		if field.Shape == "" {
+		if field == nil || field.Shape == "" {
 			errs = append(errs, fmt.Errorf("the field %s has no shape", name))
+			continue
 		}
 		if _, err := newText(field.Shape); err != nil {
 			errs = append(errs, fmt.Errorf("the field %s: %w", name, err))
@@ -87,6 +95,19 @@ func (s *script) checkEndpoint(e *scriptEndpoint) error {
 		kind = &scriptKind{}
 	}
 	var errs []error
+	if e.Consent == nil && e.Answers["ok"] == nil {
+		errs = append(errs, errors.New("answers has no ok"))
+	}
+	if len(e.Present) > 0 && e.Answers["wrong"] == nil && s.Answers["wrong"] == nil {
+		errs = append(errs, errors.New("answers has no wrong"))
+	}
+	errs = append(errs, e.checkRules(kind), inside("answers", s.checkAnswers(kind, e.Answers)))
+	return errors.Join(errs...)
+}
+
+// checkRules is about what is presented, and what is done then.
+func (e *scriptEndpoint) checkRules(kind *scriptKind) error {
+	var errs []error
 	for _, present := range e.Present {
 		errs = append(errs, kind.checkFields(present.Field, present.Or))
 		if present.Field == "" || len(present.In) == 0 {
@@ -102,8 +123,6 @@ func (s *script) checkEndpoint(e *scriptEndpoint) error {
 	errs = append(errs, kind.checkFields(e.UsesUp...))
 	if e.Consent != nil {
 		errs = append(errs, kind.checkFields(e.Consent.Code))
-	} else if e.Answers["ok"] == nil {
-		errs = append(errs, errors.New("answers has no ok"))
 	}
 	if e.Proof != nil {
 		errs = append(errs, kind.checkFields(e.Proof.Code))
@@ -111,10 +130,6 @@ func (s *script) checkEndpoint(e *scriptEndpoint) error {
 	if e.Ends != nil {
 		errs = append(errs, kind.checkFields(e.Ends.Field))
 	}
-	if len(e.Present) > 0 && e.Answers["wrong"] == nil && s.Answers["wrong"] == nil {
-		errs = append(errs, errors.New("answers has no wrong"))
-	}
-	errs = append(errs, inside("answers", s.checkAnswers(kind, e.Answers)))
 	return errors.Join(errs...)
 }
 
@@ -132,6 +147,10 @@ func (s *script) checkAnswers(kind *scriptKind, answers map[string]*scriptAnswer
 		}
 		if kind != nil {
 			errs = append(errs, kind.checkFields(field))
+		}
+		if answer == nil {
+			errs = append(errs, fmt.Errorf("%s is empty: write {} for an answer without a body", key))
+			continue
 		}
 		errs = append(errs, inside(key, answer.check(s, kind)))
 	}
