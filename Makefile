@@ -4,7 +4,7 @@ MODULE  := github.com/adtokens/vault-plugin-secrets-adtokens
 # Vault shows it as the plugin's version, so it has to be a semantic version with a leading v.
 VERSION ?= $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null || echo v0.1.0-dev)
 COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
-LDFLAGS := -s -w -X $(MODULE)/backend.Version=$(VERSION) -X $(MODULE)/backend.Commit=$(COMMIT) -X main.version=$(VERSION)
+LDFLAGS := -s -w -X $(MODULE)/backend.Version=$(VERSION) -X $(MODULE)/backend.Commit=$(COMMIT) -X $(MODULE)/cmd/internal/cli.version=$(VERSION)
 
 # Where and what `make build` builds.
 BIN       := bin
@@ -16,9 +16,10 @@ TOKENS    ?= 10000
 FUZZ_TIME ?= 5s
 SOAK_TIME ?= 10m
 
-LINT      := go tool -modfile=scripts/tools/go.mod golangci-lint
-# Without the discovery of services in clouds, which is most of promtool and nothing that rules need. go tool takes no tags.
-PROMTOOL  := go run -modfile=scripts/promtool/go.mod -tags=remove_all_sd github.com/prometheus/prometheus/cmd/promtool
+# One way to build Vault's server, the plugin, its tools and whatever checks them, so that all they have in common is compiled
+# once. Only the race detector needs C, and compiles everything for itself.
+STATIC    := CGO_ENABLED=0 GOFLAGS='$(shell go env GOFLAGS) -trimpath'
+LINT      := $(STATIC) go tool -modfile=scripts/tools/go.mod golangci-lint
 SCRIPTS   := .ci/run $(wildcard scripts/*.sh scripts/*/*.sh)
 # Tests and scripts run the server that is on PATH; without one, the pinned one in bin/.
 VAULT_BIN := $(if $(shell command -v vault),,bin/vault)
@@ -30,7 +31,7 @@ help: ## List the targets
 
 .PHONY: build
 build: ## Build the plugin and its tools into bin/
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ $(COMMANDS)
+	$(STATIC) go build -ldflags '$(LDFLAGS)' -o $(BIN)/ $(COMMANDS)
 
 .PHONY: vault
 vault: bin/vault ## Build the pinned Vault server into bin/vault (minutes, the first time)
@@ -39,8 +40,8 @@ bin/vault: scripts/vault/go.mod scripts/vault/go.sum scripts/vault/tools.go
 	scripts/vault/build.sh $@
 
 .PHONY: test
-test: $(VAULT_BIN) ## Run every test, those against a real Vault server too
-	go test -race -timeout 20m ./...
+test: $(VAULT_BIN) ## Run every test, those against a real Vault server too (make lint vets the code)
+	go test -race -vet=off -timeout 20m ./...
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no Vault server
@@ -48,7 +49,7 @@ test-unit: ## Run the tests that need no Vault server
 
 .PHONY: allocs
 allocs: ## Fail where a hot function takes more memory than it did (make test counts nothing: the race detector adds its own)
-	go test -count=1 -run '^TestAllocations$$' -v ./backend ./cmd/vault-plugin-secrets-adtokens
+	$(STATIC) go test -vet=off -count=1 -run '^TestAllocations$$' -v ./backend ./cmd/vault-plugin-secrets-adtokens
 
 .PHONY: bench
 bench: $(VAULT_BIN) ## Measure reads on a real Vault, beside a no-op plugin and KV, a mount of many tokens, and reads while a thousand rotate; keeps bin/bench.json (ROUNDS=5 TOKENS=10000)
@@ -72,7 +73,7 @@ soak: $(VAULT_BIN) ## Rotate, fail and read for a while, say SOAK_TIME=8h, and c
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for a while, say FUZZ_TIME=10m
-	scripts/fuzz.sh $(FUZZ_TIME)
+	$(STATIC) scripts/fuzz.sh $(FUZZ_TIME)
 
 .PHONY: cover
 cover: ## Measure the unit tests' coverage of the engine into bin/cover.html
@@ -89,19 +90,16 @@ fmt: ## Format the Go code
 lint: ## Check code, formatting, modules, scripts, alert rules and known vulnerabilities
 	$(LINT) config verify
 	$(LINT) run
-	$(LINT) run --build-tags failpoints ./backend/
-	$(LINT) run --build-tags profile ./cmd/...
+	$(LINT) run --build-tags failpoints,profile ./backend/ ./cmd/vault-plugin-secrets-adtokens/
 	go mod tidy -diff
 	go mod verify
 	@for script in $(SCRIPTS); do bash -n $$script || exit; done
-	$(PROMTOOL) check config --syntax-only docs/dashboards/prometheus.yaml
-	$(PROMTOOL) check rules docs/dashboards/adtokens.rules.yaml
-	$(PROMTOOL) test rules docs/dashboards/adtokens.rules.test.yaml
-	scripts/vulncheck.sh || [ $$? -eq 75 ] # 75: the database is out of reach, and the script said so
+	$(STATIC) go run -C scripts/alerts . $(CURDIR)/docs/dashboards/prometheus.yaml $(CURDIR)/docs/dashboards/adtokens.rules.test.yaml
+	$(STATIC) scripts/vulncheck.sh || [ $$? -eq 75 ] # 75: the database is out of reach, and the script said so
 
 .PHONY: vulncheck
 vulncheck: ## Check the dependencies for known vulnerabilities (needs the network)
-	scripts/vulncheck.sh
+	$(STATIC) scripts/vulncheck.sh
 
 .PHONY: demo
 demo: build $(VAULT_BIN) ## Play the story of a token's reset on a real Vault server

@@ -76,14 +76,14 @@ var errRotatedMeanwhile = logical.CodedError(http.StatusConflict,
 
 // accessToken returns the shared access token, or mints one: a single provider call, however many readers wait for it,
 // which goes on when the first of them hangs up.
-func (b *backend) accessToken(ctx context.Context, storage logical.Storage, minter provider.AccessTokenMinter, a *account, t *token) (sharedAccessToken, error) {
+func (b *backend) accessToken(ctx context.Context, storage logical.Storage, a *account, t *token) (sharedAccessToken, error) {
 	from := mintedFrom{t.Account, t.fingerprint()}
 	if shared, ok := b.access.get(t.name, from, b.now()); ok {
 		return shared, nil
 	}
 	minted := b.access.minting.DoChan(t.name+"/"+from.account+"/"+from.fingerprint, func() (result any, err error) {
 		// singleflight lets a panic end the process.
-		if b.contain("minting an access token", t.name, func() { result, err = b.mint(storage, minter, a, t, from) }) {
+		if b.contain("minting an access token", t.name, func() { result, err = b.mint(storage, a, t, from) }) {
 			err = errors.New("no access token could be minted, because of a bug of this plugin; Vault's log has more")
 		}
 		return result, err
@@ -100,9 +100,7 @@ func (b *backend) accessToken(ctx context.Context, storage logical.Storage, mint
 }
 
 // mint gets an access token from the provider, and keeps it for others.
-func (b *backend) mint(
-	storage logical.Storage, minter provider.AccessTokenMinter, a *account, t *token, from mintedFrom,
-) (sharedAccessToken, error) {
+func (b *backend) mint(storage logical.Storage, a *account, t *token, from mintedFrom) (sharedAccessToken, error) {
 	if shared, ok := b.access.get(t.name, from, b.now()); ok {
 		return shared, nil
 	}
@@ -115,7 +113,7 @@ func (b *backend) mint(
 	if still == nil || !still.sameVersion(t) {
 		return sharedAccessToken{}, errRotatedMeanwhile
 	}
-	token, err := minter.AccessToken(b.work, a.call, t.call(t.Current.Credential))
+	token, err := t.kind.Mint(b.work, a.call, t.call(t.Current.Credential))
 	if err != nil {
 		return sharedAccessToken{}, fmt.Errorf("no access token could be minted: %w", err)
 	}

@@ -7,13 +7,13 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/cache"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
-const accountSchema = 1
+const accountSchema = 2
 
 const (
 	defaultRequestTimeout = 10
@@ -39,7 +39,7 @@ type accountEntry struct {
 // account is a stored account, ready for use.
 type account struct {
 	accountEntry
-	platform provider.Provider
+	platform *provider.Provider
 	call     provider.Account
 	// hookClient is for the reset hook, nil where there is none.
 	hookClient *http.Client
@@ -55,19 +55,22 @@ func (a *account) hangUp() {
 	}
 }
 
-func (b *backend) decodeAccount(_ string, stored []byte) (*account, error) {
+func (b *backend) decodeAccount(ctx context.Context, storage logical.Storage, _ string, stored []byte) (*account, error) {
 	var entry accountEntry
 	if err := decodeJSON(stored, accountSchema, &entry); err != nil {
 		return nil, err
 	}
-	return b.newAccount(entry)
-}
-
-func (b *backend) newAccount(entry accountEntry) (*account, error) {
-	p, ok := b.providers[entry.Provider]
-	if !ok {
+	p, err := b.platform(ctx, storage, entry.Provider)
+	if err != nil {
+		return nil, cache.Needed(err)
+	}
+	if p == nil {
 		return nil, fmt.Errorf("its provider %q is not known to this plugin (%s)", entry.Provider, Version)
 	}
+	return b.newAccount(p, entry)
+}
+
+func (b *backend) newAccount(p *provider.Provider, entry accountEntry) (*account, error) {
 	client, err := provider.NewClient(provider.ClientConfig{
 		CACert:    entry.Settings["ca_cert"],
 		Timeout:   time.Duration(entry.RequestTimeout) * time.Second,
@@ -82,7 +85,7 @@ func (b *backend) newAccount(entry accountEntry) (*account, error) {
 			settings[f.Name] = value
 		}
 	}
-	a := &account{accountEntry: entry, platform: p, call: provider.Account{Settings: settings, Client: b.metrics.observe(p.Name(), client)}}
+	a := &account{accountEntry: entry, platform: p, call: provider.Account{Settings: settings, Client: b.metrics.observe(p.Name, client)}}
 	if entry.Settings[fieldHookURL] == "" {
 		return a, nil
 	}
@@ -115,57 +118,6 @@ func (b *backend) account(ctx context.Context, storage logical.Storage, name str
 	return a, err
 }
 
-// apply returns the entry with the fields of a write. The receiver stays as it is.
-func (e *accountEntry) apply(d *framework.FieldData, fields []provider.Field) (*accountEntry, error) {
-	next := *e
-	next.Settings = provider.Values{}
-	for _, f := range fields {
-		value := e.Settings[f.Name]
-		if raw, given := d.GetOk(f.Name); given {
-			var err error
-			if value, err = f.Canonical(raw.(string)); err != nil {
-				return nil, badInput("%s", err)
-			}
-		}
-		if value != "" {
-			next.Settings[f.Name] = value
-		}
-	}
-	for name, timeout := range map[string]struct {
-		seconds *int
-		most    int
-	}{
-		"request_timeout":    {&next.RequestTimeout, maxRequestTimeout},
-		"reset_hook_timeout": {&next.ResetHookTimeout, maxHookTimeout},
-	} {
-		if raw, ok := d.GetOk(name); ok {
-			*timeout.seconds = raw.(int)
-		}
-		if *timeout.seconds < 1 || *timeout.seconds > timeout.most {
-			return nil, badInput("%s must be between 1s and %s", name, provider.DurationText(seconds(timeout.most)))
-		}
-	}
-	if raw, ok := d.GetOk("verify_connection"); ok {
-		next.VerifyConnection = raw.(bool)
-	}
-	return &next, nil
-}
-
-// checkForeignFields refuses fields that only accounts of another provider have.
-func (b *backend) checkForeignFields(d *framework.FieldData, own []provider.Field, providerName string) error {
-	for _, p := range b.providers {
-		for _, f := range p.AccountFields() {
-			if _, ok := provider.Lookup(own, f.Name); ok {
-				continue
-			}
-			if _, given := d.GetOk(f.Name); given {
-				return badInput("%s is a field of %s accounts; the provider of this account is %s", f.Name, p.Name(), providerName)
-			}
-		}
-	}
-	return nil
-}
-
 // changedEndpoints names the fields that would send the account's secrets, or trust for them, somewhere else.
 func (e *accountEntry) changedEndpoints(next *accountEntry, fields []provider.Field) []string {
 	var changed []string
@@ -175,17 +127,6 @@ func (e *accountEntry) changedEndpoints(next *accountEntry, fields []provider.Fi
 		}
 	}
 	return changed
-}
-
-// secretsLeftOut names the secrets that are set and not part of the write.
-func (e *accountEntry) secretsLeftOut(d *framework.FieldData, fields []provider.Field) []string {
-	var missing []string
-	for _, f := range fields {
-		if _, given := d.GetOk(f.Name); f.Secret && e.Settings[f.Name] != "" && !given {
-			missing = append(missing, f.Name)
-		}
-	}
-	return missing
 }
 
 // connectionChanged says whether anything differs that the provider would see.

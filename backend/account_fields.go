@@ -22,8 +22,8 @@ func commonAccountFields() []provider.Field {
 }
 
 // accountFields are all string fields of the provider's accounts.
-func accountFields(p provider.Provider) []provider.Field {
-	return append(commonAccountFields(), p.AccountFields()...)
+func accountFields(p *provider.Provider) []provider.Field {
+	return append(commonAccountFields(), p.AccountFields...)
 }
 
 // checkHook wants a hook that is signed for, or none.

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
@@ -23,11 +22,37 @@ const (
 // maxAccountTries is how often a write of an account begins again because another write came between.
 const maxAccountTries = 4
 
-// writeAccount makes the account of what is stored and the request's fields, and stores that. Where its credentials have to be tried
+// writeAccount tries the account's own credentials, where it has any, and stores it.
+func (b *backend) writeAccount(ctx context.Context, storage logical.Storage, w *accountWrite) (*logical.Response, error) {
+	var tried *account
+	for range maxAccountTries {
+		response := &logical.Response{}
+		next, done, err := b.storeAccount(ctx, storage, w, tried, response)
+		if next != nil {
+			defer next.hangUp()
+		}
+		if err != nil {
+			return nil, err
+		}
+		if done {
+			b.sendEvent(ctx, eventConfigWrite, configPrefix+w.name, "account", w.name)
+			return response, nil
+		}
+		// No lock is held while the provider is asked.
+		if tried, err = next, verifyConnection(ctx, next); err != nil {
+			return nil, err
+		}
+	}
+	return nil, logical.CodedError(http.StatusConflict, fmt.Sprintf(
+		"nothing was changed, because others changed account %q each time while its credentials were tried; read it, and try again", w.name))
+}
+
+// storeAccount makes the account of what is stored and what the write gives, and stores that. Where its credentials have to be tried
 // before, and are not those of tried, it is returned without being stored.
-func (b *backend) writeAccount(
-	ctx context.Context, storage logical.Storage, d *framework.FieldData, name string, tried *account, response *logical.Response,
+func (b *backend) storeAccount(
+	ctx context.Context, storage logical.Storage, w *accountWrite, tried *account, response *logical.Response,
 ) (next *account, done bool, err error) {
+	name := w.name
 	unlock, err := b.accountLocks.Lock(ctx, name)
 	if err != nil {
 		return nil, false, err
@@ -37,14 +62,14 @@ func (b *backend) writeAccount(
 	if err != nil {
 		return nil, false, err
 	}
-	if next, err = b.nextAccount(d, stored); err != nil {
+	if next, err = b.nextAccount(ctx, storage, w, stored); err != nil {
 		return nil, false, err
 	}
-	if err := b.checkAccountShown(d, next); err != nil {
+	if err := b.checkAccountShown(w, next); err != nil {
 		return next, false, err
 	}
 	if stored != nil {
-		if err := b.checkEndpoints(ctx, storage, d, name, stored, next); err != nil {
+		if err := b.checkEndpoints(ctx, storage, w, stored, next); err != nil {
 			return next, false, err
 		}
 	}
@@ -79,39 +104,29 @@ func (b *backend) writeAccount(
 }
 
 // nextAccount is what a write makes of the stored account (nil for a new one), checked.
-func (b *backend) nextAccount(d *framework.FieldData, stored *account) (*account, error) {
-	entry := &accountEntry{
-		Schema: accountSchema, RequestTimeout: defaultRequestTimeout, ResetHookTimeout: defaultHookTimeout, VerifyConnection: true,
+func (b *backend) nextAccount(ctx context.Context, storage logical.Storage, w *accountWrite, stored *account) (*account, error) {
+	p, err := b.findPlatform(ctx, storage, w.provider, stored)
+	if err != nil {
+		return nil, err
+	}
+	if p.Name != w.platform.Name {
+		return nil, logical.CodedError(http.StatusConflict, fmt.Sprintf(
+			"account %q was deleted and configured anew for another provider while this request waited; nothing was changed", w.name))
+	}
+	entry := accountEntry{
+		Schema: accountSchema, Provider: p.Name, RequestTimeout: defaultRequestTimeout, ResetHookTimeout: defaultHookTimeout, VerifyConnection: true,
 	}
 	if stored != nil {
-		entry = &stored.accountEntry
+		entry = stored.accountEntry
 	}
-	switch given, ok := d.GetOk("provider"); {
-	case stored == nil && !ok:
-		return nil, badInput("provider is missing; give one of %s", strings.Join(b.providerNames(), ", "))
-	case stored == nil:
-		entry.Provider = strings.TrimSpace(given.(string))
-	case ok && strings.TrimSpace(given.(string)) != stored.Provider:
-		return nil, badInput("provider is fixed once an account exists; configure another account for another provider")
-	}
-	p, ok := b.providers[entry.Provider]
-	if !ok {
-		return nil, badInput("provider must be one of %s", strings.Join(b.providerNames(), ", "))
-	}
-	fields := accountFields(p)
-	if err := b.checkForeignFields(d, fields, p.Name()); err != nil {
-		return nil, err
-	}
-	entry, err := entry.apply(d, fields)
-	if err != nil {
-		return nil, err
-	}
-	next, err := b.newAccount(*entry)
+	next, err := b.newAccount(p, entry.apply(w, accountFields(p)))
 	if err != nil {
 		return nil, badInput("%s", err)
 	}
-	if err := p.CheckAccount(next.call.Settings); err != nil {
-		return nil, badInput("%s", err)
+	if p.CheckAccount != nil {
+		if err := p.CheckAccount(next.call.Settings); err != nil {
+			return nil, badInput("%s", err)
+		}
 	}
 	return next, checkHook(next.Settings)
 }
@@ -119,17 +134,17 @@ func (b *backend) nextAccount(d *framework.FieldData, stored *account) (*account
 // checkEndpoints keeps secrets from following a changed address: see configHelpLong. Google's login_customer_id and api_version are
 // no endpoints: they decide what is asked there, in a header or a part of the path of the same host, and the credential decides
 // whether it may. A wrong one is refused by Google as a mistake of the request, and takes nothing from the credential.
-func (b *backend) checkEndpoints(ctx context.Context, storage logical.Storage, d *framework.FieldData, name string, stored, next *account) error {
+func (b *backend) checkEndpoints(ctx context.Context, storage logical.Storage, w *accountWrite, stored, next *account) error {
 	fields := accountFields(stored.platform)
 	changed := stored.changedEndpoints(&next.accountEntry, fields)
 	if len(changed) == 0 {
 		return nil
 	}
-	if missing := stored.secretsLeftOut(d, fields); len(missing) > 0 {
+	if missing := w.secretsLeftOut(stored, fields); len(missing) > 0 {
 		return badInput("%s can change only together with the account's secrets: give %s in the same write",
 			strings.Join(changed, ", "), strings.Join(missing, ", "))
 	}
-	tokens, err := b.tokensOf(ctx, storage, name)
+	tokens, err := b.tokensOf(ctx, storage, w.name)
 	if err != nil {
 		return err
 	}
@@ -150,6 +165,9 @@ func (b *backend) checkEndpoints(ctx context.Context, storage logical.Storage, d
 
 // verifyConnection tries the account's own identity, where it has one, and notes what it leaves open.
 func verifyConnection(ctx context.Context, a *account) error {
+	if a.platform.VerifyAccount == nil {
+		return nil
+	}
 	v, err := a.platform.VerifyAccount(ctx, a.call)
 	var silence *provider.Error
 	switch {

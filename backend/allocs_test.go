@@ -12,7 +12,7 @@ var mostAllocations = map[string]float64{
 	"ReadCreds":       19,
 	"ReadAccessToken": 15,
 	"ReadToken":       49,
-	"DecodeToken":     42,
+	"DecodeToken":     43,
 	"EncodeToken":     11,
 	"Fingerprint":     22,
 }

@@ -51,10 +51,9 @@ the token is reset.
 type backend struct {
 	*framework.Backend
 
-	providers map[string]provider.Provider
-	// tokenTypes are those of all providers by name. No two providers share a type's name: see register.
-	tokenTypes map[string]*platformType
-	now        func() time.Time
+	// providers are those that are built in.
+	providers provider.Registry
+	now       func() time.Time
 
 	accounts     *cache.Store[account]
 	tokens       *cache.Store[token]
@@ -109,7 +108,7 @@ func (b *backend) setUp(ctx context.Context, config *logical.BackendConfig) erro
 func newBackend(now func() time.Time) *backend {
 	b := &backend{now: now, watchers: map[string]*watcher{}, metrics: newMetrics()}
 	b.work, b.stopWork = context.WithCancel(context.Background())
-	b.providers, b.tokenTypes = register(googleads.New(), impact.New())
+	b.providers = provider.NewRegistry(takenNames(), googleads.New(), impact.New())
 	b.accounts = cache.New(configPrefix, b.now, b.decodeAccount)
 	b.accounts.Release = (*account).hangUp
 	b.tokens = cache.New(tokenPrefix, b.now, b.decodeToken)

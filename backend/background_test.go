@@ -125,10 +125,8 @@ func TestWork_AStandbyDoesNoneAndAsksOnce(t *testing.T) {
 	}
 }
 
-// panicky panics whatever it is to mint.
-type panicky struct{}
-
-func (panicky) AccessToken(context.Context, provider.Account, provider.Token) (provider.AccessToken, error) {
+// panickyMint panics whatever it is to mint.
+func panickyMint(context.Context, provider.Account, provider.Token) (provider.AccessToken, error) {
 	panic("with the secret value")
 }
 
@@ -141,14 +139,16 @@ func TestPanic_OfAnyGoroutineEndsNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := f.accessToken(t.Context(), f.storage, panicky{}, a, known); err == nil || !strings.Contains(err.Error(), "bug of this plugin") {
+			kind := *known.kind
+			kind.Mint = panickyMint
+			if _, err := f.accessToken(t.Context(), f.storage, a, &token{tokenEntry: known.tokenEntry, name: known.name, kind: &kind}); err == nil || !strings.Contains(err.Error(), "bug of this plugin") {
 				t.Errorf("got error %v", err)
 			}
 		},
 		"the planning at the start": func(t *testing.T, f *fixture) {
 			t.Helper()
 			healthy := f.tokens
-			f.tokens = cache.New(tokenPrefix, f.now, func(string, []byte) (*token, error) { panic("with the secret value") })
+			f.tokens = cache.New(tokenPrefix, f.now, func(context.Context, logical.Storage, string, []byte) (*token, error) { panic("with the secret value") })
 			f.planAll()
 			f.loadTokens([]string{"acme-rw"})
 			f.tokens = healthy

@@ -281,7 +281,7 @@ func FuzzStoredToken(f *testing.F) {
 		stored = bytes.Clone(stored) // work in the background may outlast this input, whose memory the fuzzer uses again
 		b, storage := e.engine(t)
 		must(t, storage.Put(t.Context(), &logical.StorageEntry{Key: tokenPrefix + "fuzzed", Value: stored}))
-		_, err := b.decodeToken("fuzzed", stored)
+		_, err := b.decodeToken(t.Context(), storage, "fuzzed", stored)
 		if err != nil && e.holdsPart(err.Error()) {
 			t.Errorf("an error quotes what is stored: %v", err)
 		}

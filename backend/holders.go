@@ -30,9 +30,9 @@ type sought struct {
 
 // soughtValue is a value of the token's type.
 func (t *token) soughtValue(a *account, credential provider.Values) sought {
-	s := sought{platform: a.platform.Name(), identity: identityOf(t.kind, credential), self: holding{name: t.name}}
-	if rotator, isKey := keyRotator(a, t); isKey {
-		if key, err := rotator.Key(credential); err == nil {
+	s := sought{platform: a.platform.Name, identity: identityOf(t.kind, credential), self: holding{name: t.name}}
+	if t.kind.Keys != nil {
+		if key, err := t.kind.Keys.Key(credential); err == nil {
 			s.traces = []string{key.ID}
 			return s
 		}
@@ -147,7 +147,7 @@ func (b *backend) hold(ctx context.Context, storage logical.Storage, a *account,
 func (b *backend) lockValue(ctx context.Context, a *account, t *token, credential provider.Values) (func(), error) {
 	ctx, cancel := context.WithTimeout(ctx, ownerTimeout)
 	defer cancel()
-	unlock, err := b.valueLocks.Lock(ctx, b.valueLock(a.platform.Name(), identityOf(t.kind, credential)))
+	unlock, err := b.valueLocks.Lock(ctx, b.valueLock(a.platform.Name, identityOf(t.kind, credential)))
 	if err != nil {
 		return nil, fmt.Errorf("the same value is being taken in, or ended, by another token for too long: %w", context.Cause(ctx))
 	}
@@ -173,12 +173,12 @@ func (b *backend) lockOwnIdentity(name string, stored, next *account) (unlock fu
 			done()
 		}
 	}
-	for _, kind := range next.platform.TokenTypes() {
-		own := next.identity(&kind)
-		if own == nil || stored != nil && stored.identity(&kind) != nil && identityOf(&kind, stored.identity(&kind)) == identityOf(&kind, own) {
+	for _, kind := range next.platform.Types {
+		own := next.identity(kind)
+		if own == nil || stored != nil && stored.identity(kind) != nil && identityOf(kind, stored.identity(kind)) == identityOf(kind, own) {
 			continue
 		}
-		done := b.tryLockValue(next.platform.Name(), identityOf(&kind, own))
+		done := b.tryLockValue(next.platform.Name, identityOf(kind, own))
 		if done == nil {
 			unlock()
 			return nil, logical.CodedError(http.StatusServiceUnavailable, fmt.Sprintf("nothing was changed, because a token takes in, or ends, "+
@@ -203,12 +203,12 @@ func (b *backend) warnShared(ctx context.Context, storage logical.Storage, a *ac
 
 // warnSharedIdentity is warnShared for an account's own identity.
 func (b *backend) warnSharedIdentity(ctx context.Context, storage logical.Storage, name string, a *account, response *logical.Response) {
-	for _, kind := range a.platform.TokenTypes() {
-		own := a.identity(&kind)
+	for _, kind := range a.platform.Types {
+		own := a.identity(kind)
 		if own == nil {
 			continue
 		}
-		b.warnHeld(ctx, storage, sought{platform: a.platform.Name(), identity: identityOf(&kind, own), self: holding{account: true, name: name}}, response)
+		b.warnHeld(ctx, storage, sought{platform: a.platform.Name, identity: identityOf(kind, own), self: holding{account: true, name: name}}, response)
 	}
 }
 

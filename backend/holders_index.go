@@ -232,9 +232,9 @@ func (b *backend) valuesOf(ctx context.Context, storage logical.Storage, h holdi
 }
 
 func (a *account) heldValues() (values []heldValue) {
-	for _, kind := range a.platform.TokenTypes() {
-		if own := a.identity(&kind); own != nil {
-			values = append(values, heldValue{platform: a.Provider, identity: identityOf(&kind, own)})
+	for _, kind := range a.platform.Types {
+		if own := a.identity(kind); own != nil {
+			values = append(values, heldValue{platform: a.Provider, identity: identityOf(kind, own)})
 		}
 	}
 	return values
@@ -243,7 +243,7 @@ func (a *account) heldValues() (values []heldValue) {
 func (t *token) heldValues() (values []heldValue) {
 	add := func(credential provider.Values, until time.Time) {
 		if credential != nil {
-			values = append(values, heldValue{platform: t.provider, identity: identityOf(t.kind, credential), until: until})
+			values = append(values, heldValue{platform: t.Provider, identity: identityOf(t.kind, credential), until: until})
 		}
 	}
 	if t.Current != nil {

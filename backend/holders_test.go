@@ -176,7 +176,7 @@ func TestHolders_AnEntryThatCannotBeUsedHoldsWhatItsBytesShow(t *testing.T) {
 		stored string
 		want   []string
 	}{
-		"of a later release": {stored: strings.Replace(text, `"schema":1`, `"schema":99`, 1), want: []string{`token "second" (which cannot be read)`}},
+		"of a later release": {stored: strings.Replace(text, fmt.Sprintf(`"schema":%d`, tokenSchema), `"schema":99`, 1), want: []string{`token "second" (which cannot be read)`}},
 		"cut off":            {stored: text[:len(text)-20], want: []string{`token "second" (which cannot be read)`}},
 		"without the value":  {stored: `{"schema":99}`},
 		"put right":          {stored: text, want: []string{`token "second"`}},
@@ -255,7 +255,7 @@ func TestIsCurrent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bare, err := f.newAccount(accountEntry{Provider: "google_ads", RequestTimeout: 1, ResetHookTimeout: 1})
+	bare, err := f.newAccount(f.providers["google_ads"], accountEntry{Provider: "google_ads", RequestTimeout: 1, ResetHookTimeout: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,8 +279,7 @@ func TestIsCurrent(t *testing.T) {
 			t.Errorf("%s: got %t", name, got)
 		}
 	}
-	oauth := f.tokenTypes["oauth_client"]
-	c := &token{tokenEntry: tokenEntry{Type: "oauth_client"}, kind: &oauth.TokenType}
+	c := &token{tokenEntry: tokenEntry{Type: "oauth_client"}, kind: f.providers["google_ads"].Type("oauth_client")}
 	before := provider.Values{"client_id": "c", "client_secret": "s1", "refresh_token": "r"}
 	after := provider.Values{"client_id": "c", "client_secret": "s2", "refresh_token": "r"}
 	if !c.sameValue(before, after) || c.unchanged(before, after) {
@@ -299,7 +298,7 @@ func TestKeyRing_LendsTheAccountsRightsToWhatIsProvenOnly(t *testing.T) {
 	bare := *a
 	bare.call.Settings = provider.Values{"service_account_key": a.Settings["service_account_key"]} // no token_url
 	value := app.Current.Credential
-	key, err := a.platform.(provider.KeyRotator).Key(value)
+	key, err := a.platform.Type("service_account_key").Keys.Key(value)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -328,7 +327,7 @@ func TestKeyRing_LendsTheAccountsRightsToWhatIsProvenOnly(t *testing.T) {
 		"moved, old one proved itself":  {account: &bare, record: rotation.Record{Current: version(other, true), Retiring: retiring(true)}, as: "app"},
 		"no credential, intent by none": {account: a},
 	} {
-		ring := &keyRing{backend: f.backend, storage: f.storage, rotator: a.platform.(provider.KeyRotator), account: tc.account}
+		ring := &keyRing{backend: f.backend, storage: f.storage, keys: a.platform.Type("service_account_key").Keys, account: tc.account}
 		ring.token = &token{tokenEntry: tokenEntry{Type: app.Type, Record: tc.record}, kind: app.kind}
 		got, err := ring.acting(rotation.Rights{Owner: strings.ToUpper(key.Owner), Proven: tc.intent})
 		if (err == nil) != (tc.as != "") || ring.MayAct(rotation.Rights{Owner: key.Owner, Proven: tc.intent}) != (err == nil) {
@@ -353,7 +352,7 @@ func TestKeyRing_MakesNoKeyForAnotherOwner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ring := &keyRing{backend: f.backend, storage: f.storage, rotator: a.platform.(provider.KeyRotator), account: a, token: app}
+	ring := &keyRing{backend: f.backend, storage: f.storage, keys: a.platform.Type("service_account_key").Keys, account: a, token: app}
 	if _, err := ring.create(t.Context(), &rotation.Pending{Owner: "somebody@else.example"}); err == nil {
 		t.Error("a key was made")
 	}
@@ -387,7 +386,7 @@ func TestRetirement_OfAValueThatProvedItself(t *testing.T) {
 				bare.call.Settings = provider.Values{"iam_url": f.server.GoogleURL, "service_account_key": a.Settings["service_account_key"]}
 				a = &bare
 			}
-			ring := &keyRing{backend: f.backend, storage: f.storage, rotator: a.platform.(provider.KeyRotator), account: a, token: app}
+			ring := &keyRing{backend: f.backend, storage: f.storage, keys: a.platform.Type("service_account_key").Keys, account: a, token: app}
 			err = ring.retire(t.Context(), rotation.Retiring{Version: 1, Proven: true, Credential: provider.Values{"service_account_key": file}})
 			keys, listErr := f.provider.ServiceAccountKeys(t.Context(), "app")
 			if listErr != nil || keys[0].Deleted.IsZero() == tc.gone || (err == nil) != tc.gone {

@@ -51,8 +51,8 @@ func (t *token) isCurrent(a *account, value provider.Values) bool {
 	if t.Current == nil || !t.unchanged(value, t.Current.Credential) {
 		return false
 	}
-	rotator, isKey := keyRotator(a, t)
-	return !isKey || !rotator.SelfAsserted(a.call.Settings, t.Current.Credential) || rotator.SelfAsserted(a.call.Settings, value)
+	keys := t.kind.Keys
+	return keys == nil || !keys.SelfAsserted(a.call.Settings, t.Current.Credential) || keys.SelfAsserted(a.call.Settings, value)
 }
 
 // identity is the account's own credential of a token type, nil where it has none.

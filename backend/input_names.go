@@ -8,24 +8,38 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
 // maxUnknown bounds how many unknown fields a message names.
 const maxUnknown = 5
 
+// inputs are the fields that a write or deletion takes.
+type inputs struct {
+	// names are those of all of them, in their order, but for the name in the path.
+	names []string
+	// explained are those that are not taken, and whose handler says why: what the path declares for other types and providers, too.
+	explained []string
+	// own are those that the token's type or the account's provider has.
+	own []provider.Field
+}
+
+func (in inputs) isSecret(name string) bool {
+	return slices.ContainsFunc(in.own, func(f provider.Field) bool { return f.Name == name && f.Secret })
+}
+
 // noFieldOf says which fields are unknown, and what was most likely meant.
-func noFieldOf(what string, unknown, own []string, schemas map[string]*framework.FieldSchema) string {
+func (in inputs) noFieldOf(what string, unknown []string) string {
 	var named []string
 	unnamed := 0
 	for _, name := range unknown {
-		near := nearest(name, own)
+		near := nearest(name, in.names)
 		switch {
 		case len(named) == maxUnknown || near == "" && !plainWord.MatchString(name):
 			unnamed++
 		case near == "":
 			named = append(named, name)
-		case isSensitive(schemas[near]):
+		case in.isSecret(near):
 			named = append(named, fmt.Sprintf("%s (did you mean %s=-?)", name, near))
 		default:
 			named = append(named, fmt.Sprintf("%s (did you mean %s?)", name, near))
@@ -40,10 +54,6 @@ func noFieldOf(what string, unknown, own []string, schemas map[string]*framework
 		named = append(named, fmt.Sprintf("%d more", unnamed))
 	}
 	return strings.Join(named, ", ") + " are no fields of " + what
-}
-
-func isSensitive(schema *framework.FieldSchema) bool {
-	return schema != nil && schema.DisplayAttrs != nil && schema.DisplayAttrs.Sensitive
 }
 
 // plainWord is what a field's name looks like that may be repeated: a secret in its place, such as the beginning of one that ends in

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -103,7 +104,7 @@ func TestUnknownFields_AreRefusedAndNothingChanges(t *testing.T) { //nolint:tpar
 		})
 	}
 	f.write(t, "tokens/acme-rw", map[string]any{"name": "acme-rw", "refresh_ttl": "30s"}) // the path's own name again is harmless
-	for path, data := range map[string]map[string]any{"creds/acme-rw": {"version": "1"}, "status": {"limt": "1"}} {
+	for path, data := range map[string]map[string]any{"creds/acme-rw": {"version": "1"}, "status": {"limt": "1"}, "config/acme": {"verson": "1"}} {
 		if response, err := f.HandleRequest(t.Context(), &logical.Request{
 			Operation: logical.ReadOperation, Path: path, Data: data, Storage: f.storage,
 		}); err != nil || response.IsError() || len(response.Warnings) != 1 {
@@ -283,18 +284,6 @@ func TestDisplayName_IsCleanedOnItsWayIntoTheHistory(t *testing.T) {
 	}
 }
 
-// stubProvider has what a test gives it.
-type stubProvider struct {
-	provider.Provider
-	name    string
-	account []provider.Field
-	types   []provider.TokenType
-}
-
-func (p *stubProvider) Name() string                     { return p.name }
-func (p *stubProvider) AccountFields() []provider.Field  { return p.account }
-func (p *stubProvider) TokenTypes() []provider.TokenType { return p.types }
-
 func TestRegister_PanicsWhereANameHidesAnother(t *testing.T) {
 	t.Parallel()
 	field := func(names ...string) (fields []provider.Field) {
@@ -303,28 +292,45 @@ func TestRegister_PanicsWhereANameHidesAnother(t *testing.T) {
 		}
 		return fields
 	}
-	kind := func(name string, fields ...string) []provider.TokenType {
-		return []provider.TokenType{{Name: name, Fields: field(fields...)}}
+	able := func(kind provider.TokenType) *provider.TokenType {
+		kind.Verify = func(context.Context, provider.Account, provider.Token) (v provider.Verification, err error) {
+			return v, err
+		}
+		kind.Runbook = func(provider.Values) (r provider.Runbook) { return r }
+		return &kind
 	}
-	one := &stubProvider{name: "one", account: field("client_id"), types: kind("key", "value")}
+	kind := func(name string, fields ...string) []*provider.TokenType {
+		return []*provider.TokenType{able(provider.TokenType{Name: name, Fields: field(fields...)})}
+	}
+	minting := func(name string, fields ...string) []*provider.TokenType {
+		kinds := kind(name, fields...)
+		kinds[0].Mint = func(context.Context, provider.Account, provider.Token) (a provider.AccessToken, err error) {
+			return a, err
+		}
+		return kinds
+	}
+	one := &provider.Provider{Name: "one", AccountFields: field("client_id"), Types: kind("key", "value")}
 	for name, tt := range map[string]struct {
-		with  *stubProvider
+		with  *provider.Provider
 		fails bool
 	}{
-		"fields of the same names":      {&stubProvider{name: "two", account: field("client_id"), types: kind("other", "value")}, false},
-		"a provider's name":             {&stubProvider{name: "one"}, true},
-		"a type's name":                 {&stubProvider{name: "two", types: kind("key", "v")}, true},
-		"two types of one":              {&stubProvider{name: "two", types: append(kind("a", "v"), kind("a", "w")...)}, true},
-		"two fields of a type":          {&stubProvider{name: "two", types: kind("a", "v", "v")}, true},
-		"a field and an option":         {&stubProvider{name: "two", types: []provider.TokenType{{Name: "a", Fields: field("v"), Options: field("v")}}}, true},
-		"two fields of accounts":        {&stubProvider{name: "two", account: field("a", "a")}, true},
-		"a common field":                {&stubProvider{name: "two", account: field("contact_email")}, true},
-		"an input of config/":           {&stubProvider{name: "two", account: field("provider")}, true},
-		"an input of rotate":            {&stubProvider{name: "two", types: kind("a", "cas")}, true},
-		"an input of tokens/":           {&stubProvider{name: "two", types: kind("a", "rotation_period")}, true},
-		"a field of creds/":             {&stubProvider{name: "two", types: kind("a", "version")}, true},
-		"a field of an access token":    {&stubProvider{name: "two", types: kind("a", "access_token")}, true},
-		"a field that tokens/ has, too": {&stubProvider{name: "two", types: kind("a", "health")}, true},
+		"fields of the same names":      {&provider.Provider{Name: "two", AccountFields: field("client_id"), Types: kind("other", "value")}, false},
+		"a provider's name":             {&provider.Provider{Name: "one"}, true},
+		"a type's name":                 {&provider.Provider{Name: "two", Types: kind("key", "v")}, false}, // it is the provider's
+		"a type without abilities":      {&provider.Provider{Name: "two", Types: []*provider.TokenType{{Name: "a", Fields: field("v")}}}, true},
+		"what creds/ gives beside it":   {&provider.Provider{Name: "two", Types: []*provider.TokenType{able(provider.TokenType{Name: "a", Fields: field("v"), Connection: field("v")})}}, true},
+		"two types of one":              {&provider.Provider{Name: "two", Types: append(kind("a", "v"), kind("a", "w")...)}, true},
+		"two fields of a type":          {&provider.Provider{Name: "two", Types: kind("a", "v", "v")}, true},
+		"a field and an option":         {&provider.Provider{Name: "two", Types: []*provider.TokenType{able(provider.TokenType{Name: "a", Fields: field("v"), Options: field("v")})}}, true},
+		"two fields of accounts":        {&provider.Provider{Name: "two", AccountFields: field("a", "a")}, true},
+		"a common field":                {&provider.Provider{Name: "two", AccountFields: field("contact_email")}, true},
+		"an input of config/":           {&provider.Provider{Name: "two", AccountFields: field("provider")}, true},
+		"an input of rotate":            {&provider.Provider{Name: "two", Types: kind("a", "cas")}, true},
+		"an input of tokens/":           {&provider.Provider{Name: "two", Types: kind("a", "rotation_period")}, true},
+		"a field of creds/":             {&provider.Provider{Name: "two", Types: kind("a", "version")}, true},
+		"a field of an access token":    {&provider.Provider{Name: "two", Types: minting("a", "access_token")}, true},
+		"one where there is none":       {&provider.Provider{Name: "two", Types: kind("a", "access_token")}, false},
+		"a field that tokens/ has, too": {&provider.Provider{Name: "two", Types: kind("a", "health")}, true},
 	} {
 		func() {
 			defer func() {
@@ -332,7 +338,7 @@ func TestRegister_PanicsWhereANameHidesAnother(t *testing.T) {
 					t.Errorf("%s: panics %v, want %v", name, failed, tt.fails)
 				}
 			}()
-			register(one, tt.with)
+			provider.NewRegistry(takenNames(), one, tt.with)
 		}()
 	}
 }
@@ -346,7 +352,7 @@ func TestRegister_KnowsAllNamesThatPathsUse(t *testing.T) {
 		for _, f := range accountFields(p) {
 			ofProviders["config "+f.Name] = true
 		}
-		for _, kind := range p.TokenTypes() {
+		for _, kind := range p.Types {
 			for _, f := range slices.Concat(kind.Fields, kind.Options) {
 				ofProviders["tokens "+f.Name] = true
 			}

@@ -21,7 +21,7 @@ import (
 type keyRing struct {
 	backend *backend
 	storage logical.Storage
-	rotator provider.KeyRotator
+	keys    provider.Keys
 	account *account
 	token   *token
 }
@@ -45,7 +45,7 @@ func (k *keyRing) as(value provider.Values, helped bool) actor {
 func withoutSecrets(a *account) provider.Account {
 	alone := a.call
 	alone.Settings = maps.Clone(a.call.Settings)
-	for _, f := range a.platform.AccountFields() {
+	for _, f := range a.platform.AccountFields {
 		if f.Secret {
 			delete(alone.Settings, f.Name)
 		}
@@ -55,14 +55,14 @@ func withoutSecrets(a *account) provider.Account {
 
 // proves says whether a value that is said to be proven is so by the account's settings of now.
 func (k *keyRing) proves(value provider.Values, proven bool) bool {
-	return proven && !k.rotator.SelfAsserted(k.account.call.Settings, value)
+	return proven && !k.keys.SelfAsserted(k.account.call.Settings, value)
 }
 
 // Proves is rotation.KeyRing's.
 func (k *keyRing) Proves(v rotation.Version) bool { return k.proves(v.Credential, v.Proven) }
 
 func (k *keyRing) owns(owner string, value provider.Values) bool {
-	key, err := k.rotator.Key(value)
+	key, err := k.keys.Key(value)
 	return err == nil && strings.EqualFold(key.Owner, owner)
 }
 
@@ -105,7 +105,7 @@ func (k *keyRing) List(ctx context.Context, by rotation.Rights) ([]provider.Key,
 	if err != nil {
 		return nil, err
 	}
-	return k.rotator.ListKeys(ctx, a.account, a.token, by.Owner)
+	return k.keys.List(ctx, a.account, a.token, by.Owner)
 }
 
 // Delete is rotation.KeyRing's.
@@ -116,7 +116,7 @@ func (k *keyRing) Delete(ctx context.Context, by rotation.Rights, key provider.K
 	}
 	key.Owner = by.Owner
 	// Somebody may hand the key in at this moment, and it works as long as it is tried.
-	release := k.backend.tryLockValue(k.account.platform.Name(), key.Identity())
+	release := k.backend.tryLockValue(k.account.platform.Name, key.Identity())
 	if release == nil {
 		return fmt.Errorf("key %s of %s is being handed in, or ended, by another token at this moment", key.ID, key.Owner)
 	}
@@ -128,18 +128,18 @@ func (k *keyRing) Delete(ctx context.Context, by rotation.Rights, key provider.K
 	case len(names) > 0:
 		return fmt.Errorf("key %s of %s is held by %s by now", key.ID, key.Owner, strings.Join(names, " and "))
 	}
-	return k.rotator.DeleteKey(ctx, a.account, a.token, key)
+	return k.keys.Delete(ctx, a.account, a.token, key)
 }
 
 // Key is rotation.KeyRing's.
 func (k *keyRing) Key(credential provider.Values) (provider.Key, error) {
-	return k.rotator.Key(credential)
+	return k.keys.Key(credential)
 }
 
 // Holders is rotation.KeyRing's.
 func (k *keyRing) Holders(ctx context.Context, key provider.Key) ([]string, error) {
 	return k.backend.holders(ctx, k.storage, sought{
-		platform: k.account.platform.Name(), identity: key.Identity(), traces: []string{key.ID}, self: holding{name: k.token.name},
+		platform: k.account.platform.Name, identity: key.Identity(), traces: []string{key.ID}, self: holding{name: k.token.name},
 	})
 }
 
@@ -150,27 +150,27 @@ func (k *keyRing) create(ctx context.Context, p *rotation.Pending) (provider.Val
 		return nil, &provider.Refused{Detail: "The token has no key of " + p.Owner + " any more, for which a new one was to be made"}
 	}
 	a := k.as(v.Credential, k.Proves(*v))
-	return k.rotator.CreateKey(ctx, a.account, a.token)
+	return k.keys.Create(ctx, a.account, a.token)
 }
 
 // retire is a rotation.Machine's Retire. A value that was never proven is retired as itself, by its own right: it may
 // name whatever key of whatever owner. One that is proven is retired as the current value of its owner too, and with the
 // account's rights.
 func (k *keyRing) retire(ctx context.Context, old rotation.Retiring) error {
-	key, err := k.rotator.Key(old.Credential)
+	key, err := k.keys.Key(old.Credential)
 	if err != nil {
 		return err
 	}
 	proven := k.proves(old.Credential, old.Proven)
 	if v := k.token.Current; proven && v != nil && k.owns(key.Owner, v.Credential) {
 		alone := k.as(v.Credential, false)
-		err := k.rotator.DeleteKey(ctx, alone.account, alone.token, key)
+		err := k.keys.Delete(ctx, alone.account, alone.token, key)
 		if _, refused := errors.AsType[*provider.Refused](err); !refused {
 			return err
 		}
 	}
 	a := k.as(old.Credential, proven)
-	err = k.rotator.DeleteKey(ctx, a.account, a.token, key)
+	err = k.keys.Delete(ctx, a.account, a.token, key)
 	if refused, ok := errors.AsType[*provider.Refused](err); ok && !proven {
 		return &provider.Refused{Code: refused.Code, Detail: "it was never proven to be a key of " + key.Owner + ", so that it is deleted by its own right alone: " +
 			refused.Detail + ". If it is one, delete key " + key.ID + " of " + key.Owner + " at the provider"}

@@ -25,7 +25,7 @@ func (b *backend) looksLike(in handedIn, refused rotation.Candidate) string {
 	var names []string
 	field := ""
 	for _, other := range b.tokens.All() {
-		if other.name == in.token.name || other.provider != in.token.provider || other.Current == nil {
+		if other.name == in.token.name || other.Provider != in.token.Provider || other.Current == nil {
 			continue
 		}
 		if shared := in.sharedSecret(other.Current.Credential); shared != "" {

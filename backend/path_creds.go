@@ -6,6 +6,8 @@ import (
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
 const credsHelpLong = `The only path that an app needs. Beside the credential it gives what the app needs to call the provider's API, and the
@@ -27,6 +29,7 @@ func (b *backend) pathCreds() *framework.Path {
 
 func (b *backend) credsFields() map[string]*framework.FieldSchema {
 	fields := b.credentialSchemas()
+	maps.Copy(fields, b.connectionSchemas(func(*provider.TokenType) bool { return true }))
 	maps.Copy(fields, credsStateFields())
 	return fields
 }

@@ -29,7 +29,7 @@ func (b *backend) pathInfoRead(context.Context, *logical.Request, *framework.Fie
 	providers := map[string]any{}
 	for name, p := range b.providers {
 		kinds := map[string]any{}
-		for _, kind := range p.TokenTypes() {
+		for _, kind := range p.Types {
 			fields := make([]string, len(kind.Fields))
 			for i, f := range kind.Fields {
 				fields[i] = f.Name

@@ -16,24 +16,6 @@ import (
 // means that the same token and account gave the same answer before, gets that answer from WarmRead. Any other
 // is answered by what hotRead finds.
 
-// hotRead finds what answers a read that apps send all the time; nil where the framework has to look at the request. Any
-// node answers these reads, and they take no fields; yet the framework would ask Vault's process at each request whether
-// to forward it, and that costs as much as all the rest of the work.
-func hotRead(req *logical.Request) (read func(*backend, context.Context, logical.Storage, string) (*logical.Response, error), name string) {
-	if req.Operation != logical.ReadOperation || len(req.Data) > 0 {
-		return nil, ""
-	}
-	name, isCreds, ok := hotName(req.Path)
-	switch {
-	case !ok || !validName.MatchString(name):
-		return nil, ""
-	case isCreds:
-		return (*backend).readCreds, name
-	default:
-		return (*backend).readAccessToken, name
-	}
-}
-
 func (b *backend) readCreds(ctx context.Context, storage logical.Storage, name string) (*logical.Response, error) {
 	t, a, err := b.tokenWithAccount(ctx, storage, name)
 	if err != nil {
@@ -46,7 +28,7 @@ func (b *backend) readCreds(ctx context.Context, storage logical.Storage, name s
 	for name, value := range t.Current.Credential {
 		data[name] = value
 	}
-	for name, value := range a.platform.ConnectionInfo(a.call.Settings, t.call(t.Current.Credential)) {
+	for name, value := range t.connection(a) {
 		data[name] = value
 	}
 	data["version"] = t.Number()
@@ -72,14 +54,13 @@ func (b *backend) readAccessToken(ctx context.Context, storage logical.Storage, 
 		if t, a, err = b.tokenWithAccount(ctx, storage, name); err != nil {
 			return nil, err
 		}
-		minter, ok := a.platform.(provider.AccessTokenMinter)
-		if !ok {
+		if t.kind.Mint == nil {
 			return nil, badInput("a %s has no access tokens; `vault read <mount>/creds/%s` gives the credential itself", t.Type, t.name)
 		}
 		if t.Current == nil {
 			return nil, noCredential(t)
 		}
-		if shared, err = b.accessToken(ctx, storage, minter, a, t); !errors.Is(err, errRotatedMeanwhile) {
+		if shared, err = b.accessToken(ctx, storage, a, t); !errors.Is(err, errRotatedMeanwhile) {
 			break
 		}
 	}
@@ -93,10 +74,18 @@ func (b *backend) readAccessToken(ctx context.Context, storage logical.Storage, 
 		"ttl":          t.ttlUntil(shared.until, b.now()),
 		"version":      t.Number(),
 	}
-	for name, value := range a.platform.ConnectionInfo(a.call.Settings, t.call(t.Current.Credential)) {
+	for name, value := range t.connection(a) {
 		data[name] = value
 	}
 	return t.remember(&t.accessTokenAnswer, a, shared.until, withHealthWarning(&logical.Response{Data: data}, t)), nil
+}
+
+// connection is what an app needs beside the credential to call the API.
+func (t *token) connection(a *account) provider.Values {
+	if t.kind.Connect == nil {
+		return nil
+	}
+	return t.kind.Connect(a.call.Settings, t.call(t.Current.Credential))
 }
 
 // withHealthWarning tells whoever reads a credential that the provider is known to refuse it, or was never known to accept it.

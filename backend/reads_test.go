@@ -67,8 +67,11 @@ func hot(tb testing.TB) map[string]func() error {
 		"ReadCreds":       read("creds/acme-rw"),
 		"ReadAccessToken": read("access-token/key"),
 		"ReadToken":       read("tokens/acme-rw"),
-		"DecodeToken":     func() error { _, err := f.decodeToken("acme-rw", stored.Value); return err },
-		"EncodeToken":     func() error { _, err := json.Marshal(entry.tokenEntry); return err },
+		"DecodeToken": func() error {
+			_, err := f.decodeToken(tb.Context(), f.storage, "acme-rw", stored.Value)
+			return err
+		},
+		"EncodeToken": func() error { _, err := json.Marshal(entry.tokenEntry); return err },
 		"Fingerprint": func() error {
 			_, err := f.fingerprint(tb.Context(), f.storage, entry.Current.Credential)
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
@@ -30,15 +31,24 @@ func (b *backend) machine(storage logical.Storage, a *account, t *token) *rotati
 			return verifyObtained(ctx, a, t, credential)
 		},
 		Retire: func(ctx context.Context, old rotation.Retiring) error { return revoke(ctx, a, t, old.Credential) },
-		Obtain: func(ctx context.Context, p *rotation.Pending) (provider.Values, error) { return askHook(ctx, a, t, p) },
-		Same:   t.sameValue, Unchanged: t.unchanged, TryAfterRetiring: true,
+		Obtain: func(ctx context.Context, p *rotation.Pending) (provider.Values, error) {
+			if p.Source == rotation.SourceAPI {
+				return renew(ctx, a, t)
+			}
+			return askHook(ctx, a, t, p)
+		},
+		Same: t.sameValue, Unchanged: t.unchanged, TryAfterRetiring: true,
 		Hold: func(ctx context.Context, credential provider.Values) ([]string, func(), error) {
 			return b.hold(ctx, storage, a, t, credential)
 		},
 		Happened: func(ctx context.Context, r *rotation.Record, e rotation.Event) { b.rotationHappened(ctx, a, t, e) },
 	}
-	if rotator, ok := keyRotator(a, t); ok && t.Current != nil {
-		ring := &keyRing{rotator: rotator, account: a, token: t, backend: b, storage: storage}
+	if t.kind.Renew != nil {
+		m.Once = !t.kind.Renew.Repeatable
+	}
+	m.RetiresPrevious = endsReplaced(t.kind)
+	if t.kind.Keys != nil && t.Current != nil {
+		ring := &keyRing{keys: t.kind.Keys, account: a, token: t, backend: b, storage: storage}
 		m.Keys, m.Obtain, m.Retire, m.TryAfterRetiring = ring, ring.create, ring.retire, false
 	}
 	stopBetweenSteps(m, t)
@@ -82,11 +92,44 @@ var machineEvents = map[rotation.Event]string{
 
 // revoke ends an old grant.
 func revoke(ctx context.Context, a *account, t *token, old provider.Values) error {
-	revoker, ok := a.platform.(provider.Revoker)
-	if !ok {
+	if t.kind.Retire == nil {
 		return &provider.Refused{Detail: "This provider offers no way to retire a credential"}
 	}
-	return revoker.Revoke(ctx, a.call, t.call(old))
+	var current provider.Values
+	if t.Current != nil {
+		current = t.Current.Credential
+	}
+	return t.kind.Retire(ctx, a.call, t.call(old), current)
+}
+
+// renew has the provider's API replace the current credential. Nothing ends the call but its own deadline, because its answer may be the
+// only copy of the new one.
+func renew(ctx context.Context, a *account, t *token) (provider.Values, error) {
+	if t.kind.Renew == nil || t.Current == nil {
+		return nil, &provider.Refused{Detail: "This provider has no API any more that replaces the credential"}
+	}
+	fresh, err := t.kind.Renew.Call(context.WithoutCancel(ctx), a.call, t.call(t.Current.Credential))
+	if err != nil {
+		return nil, err
+	}
+	value := maps.Clone(t.Current.Credential)
+	maps.Copy(value, fresh)
+	return value, nil
+}
+
+// subject tells a reset hook which of the account's tokens is meant.
+func (t *token) subject(a *account) provider.Values {
+	subject := provider.Values{}
+	for _, name := range t.kind.Subject {
+		value := a.call.Settings[name]
+		if _, isField := provider.Lookup(t.kind.Fields, name); isField && t.Current != nil {
+			value = t.Current.Credential[name]
+		}
+		if value != "" {
+			subject[name] = value
+		}
+	}
+	return subject
 }
 
 // askHook has the account's reset hook perform the reset, or say what it performed already. What an operator has to know of
@@ -99,12 +142,11 @@ func askHook(ctx context.Context, a *account, t *token, p *rotation.Pending) (pr
 		URL: a.Settings[fieldHookURL], Secret: a.Settings[fieldHookSecret], Client: a.hookClient, Fields: t.kind.Fields,
 		Event: resethook.Event{
 			Token: t.name, TokenType: t.Type, Provider: a.Provider, Account: t.Account,
-			LoginCustomerID: a.Settings["login_customer_id"], Reason: p.Reason, IdempotencyKey: p.ID,
+			Subject: t.subject(a), Reason: p.Reason, IdempotencyKey: p.ID,
 		},
 	}
 	if t.Current != nil {
 		request.Current = t.Current.Credential
-		request.Event.AccountSID = t.Current.Credential["account_sid"]
 	}
 	answer, err := resethook.Reset(ctx, request)
 	var (
@@ -133,5 +175,5 @@ func verifyObtained(ctx context.Context, a *account, t *token, credential provid
 				"because it came without %s and the token has none yet: hand %s in alone, with tokens/%s/rotate, and the kept value goes with it", f.Name, f.Name, t.name)}
 		}
 	}
-	return a.platform.Verify(ctx, a.call, t.call(credential))
+	return t.kind.Verify(ctx, a.call, t.call(credential))
 }

@@ -5,29 +5,23 @@ import (
 
 	"github.com/hashicorp/go-uuid"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
 // source says how the engine gets a new value for the token by itself; empty where it cannot, as for the first of all
 // keys: the others are made with the rights of the one before.
 func source(a *account, t *token) rotation.Source {
-	_, isKey := keyRotator(a, t)
 	switch {
-	case isKey && t.Current == nil:
+	case t.kind.Keys != nil && t.Current == nil:
 		return ""
-	case isKey:
+	case t.kind.Keys != nil:
 		return rotation.SourceIAM
+	case t.kind.Renew != nil && t.Current != nil:
+		return rotation.SourceAPI
 	case a.Settings[fieldHookURL] != "":
 		return rotation.SourceHook
 	}
 	return ""
-}
-
-// keyRotator is the platform's key API, if the token is a key of it.
-func keyRotator(a *account, t *token) (provider.KeyRotator, bool) {
-	rotator, ok := a.platform.(provider.KeyRotator)
-	return rotator, ok && rotator.RotatesKeys(t.Type)
 }
 
 // reasonScheduled is the reason of a rotation that the policy asked for.

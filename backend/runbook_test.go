@@ -174,10 +174,10 @@ func TestPaths_SayTheirDefaults(t *testing.T) {
 		}
 	}
 	for _, p := range f.providers {
-		for _, field := range p.AccountFields() {
+		for _, field := range p.AccountFields {
 			schema := f.Route("config/acme").Fields[field.Name]
 			if field.Default != "" && !strings.Contains(schema.Description, "Default: "+field.Default+".") {
-				t.Errorf("%s of %s does not say its default: %s", field.Name, p.Name(), schema.Description)
+				t.Errorf("%s of %s does not say its default: %s", field.Name, p.Name, schema.Description)
 			}
 		}
 	}

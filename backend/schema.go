@@ -2,9 +2,7 @@ package backend
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 
 	"github.com/hashicorp/vault/sdk/framework"
 
@@ -97,26 +95,23 @@ func afterField() *framework.FieldSchema {
 // fieldForce is for deletions, where a path has them, and else for a write.
 const fieldForce = "force"
 
-func (b *backend) providerNames() []string {
-	return slices.Sorted(maps.Keys(b.providers))
-}
-
-func (b *backend) typeNames() []string {
-	var names []string
-	for _, name := range b.providerNames() {
-		for _, kind := range b.providers[name].TokenTypes() {
-			names = append(names, kind.Name)
-		}
-	}
-	return names
-}
-
 // credentialSchemas declare the credential fields of all types.
 func (b *backend) credentialSchemas() map[string]*framework.FieldSchema {
 	fields := map[string]*framework.FieldSchema{}
-	for _, name := range b.providerNames() {
-		for _, kind := range b.providers[name].TokenTypes() {
-			for _, f := range kind.Fields {
+	for _, kind := range b.allTypes() {
+		for _, f := range kind.Fields {
+			addFieldSchema(fields, f, "")
+		}
+	}
+	return fields
+}
+
+// connectionSchemas declare what the types for which the condition holds give beside the credential.
+func (b *backend) connectionSchemas(holds func(*provider.TokenType) bool) map[string]*framework.FieldSchema {
+	fields := map[string]*framework.FieldSchema{}
+	for _, kind := range b.allTypes() {
+		if holds(kind) {
+			for _, f := range kind.Connection {
 				addFieldSchema(fields, f, "")
 			}
 		}
@@ -150,10 +145,6 @@ func publishResponses() map[int][]framework.Response {
 // credsStateFields are what creds/ gives beside the credential.
 func credsStateFields() map[string]*framework.FieldSchema {
 	return map[string]*framework.FieldSchema{
-		"login_customer_id":   {Type: framework.TypeString, Description: "google_ads: the manager account's id, if the account has one configured."},
-		"base_url":            {Type: framework.TypeString, Required: true, Description: "Address of the provider's API."},
-		"account_url":         {Type: framework.TypeString, Description: "impact: base_url with the account's path."},
-		"api_version":         {Type: framework.TypeString, Description: "API version, if the account has one."},
 		"version":             {Type: framework.TypeInt, Required: true, Description: "Number of the credential's version."},
 		"fingerprint":         {Type: framework.TypeString, Required: true, Description: "Keyed hash that identifies the value."},
 		"last_vault_rotation": {Type: framework.TypeTime, Required: true, Description: "When this version was published."},

@@ -74,7 +74,7 @@ func storedEntries() map[string]any {
 // storedToken has version 2 current, unless the credential is nil.
 func storedToken(account, kind string, credential provider.Values) tokenEntry {
 	t := tokenEntry{
-		Schema: tokenSchema, Account: account, Type: kind, RefreshTTL: 60, RotationGracePeriod: 86400,
+		Schema: tokenSchema, Account: account, Provider: map[string]string{"google": "google_ads", "impact": "impact"}[account], Type: kind, RefreshTTL: 60, RotationGracePeriod: 86400,
 		CustomMetadata: map[string]string{"team": "acquisition"},
 	}
 	if credential == nil {

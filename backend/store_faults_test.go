@@ -29,10 +29,10 @@ var damages = map[string]struct {
 	"emptied":          {func(string) []byte { return []byte{} }, "restore it from a backup"},
 	"nothing but null": {func(string) []byte { return []byte("null") }, "schema version 0"},
 	"of a later schema": {func(stored string) []byte {
-		return []byte(strings.Replace(stored, `"schema":1`, `"schema":2`, 1))
+		return []byte(strings.Replace(stored, fmt.Sprintf(`"schema":%d`, tokenSchema), fmt.Sprintf(`"schema":%d`, tokenSchema+1), 1))
 	}, "install the plugin version that wrote it"},
 	"of a later schema and another shape": {func(string) []byte {
-		return []byte(`{"schema":2,"type":{"name":"scoped"},"provider":["impact"],"history":{}}`)
+		return fmt.Appendf(nil, `{"schema":%d,"type":{"name":"scoped"},"provider":["impact"],"history":{}}`, tokenSchema+1)
 	}, "install the plugin version that wrote it"},
 	"missing": {nil, "does not exist"},
 }

@@ -9,11 +9,13 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/robfig/cron/v3"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/cache"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
-const tokenSchema = 1
+// tokenSchema 2 names the provider too.
+const tokenSchema = 2
 
 const (
 	defaultRefreshTTL   = 60
@@ -27,10 +29,12 @@ type tokenEntry struct {
 	Schema int `json:"schema"`
 	// ID tells the token from another one of the same name that was made after it was deleted. Tokens of releases that had none
 	// have the empty string.
-	ID      string          `json:"id,omitempty"`
-	Account string          `json:"account"`
-	Type    string          `json:"type"`
-	Options provider.Values `json:"options,omitempty"`
+	ID      string `json:"id,omitempty"`
+	Account string `json:"account"`
+	// Provider is the account's, whose type this is. Tokens of schema 1 have the empty string.
+	Provider string          `json:"provider,omitempty"`
+	Type     string          `json:"type"`
+	Options  provider.Values `json:"options,omitempty"`
 	// RefreshTTL is how many seconds a consumer may go on with a value before it looks again.
 	RefreshTTL int `json:"refresh_ttl"`
 	// VerifyPeriod is in seconds; 0 is never.
@@ -57,8 +61,6 @@ type token struct {
 	tokenEntry
 	name string
 	kind *provider.TokenType
-	// provider is the name of the platform that has the type.
-	provider string
 	// nextRotation is zero where no rotation is planned, and schedule nil where there is no rotation_schedule.
 	nextRotation time.Time
 	schedule     *cron.SpecSchedule
@@ -68,24 +70,40 @@ type token struct {
 	credsAnswer, accessTokenAnswer atomic.Pointer[warmAnswer]
 }
 
-func (b *backend) decodeToken(name string, stored []byte) (*token, error) {
+func (b *backend) decodeToken(ctx context.Context, storage logical.Storage, name string, stored []byte) (*token, error) {
 	t := &token{name: name}
 	if err := decodeJSON(stored, tokenSchema, &t.tokenEntry); err != nil {
 		return nil, err
 	}
-	kind, ok := b.tokenTypes[t.Type]
-	if !ok {
-		return nil, fmt.Errorf("its type %q is not known to this plugin (%s)", t.Type, Version)
+	if err := b.findKind(ctx, storage, t); err != nil {
+		return nil, err
 	}
-	t.kind, t.provider = &kind.TokenType, kind.platform.Name()
 	t.planRotation()
 	return t, nil
 }
 
-// platformType is a token type and the provider that has it.
-type platformType struct {
-	provider.TokenType
-	platform provider.Provider
+// findKind finds the token's type. An entry of schema 1 says nothing of the provider, but its account does.
+func (b *backend) findKind(ctx context.Context, storage logical.Storage, t *token) error {
+	if t.Provider == "" {
+		a, err := b.accounts.Get(ctx, storage, t.Account)
+		if err != nil {
+			return cache.Needed(err)
+		}
+		if a == nil {
+			return fmt.Errorf("its account %q does not exist", t.Account)
+		}
+		t.Provider = a.Provider
+	}
+	p, err := b.platform(ctx, storage, t.Provider)
+	if err != nil {
+		return cache.Needed(err)
+	}
+	if p == nil {
+		return fmt.Errorf("its provider %q is not known to this plugin (%s)", t.Provider, Version)
+	}
+	t.Schema = tokenSchema
+	t.kind, err = kindOf(p, t.Type)
+	return err
 }
 
 // planRotation works out when the policy wants the current credential replaced. A stored schedule that this version of the plugin

@@ -10,11 +10,9 @@ import (
 func (b *backend) policyFields() map[string]*framework.FieldSchema {
 	fields := commonPolicyFields()
 	fields["type"].AllowedValues = allowed(b.typeNames())
-	for _, name := range b.providerNames() {
-		for _, kind := range b.providers[name].TokenTypes() {
-			for _, f := range kind.Options {
-				addFieldSchema(fields, f, "")
-			}
+	for _, kind := range b.allTypes() {
+		for _, f := range kind.Options {
+			addFieldSchema(fields, f, "")
 		}
 	}
 	return fields

@@ -22,11 +22,11 @@ func (f *fixture) lockedKey(t *testing.T, file string) provider.Key {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := a.platform.(provider.KeyRotator).Key(provider.Values{"service_account_key": file})
+	key, err := a.platform.Type("service_account_key").Keys.Key(provider.Values{"service_account_key": file})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.tryLockValue(a.platform.Name(), key.Identity()) == nil {
+	if f.tryLockValue(a.platform.Name, key.Identity()) == nil {
 		t.Fatal("the key is locked already")
 	}
 	return key
@@ -53,15 +53,14 @@ func TestKeyRing_DeletesNoLostKeyThatIsBeingHandedIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rotator, _ := keyRotator(a, named)
-	ring := &keyRing{backend: f.backend, storage: f.storage, rotator: rotator, account: a, token: named}
-	own, err := rotator.Key(named.Current.Credential)
+	ring := &keyRing{backend: f.backend, storage: f.storage, keys: named.kind.Keys, account: a, token: named}
+	own, err := named.kind.Keys.Key(named.Current.Credential)
 	if err != nil {
 		t.Fatal(err)
 	}
 	by := rotation.Rights{Owner: own.Owner, Proven: true}
 	key.Owner = own.Owner
-	unlock := f.tryLockValue(a.platform.Name(), key.Identity())
+	unlock := f.tryLockValue(a.platform.Name, key.Identity())
 	if err := ring.Delete(t.Context(), by, key); err == nil || !strings.Contains(err.Error(), "is being handed in") {
 		t.Errorf("got %v", err)
 	}

@@ -35,7 +35,7 @@ func (b *backend) verifyCurrent(ctx context.Context, storage logical.Storage, a 
 // observe asks the provider about the current credential. Silent means that there was no useful answer, which says
 // nothing about the credential.
 func observe(ctx context.Context, a *account, t *token) (v provider.Verification, silent bool, err error) {
-	v, err = a.platform.Verify(ctx, a.call, t.call(t.Current.Credential))
+	v, err = t.kind.Verify(ctx, a.call, t.call(t.Current.Credential))
 	var silence *provider.Error
 	if !errors.As(err, &silence) {
 		return v, false, err

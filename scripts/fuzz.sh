@@ -11,23 +11,35 @@ if [[ ! $time =~ ^[0-9]+(s|m|h|x)$ ]]; then
   exit 2
 fi
 
-listed=$(go test -list '^Fuzz' ./...) || {
-  printf '%s\n' "$listed" >&2
+module=$(go list -m)
+cache=$(go env GOCACHE)/fuzz # where `go test -fuzz` keeps its inputs too
+work=$(mktemp -d "${TMPDIR:-/tmp}/adtokens-fuzz.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+
+# One binary for all targets of a package. `go test -fuzz` would watch the coverage of every dependency, compile each of them
+# for that, and link the binary for each target; the inputs are to find their way through this module's code.
+count=0 failed=()
+for package in $(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...); do
+  directory=$(go list -f '{{.Dir}}' "$package")
+  grep -qs '^func Fuzz' "$directory"/*_test.go || continue
+  go test -c -vet=off -gcflags="$module/...=-d=libfuzzer" -o "$work/fuzz.test" "$package"
+  targets=$(cd "$directory" && "$work/fuzz.test" -test.list '^Fuzz')
+  for target in $targets; do
+    count=$((count + 1))
+    printf '%s.%s: ' "${package#"$module"/}" "$target"
+    if output=$(cd "$directory" && "$work/fuzz.test" -test.run '^$' -test.fuzz "^$target\$" -test.fuzztime "$time" \
+      -test.fuzzminimizetime 1s -test.fuzzcachedir "$cache/$package" 2>&1); then
+      sed -n 's/^fuzz: elapsed: //p' <<<"$output" | tail -n 1
+    else
+      failed+=("$target")
+      printf 'FAILED\n%s\n' "$output"
+    fi
+  done
+done
+((count > 0)) || {
+  printf 'fuzz: there is no target.\n' >&2
   exit 1
 }
-# A package's targets are listed before the line with its name.
-targets=$(awk '/^Fuzz/ { names[n++] = $1 } $1 == "ok" { for (i = 0; i < n; i++) print $2, names[i]; n = 0 }' <<<"$listed")
-count=0 failed=()
-while read -r package target; do
-  count=$((count + 1))
-  printf '%s.%s: ' "${package#*/*/*/}" "$target"
-  if output=$(go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -fuzzminimizetime 1s "$package" 2>&1); then
-    sed -n 's/^fuzz: elapsed: //p' <<<"$output" | tail -n 1
-  else
-    failed+=("$target")
-    printf 'FAILED\n%s\n' "$output"
-  fi
-done <<<"$targets"
 
 if ((${#failed[@]} > 0)); then
   printf 'fuzz: %d of %d targets failed: %s\n' "${#failed[@]}" "$count" "${failed[*]}" >&2

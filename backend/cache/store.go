@@ -5,6 +5,7 @@ package cache
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"maps"
@@ -24,8 +25,7 @@ import (
 type Store[T any] struct {
 	prefix string
 	now    func() time.Time
-	// decode makes an entry of what is stored.
-	decode func(name string, stored []byte) (*T, error)
+	decode Decode[T]
 	// Release, if set, is for an entry that leaves the cache.
 	Release func(*T)
 	// Touched, if set, is told of every name whose entry may be another one than before.
@@ -59,7 +59,7 @@ var checksumSeed = maphash.MakeSeed()
 func checksum(stored []byte) uint64 { return maphash.Bytes(checksumSeed, stored) }
 
 // New returns a store of the entries below the prefix. Release, Touched and Doubted are set before its first use.
-func New[T any](prefix string, now func() time.Time, decode func(name string, stored []byte) (*T, error)) *Store[T] {
+func New[T any](prefix string, now func() time.Time, decode Decode[T]) *Store[T] {
 	return &Store[T]{
 		prefix: prefix, now: now, decode: decode, entries: map[string]cacheEntry[T]{}, reads: map[string]*reads{}, doubts: map[string]*doubt[T]{},
 	}
@@ -101,28 +101,31 @@ func (s *Store[T]) read(ctx context.Context, storage logical.Storage, name strin
 		s.show(name, turn, cacheEntry[T]{})
 		return nil, nil
 	}
-	entry, err := s.decode(name, stored.Value)
+	entry, err := s.decode(ctx, storage, name, stored.Value)
 	if err != nil {
 		s.endRead(name)
+		if _, needed := errors.AsType[*NeededError](err); needed {
+			return nil, err
+		}
 		return nil, &DamagedError{key: s.prefix + name, why: err}
 	}
 	fresh := cacheEntry[T]{entry, checksum(stored.Value)}
 	if own {
-		fresh.entry = s.decodeAgain(name, stored.Value, fresh.sum)
+		fresh.entry = s.decodeAgain(ctx, storage, name, fresh.sum, stored.Value)
 	}
 	s.show(name, turn, fresh)
 	return entry, nil
 }
 
 // decodeAgain makes an entry for the cache of what was decoded for somebody else a moment ago; nil where the cache has it.
-func (s *Store[T]) decodeAgain(name string, stored []byte, sum uint64) *T {
+func (s *Store[T]) decodeAgain(ctx context.Context, storage logical.Storage, name string, sum uint64, stored []byte) *T {
 	s.mu.RLock()
 	known := s.entries[name].sum
 	s.mu.RUnlock()
 	if known == sum {
 		return nil
 	}
-	entry, err := s.decode(name, stored)
+	entry, err := s.decode(ctx, storage, name, stored)
 	if err != nil {
 		return nil
 	}
@@ -211,7 +214,7 @@ func (s *Store[T]) Put(ctx context.Context, storage logical.Storage, name string
 	// The writer goes on with its own copy. What cannot be decoded is an error for those who read it.
 	fresh := cacheEntry[T]{sum: checksum(stored)}
 	var unusable error
-	if fresh.entry, unusable = s.decode(name, stored); err != nil {
+	if fresh.entry, unusable = s.decode(ctx, storage, name, stored); err != nil {
 		return s.doubtWrite(name, "writing %s%s to storage", err, fresh)
 	}
 	if unusable != nil {

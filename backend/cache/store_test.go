@@ -36,7 +36,7 @@ func stored(key string, n number) *logical.StorageEntry {
 func TestASlowReadDoesNotCacheWhatAWriteReplaced(t *testing.T) {
 	t.Parallel()
 	storage := &slowStorage{reading: make(chan struct{}), goOn: make(chan struct{}, 2)}
-	s := New("n/", time.Now, func(_ string, stored []byte) (*number, error) {
+	s := New("n/", time.Now, func(_ context.Context, _ logical.Storage, _ string, stored []byte) (*number, error) {
 		n := &number{}
 		return n, json.Unmarshal(stored, n)
 	})
@@ -70,7 +70,7 @@ func TestASlowReadDoesNotCacheWhatAWriteReplaced(t *testing.T) {
 func TestStore_ReadsAreTakenOverInTheirOrder(t *testing.T) {
 	t.Parallel()
 	storage := &slowStorage{reading: make(chan struct{}), goOn: make(chan struct{})}
-	s := New("n/", time.Now, func(_ string, stored []byte) (*number, error) {
+	s := New("n/", time.Now, func(_ context.Context, _ logical.Storage, _ string, stored []byte) (*number, error) {
 		n := &number{}
 		return n, json.Unmarshal(stored, n)
 	})

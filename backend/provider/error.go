@@ -28,6 +28,9 @@ type Error struct {
 	RetryAfter time.Duration
 	// Code and RequestID are the platform's own, where it gave them.
 	Code, RequestID string
+	// NotSent means that the platform cannot have acted on the request, because no connection to it was made, or because it says
+	// that it limits the rate of requests.
+	NotSent bool
 }
 
 func (e *Error) Error() string {

@@ -6,23 +6,20 @@ import (
 	"time"
 )
 
-// KeyRotator is a Provider that makes and deletes credentials of some types through the platform's own API. Errors are
-// a *Refused, where the platform will not do it, or an *Error, where no useful answer came; after an *Error of
-// CreateKey it is unknown whether a key was made.
-type KeyRotator interface {
-	// RotatesKeys says whether credentials of the type are such keys.
-	RotatesKeys(tokenType string) bool
+// Keys is a platform's API that makes and deletes credentials which are keys of an owner. After an *Error of Create it is unknown
+// whether a key was made.
+type Keys interface {
 	// Key tells what the credential is called at the platform. Its CreatedAt is zero.
 	Key(credential Values) (Key, error)
 	// SelfAsserted says whether the credential names the address by itself at which an account of these settings has it
 	// proven. An acceptance from there proves nothing, so that no right may follow from it.
 	SelfAsserted(settings, credential Values) bool
-	// ListKeys lists the live keys of the owner, acting as t. The platform may be late with new and deleted ones.
-	ListKeys(ctx context.Context, a Account, t Token, owner string) ([]Key, error)
-	// CreateKey makes a key for the owner of t's credential. The platform gives its secret only this once.
-	CreateKey(ctx context.Context, a Account, t Token) (Values, error)
-	// DeleteKey deletes a key, acting as t. A key that is gone already is no error.
-	DeleteKey(ctx context.Context, a Account, t Token, key Key) error
+	// List lists the live keys of the owner, acting as t. The platform may be late with new and deleted ones.
+	List(ctx context.Context, a Account, t Token, owner string) ([]Key, error)
+	// Create makes a key for the owner of t's credential. The platform gives its secret only this once.
+	Create(ctx context.Context, a Account, t Token) (Values, error)
+	// Delete deletes a key, acting as t. A key that is gone already is no error.
+	Delete(ctx context.Context, a Account, t Token, key Key) error
 }
 
 // Key identifies a credential at the platform.

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -89,10 +90,9 @@ type Event struct {
 	TokenType string `json:"token_type"`
 	Provider  string `json:"provider"`
 	Account   string `json:"account"`
-	// AccountSID is for tokens of impact.com, LoginCustomerID for those of Google Ads.
-	AccountSID      string `json:"account_sid,omitempty"`
-	LoginCustomerID string `json:"login_customer_id,omitempty"`
-	Reason          string `json:"reason"`
+	// Subject tells which token is meant, by the names of settings and credential fields. They stand beside the others in the event.
+	Subject provider.Values `json:"-"`
+	Reason  string          `json:"reason"`
 	// IdempotencyKey is the same for all attempts at one reset, printable ASCII without a dot.
 	IdempotencyKey string `json:"idempotency_key"`
 }
@@ -141,13 +141,29 @@ func Reset(ctx context.Context, r Request) (Answer, error) {
 	}
 }
 
+// encode writes the event as one flat object, with the subject's members in it.
+func (e *Event) encode() ([]byte, error) {
+	event, err := json.Marshal(struct {
+		Type string `json:"type"`
+		*Event
+	}{"reset", e})
+	if err != nil || len(e.Subject) == 0 {
+		return event, err
+	}
+	subject, err := json.Marshal(e.Subject)
+	if err != nil {
+		return nil, err
+	}
+	// The last two members of the event follow the subject.
+	const reason = `,"reason":`
+	at := bytes.LastIndex(event, []byte(reason))
+	return slices.Concat(event[:at], []byte(","), subject[1:len(subject)-1], event[at:]), nil
+}
+
 // sign makes the request. net/http itself may repeat it, with the same signature, when a kept connection turns out to
 // be closed: Idempotency-Key allows that.
 func (r *Request) sign(ctx context.Context, now time.Time) (*http.Request, error) {
-	body, err := json.Marshal(struct {
-		Type string `json:"type"`
-		Event
-	}{"reset", r.Event})
+	body, err := r.Event.encode()
 	if err != nil {
 		return nil, fmt.Errorf("encoding the event for the reset hook: %w", err)
 	}

@@ -38,7 +38,7 @@ var fields = []provider.Field{
 func event() resethook.Event {
 	return resethook.Event{
 		Token: "acme-rw", TokenType: "legacy_read_write", Provider: "impact", Account: "acme",
-		AccountSID: accountSID, Reason: "a person left", IdempotencyKey: "3f0c6c52-5d0e-4b7e-9d55-8f3f6f0d5a11",
+		Subject: provider.Values{"account_sid": accountSID}, Reason: "a person left", IdempotencyKey: "3f0c6c52-5d0e-4b7e-9d55-8f3f6f0d5a11",
 	}
 }
 
@@ -150,7 +150,7 @@ func TestEventNamesTheAccountAtTheProvider(t *testing.T) {
 	})
 	request.Event = resethook.Event{
 		Token: "ads-dev", TokenType: "developer_token", Provider: "google_ads", Account: "ads",
-		LoginCustomerID: "1234567890", IdempotencyKey: "key-1",
+		Subject: provider.Values{"login_customer_id": "1234567890"}, IdempotencyKey: "key-1",
 	}
 	request.Fields = []provider.Field{{Name: "developer_token", Secret: true, Check: provider.Opaque}}
 	if _, err := reset(t.Context(), t, request); err != nil {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-audit/auditlog"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
 
 var exposureCommand = command{
@@ -28,7 +29,7 @@ Readers of access-token/ are listed apart: what they know expires by itself.
 		q.shows = func(e *auditlog.Entry) bool {
 			return e.Kind != auditlog.KindDelete && e.Kind != auditlog.KindRenew && (e.Rotation == nil || e.Rotation.HandedIn && e.Rotation.Error == "")
 		}
-		return func(ctx context.Context, files []string, s streams) error {
+		return func(ctx context.Context, files []string, s cli.Streams) error {
 			return q.answer(ctx, files, s, q.reply)
 		}
 	},

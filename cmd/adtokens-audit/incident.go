@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-audit/auditlog"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
 
 var incidentCommand = command{
@@ -31,9 +32,9 @@ go on with the compromised value. Those come first. Give the logs from before th
 		flags.Var(&q.until, "until", "leave out what happened after this `time`")
 		q.counted = q.countAfter
 		q.shows = q.isAfter
-		return func(ctx context.Context, files []string, s streams) error {
+		return func(ctx context.Context, files []string, s cli.Streams) error {
 			if q.token == "" || q.compromised.IsZero() {
-				return fmt.Errorf("%w: say which token was compromised and when, with -token and -since", errUsage)
+				return cli.Usagef("say which token was compromised and when, with -token and -since")
 			}
 			return q.answer(ctx, files, s, q.reply)
 		}

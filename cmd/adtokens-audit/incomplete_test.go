@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
 
 func readCorpus(t *testing.T) string {
@@ -36,7 +38,7 @@ func TestAnswers_AreTheSameFromWhatDockerKeeps(t *testing.T) {
 	log := readCorpus(t)
 	for _, question := range [][]string{{"exposure", "-all"}, {"rotations"}, {"leaver", "-display-name=userpass-alice"}, {"stale", "-window=0"}} {
 		want, got := audit(t, log, append(question, "-")...), audit(t, inDocker(t, log), append(question, "-")...)
-		if got != want || got.code != exitOK {
+		if got != want || got.code != cli.ExitOK {
 			t.Errorf("%q is answered with %d: %s\n%s", question, got.code, got.stderr, got.stdout)
 		}
 	}
@@ -76,7 +78,7 @@ func TestAnswers_AreNotGivenFromNothing(t *testing.T) {
 					args = append(args, "-html", file)
 				}
 				got := audit(t, tt.log, append(args, "-")...)
-				if got.code != exitFailure || !strings.Contains(got.stderr, tt.want) {
+				if got.code != cli.ExitFailure || !strings.Contains(got.stderr, tt.want) {
 					t.Fatalf("exit code %d: %s", got.code, got.stderr)
 				}
 				if !strings.HasPrefix(tt.want, "the answer is incomplete") {
@@ -104,7 +106,7 @@ func saysThatItIsNotKnown(t *testing.T, command, answer, file string) {
 func TestAnswers_OfAQuietTimeAreAnswers(t *testing.T) {
 	t.Parallel()
 	got := audit(t, "", "rotations", "-since=2026-10-21", "-until=2026-10-30", corpus)
-	if got.code != exitOK || !strings.Contains(got.stdout, "No rotations, as far as the logs tell.") {
+	if got.code != cli.ExitOK || !strings.Contains(got.stdout, "No rotations, as far as the logs tell.") {
 		t.Errorf("exit code %d: %s%s", got.code, got.stdout, got.stderr)
 	}
 }
@@ -125,7 +127,7 @@ func TestLeaver_KnowsWhoIsInTheLogs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got := audit(t, "", "leaver", tt.flag, corpus)
-			if got.code != exitFailure || !strings.Contains(got.stderr, tt.want) || !strings.Contains(got.stdout, "Not known: ") {
+			if got.code != cli.ExitFailure || !strings.Contains(got.stderr, tt.want) || !strings.Contains(got.stdout, "Not known: ") {
 				t.Errorf("exit code %d: %s%s", got.code, got.stdout, got.stderr)
 			}
 			var answer leaverAnswer
@@ -137,7 +139,7 @@ func TestLeaver_KnowsWhoIsInTheLogs(t *testing.T) {
 	// Somebody who has only used other mounts knows nothing of this one.
 	log := strings.ReplaceAll(readCorpus(t), `"path":"adtokens/creds/acme-rw"`, `"path":"secret/acme-rw"`)
 	got := audit(t, log, "leaver", "-display-name=userpass-alice", "-mount=plain", "-")
-	if got.code != exitOK || !strings.Contains(got.stdout, "None, as far as the logs tell.") {
+	if got.code != cli.ExitOK || !strings.Contains(got.stdout, "None, as far as the logs tell.") {
 		t.Errorf("exit code %d: %s%s", got.code, got.stdout, got.stderr)
 	}
 }
@@ -171,12 +173,12 @@ func TestAnswers_SayWhatCouldNotBeRead(t *testing.T) {
 	if err := json.Unmarshal([]byte(whole.stdout), &answer); err != nil {
 		t.Fatal(err)
 	}
-	if whole.code != exitFailure || len(answer.Readers) == 0 || !strings.Contains(strings.Join(answer.Notes, "\n"), want) || !strings.Contains(whole.stderr, want) {
+	if whole.code != cli.ExitFailure || len(answer.Readers) == 0 || !strings.Contains(strings.Join(answer.Notes, "\n"), want) || !strings.Contains(whole.stderr, want) {
 		t.Errorf("exit code %d, %d readers, %q: %s", whole.code, len(answer.Readers), answer.Notes, whole.stderr)
 	}
 	// What the rest does not have may be in the part that could not be read.
 	none := audit(t, "", "rotations", "-since=2026-10-21", "-until=2026-10-30", corpus, packed)
-	if none.code != exitFailure || strings.Contains(none.stdout, "No rotations") || !strings.Contains(none.stdout, "Not known: ") {
+	if none.code != cli.ExitFailure || strings.Contains(none.stdout, "No rotations") || !strings.Contains(none.stdout, "Not known: ") {
 		t.Errorf("exit code %d: %s", none.code, none.stdout)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-audit/auditlog"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
 
 // asCommand has the test binary be the command.
@@ -56,7 +57,7 @@ func TestReport_TakesTimeInProportionToTokens(t *testing.T) {
 	var stderr bytes.Buffer
 	started := time.Now()
 	file := filepath.Join(t.TempDir(), "report.html")
-	if code := run(ctx, []string{"report", "-html", file, "-"}, streams{in: strings.NewReader(log), out: io.Discard, err: &stderr}); code != exitOK {
+	if code := program().Execute(ctx, []string{"report", "-html", file, "-"}, cli.Streams{In: strings.NewReader(log), Out: io.Discard, Err: &stderr}); code != cli.ExitOK {
 		t.Fatalf("exit code %d after %s: %s", code, time.Since(started), stderr.String())
 	}
 	page, err := os.ReadFile(file)
@@ -105,7 +106,7 @@ func TestReport_ReplacesWhatHasItsName(t *testing.T) {
 	}
 	for _, special := range []string{os.DevNull, t.TempDir()} {
 		got := audit(t, "", "report", "-html", special, corpus)
-		if got.code != exitUsage || !strings.Contains(got.stderr, special) {
+		if got.code != cli.ExitUsage || !strings.Contains(got.stderr, special) {
 			t.Errorf("%s: exit code %d: %s", special, got.code, got.stderr)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-audit/auditlog"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
 
 var leaverCommand = command{
@@ -30,9 +31,9 @@ An entity is all logins of one person. The display name is that of one login, su
 		q.declareOutput(flags)
 		flags.StringVar(&q.entity, "entity", "", "`ID` of the entity")
 		flags.StringVar(&q.displayName, "display-name", "", "display `name`, whole")
-		return func(ctx context.Context, files []string, s streams) error {
+		return func(ctx context.Context, files []string, s cli.Streams) error {
 			if (q.entity == "") == (q.displayName == "") {
-				return fmt.Errorf("%w: say who leaves, with either -entity or -display-name", errUsage)
+				return cli.Usagef("say who leaves, with either -entity or -display-name")
 			}
 			q.names = true
 			q.shows = func(e *auditlog.Entry) bool { return q.leaves(e.By) && e.Kind != auditlog.KindRenew }

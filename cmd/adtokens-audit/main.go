@@ -7,29 +7,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
-
-// The exit codes.
-const (
-	exitOK = iota
-	exitFailure
-	exitUsage
-)
-
-// errUsage marks mistakes in the command line.
-var errUsage = errors.New("wrong usage")
-
-// streams are what a command reads and writes.
-type streams struct {
-	in       io.Reader
-	out, err io.Writer
-}
 
 // command is a question that the logs answer.
 type command struct {
@@ -42,8 +24,8 @@ type command struct {
 	prepare func(*flag.FlagSet) action
 }
 
-// action answers the question from the files that are named.
-type action func(ctx context.Context, files []string, s streams) error
+// action answers the question from the files that the arguments name.
+type action = cli.Action
 
 var commands = []command{
 	exposureCommand, staleCommand, leaverCommand, rotationsCommand, incidentCommand, matchCommand, reportCommand,
@@ -52,81 +34,33 @@ var commands = []command{
 // grace is how long a command may take to end after it was interrupted: it may be stuck in a write that nobody reads.
 const grace = 2 * time.Second
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	code := make(chan int, 1)
-	go func() { code <- run(ctx, os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}) }()
-	select {
-	case c := <-code:
-		os.Exit(c)
-	case <-ctx.Done():
+func main() { program().Main() }
+
+func program() *cli.Program {
+	p := &cli.Program{
+		Name: "adtokens-audit", Introduction: introduction, Afterword: afterword, Clean: harmlessText, Grace: grace,
 	}
-	select {
-	case c := <-code:
-		os.Exit(c)
-	case <-time.After(grace):
-		os.Exit(exitFailure)
+	for _, c := range commands {
+		p.Commands = append(p.Commands, cli.Command{Name: c.name, Summary: c.summary, Run: c.run})
 	}
+	return p
 }
 
 // errInterrupted is how a command ends early.
 var errInterrupted = errors.New("interrupted")
 
-// run returns the exit code.
-func run(ctx context.Context, args []string, s streams) int {
-	err := dispatch(ctx, args, s)
-	switch {
-	case err == nil, errors.Is(err, flag.ErrHelp):
-		return exitOK
-	case errors.Is(err, errUsage):
-		fmt.Fprintf(s.err, "adtokens-audit: %s\n", harmlessText(err.Error()))
-		return exitUsage
-	default:
-		fmt.Fprintf(s.err, "adtokens-audit: %s\n", harmlessText(err.Error()))
-		return exitFailure
-	}
-}
-
-func dispatch(ctx context.Context, args []string, s streams) error {
-	if len(args) == 0 {
-		return fmt.Errorf("%w: name a command; \"adtokens-audit -h\" lists them", errUsage)
-	}
-	switch args[0] {
-	case "-h", "-help", "--help", "help":
-		printUsage(s.out)
-		return nil
-	case "-version", "--version", "version":
-		fmt.Fprintln(s.out, programVersion())
-		return nil
-	}
-	for _, c := range commands {
-		if c.name == args[0] {
-			return c.run(ctx, args[1:], s)
-		}
-	}
-	return fmt.Errorf("%w: there is no command %q; \"adtokens-audit -h\" lists them", errUsage, args[0])
-}
-
-func (c *command) run(ctx context.Context, args []string, s streams) error {
-	flags := flag.NewFlagSet("adtokens-audit "+c.name, flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
+func (c *command) run(ctx context.Context, args []string, s cli.Streams) error {
+	flags := cli.Flags("adtokens-audit "+c.name, fmt.Sprintf("Usage: adtokens-audit %s %s\n\n%s\n\nFlags:\n", c.name, c.synopsis, strings.TrimSpace(c.help)))
 	act := c.prepare(flags)
-	flags.Usage = func() { c.printUsage(flags) }
-	err := flags.Parse(args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		flags.SetOutput(s.out)
-		flags.Usage()
+	if err := cli.Parse(flags, args, s); err != nil {
 		return err
-	case err != nil:
-		return fmt.Errorf("%w: %w; \"adtokens-audit %s -h\" lists the flags", errUsage, err, c.name)
-	case flags.NArg() == 0:
-		return fmt.Errorf("%w: name the audit logs to read, or - for standard input", errUsage)
+	}
+	if flags.NArg() == 0 {
+		return cli.Usagef("name the audit logs to read, or - for standard input")
 	}
 	for _, file := range flags.Args() {
 		if strings.HasPrefix(file, "-") && len(file) > 1 {
-			return fmt.Errorf("%w: put %s before the files, or write ./%s if it is one", errUsage, file, file)
+			return cli.Usagef("put %s before the files, or write ./%s if it is one", file, file)
 		}
 	}
 	return act(ctx, flags.Args(), s)
@@ -154,17 +88,3 @@ Exit codes: 0 the question is answered, whatever the answer; 1 failed, or some p
 do not have the mount, token or name that was asked for; 2 wrong usage. "adtokens-audit <command> -h" explains a command,
 "adtokens-audit -version" names the release.
 `
-
-func printUsage(out io.Writer) {
-	fmt.Fprint(out, introduction)
-	for _, c := range commands {
-		fmt.Fprintf(out, "  %-10s %s\n", c.name, c.summary)
-	}
-	fmt.Fprint(out, afterword)
-}
-
-func (c *command) printUsage(flags *flag.FlagSet) {
-	out := flags.Output()
-	fmt.Fprintf(out, "Usage: adtokens-audit %s %s\n\n%s\n\nFlags:\n", c.name, c.synopsis, strings.TrimSpace(c.help))
-	flags.PrintDefaults()
-}

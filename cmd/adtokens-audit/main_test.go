@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -29,14 +31,14 @@ type output struct {
 func audit(t *testing.T, stdin string, args ...string) output {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	code := run(t.Context(), args, streams{in: strings.NewReader(stdin), out: &stdout, err: &stderr})
+	code := program().Execute(t.Context(), args, cli.Streams{In: strings.NewReader(stdin), Out: &stdout, Err: &stderr})
 	return output{stdout.String(), stderr.String(), code}
 }
 
 func answered(t *testing.T, args ...string) string {
 	t.Helper()
 	got := audit(t, "", args...)
-	if got.code != exitOK {
+	if got.code != cli.ExitOK {
 		t.Fatalf("%q failed with %d: %s", args, got.code, got.stderr)
 	}
 	return got.stdout
@@ -115,7 +117,7 @@ func TestTheOrderAndFormOfTheFilesDoNotMatter(t *testing.T) {
 			if name != "standard input" {
 				args = append(args, newer)
 			}
-			if got := audit(t, stdin, args...); name == "standard input" && got.stdout != want || got.code != exitOK {
+			if got := audit(t, stdin, args...); name == "standard input" && got.stdout != want || got.code != cli.ExitOK {
 				t.Errorf("failed with %d, or the answer differs: %s\n%s", got.code, got.stderr, got.stdout)
 			}
 		})
@@ -152,13 +154,13 @@ func TestABrokenLogGivesAnIncompleteAnswerAndFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got := audit(t, tt.stdin, "exposure", "-token=acme-dev", "-all", "-")
-			if got.code != exitFailure || !strings.Contains(got.stderr, tt.message) || !strings.Contains(got.stdout, tt.answer) {
+			if got.code != cli.ExitFailure || !strings.Contains(got.stderr, tt.message) || !strings.Contains(got.stdout, tt.answer) {
 				t.Errorf("exit code %d, %q and %q", got.code, got.stdout, got.stderr)
 			}
 		})
 	}
 	cut := audit(t, string(text[:len(text)-100]), "exposure", "-")
-	if cut.code != exitOK || !strings.Contains(cut.stdout, "whose last line is cut, as in one that is being written, or whose server was killed: 1.") {
+	if cut.code != cli.ExitOK || !strings.Contains(cut.stdout, "whose last line is cut, as in one that is being written, or whose server was killed: 1.") {
 		t.Errorf("a cut last line gave %d: %s", cut.code, cut.stdout)
 	}
 }
@@ -170,24 +172,24 @@ func TestMistakesAreExplained(t *testing.T) {
 		code int
 		want string
 	}{
-		"no command":            {nil, exitUsage, "name a command"},
-		"unknown command":       {[]string{"expose"}, exitUsage, `no command "expose"`},
-		"no log":                {[]string{"exposure"}, exitUsage, "name the audit logs"},
-		"unknown flag":          {[]string{"exposure", "-x", corpus}, exitUsage, "lists the flags"},
-		"flag after the files":  {[]string{"exposure", corpus, "-all"}, exitUsage, "put -all before the files"},
-		"bad format":            {[]string{"exposure", "-output=yaml", corpus}, exitUsage, "table, json or csv"},
-		"bad time":              {[]string{"exposure", "-since=yesterday", corpus}, exitUsage, "a date like"},
-		"time to come":          {[]string{"exposure", "-since=-1h", corpus}, exitUsage, "a date like"},
-		"following in CSV":      {[]string{"exposure", "-follow", "-output=csv", corpus}, exitUsage, "table or json"},
-		"leaver without a name": {[]string{"leaver", corpus}, exitUsage, "either -entity or -display-name"},
-		"leaver with two":       {[]string{"leaver", "-entity=a", "-display-name=b", corpus}, exitUsage, "either -entity or -display-name"},
-		"incident without time": {[]string{"incident", "-token=a", corpus}, exitUsage, "-token and -since"},
-		"incident of no token":  {[]string{"incident", "-since=1h", corpus}, exitUsage, "-token and -since"},
-		"match without value":   {[]string{"match", corpus}, exitUsage, "feed the value"},
-		"match in stdin":        {[]string{"match", "-"}, exitUsage, "standard input is for the value"},
-		"report without file":   {[]string{"report", corpus}, exitUsage, "-html"},
-		"missing log":           {[]string{"exposure", "testdata/missing"}, exitFailure, "no such file"},
-		"report to nowhere":     {[]string{"report", "-html=testdata/missing/x.html", corpus}, exitFailure, "no such file"},
+		"no command":            {nil, cli.ExitUsage, "name a command"},
+		"unknown command":       {[]string{"expose"}, cli.ExitUsage, `no command "expose"`},
+		"no log":                {[]string{"exposure"}, cli.ExitUsage, "name the audit logs"},
+		"unknown flag":          {[]string{"exposure", "-x", corpus}, cli.ExitUsage, "lists the flags"},
+		"flag after the files":  {[]string{"exposure", corpus, "-all"}, cli.ExitUsage, "put -all before the files"},
+		"bad format":            {[]string{"exposure", "-output=yaml", corpus}, cli.ExitUsage, "table, json or csv"},
+		"bad time":              {[]string{"exposure", "-since=yesterday", corpus}, cli.ExitUsage, "a date like"},
+		"time to come":          {[]string{"exposure", "-since=-1h", corpus}, cli.ExitUsage, "a date like"},
+		"following in CSV":      {[]string{"exposure", "-follow", "-output=csv", corpus}, cli.ExitUsage, "table or json"},
+		"leaver without a name": {[]string{"leaver", corpus}, cli.ExitUsage, "either -entity or -display-name"},
+		"leaver with two":       {[]string{"leaver", "-entity=a", "-display-name=b", corpus}, cli.ExitUsage, "either -entity or -display-name"},
+		"incident without time": {[]string{"incident", "-token=a", corpus}, cli.ExitUsage, "-token and -since"},
+		"incident of no token":  {[]string{"incident", "-since=1h", corpus}, cli.ExitUsage, "-token and -since"},
+		"match without value":   {[]string{"match", corpus}, cli.ExitUsage, "feed the value"},
+		"match in stdin":        {[]string{"match", "-"}, cli.ExitUsage, "standard input is for the value"},
+		"report without file":   {[]string{"report", corpus}, cli.ExitUsage, "-html"},
+		"missing log":           {[]string{"exposure", "testdata/missing"}, cli.ExitFailure, "no such file"},
+		"report to nowhere":     {[]string{"report", "-html=testdata/missing/x.html", corpus}, cli.ExitFailure, "no such file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -221,8 +223,8 @@ func TestEverythingHasHelpWithExamples(t *testing.T) {
 func TestTheVersionIsTold(t *testing.T) {
 	t.Parallel()
 	for _, argument := range []string{"-version", "--version", "version"} {
-		if got := answered(t, argument); got != programVersion()+"\n" || len(got) < 2 {
-			t.Errorf("%s says %q, want %q", argument, got, programVersion())
+		if got := answered(t, argument); got != cli.Version()+"\n" || len(got) < 2 {
+			t.Errorf("%s says %q, want %q", argument, got, cli.Version())
 		}
 	}
 }
@@ -248,7 +250,7 @@ func TestTextsOfOthersAreHarmless(t *testing.T) {
 		t.Errorf("a spreadsheet takes the reason %q for a formula", got)
 	}
 	file := filepath.Join(t.TempDir(), "report.html")
-	if got := audit(t, log, "report", "-html", file, "-"); got.code != exitOK {
+	if got := audit(t, log, "report", "-html", file, "-"); got.code != cli.ExitOK {
 		t.Fatal(got.stderr)
 	}
 	page, err := os.ReadFile(file)
@@ -305,7 +307,7 @@ func TestFollowingPrintsTheAnswerAndThenEachEvent(t *testing.T) {
 	code := make(chan int, 1)
 	go func() {
 		defer in.Close()
-		code <- run(ctx, []string{"incident", "-token=acme-rw", "-since=2026-11-01", "-output=json", "-follow", log}, streams{out: in, err: io.Discard})
+		code <- program().Execute(ctx, []string{"incident", "-token=acme-rw", "-since=2026-11-01", "-output=json", "-follow", log}, cli.Streams{Out: in, Err: io.Discard})
 	}()
 	answers := json.NewDecoder(stdout)
 	var answer incidentAnswer
@@ -333,7 +335,7 @@ func TestFollowingPrintsTheAnswerAndThenEachEvent(t *testing.T) {
 		}
 	}
 	interrupt()
-	if got := <-code; got != exitOK {
+	if got := <-code; got != cli.ExitOK {
 		t.Errorf("an interrupt gives exit code %d", got)
 	}
 }
@@ -347,7 +349,7 @@ func TestStandardInputIsFollowedToItsEnd(t *testing.T) {
 	got := audit(t, string(text), "leaver", "-follow", "-display-name=userpass-alice", "-")
 	_, events, _ := strings.Cut(got.stdout, "is right, and the time?\n")
 	if want := "2026-10-07T10:00:00Z  read  acme-rw  version 1  userpass-alice  b35dba5e-dca0-6551-1e0e-afb1e61ef6b2  192.0.2.7\n" +
-		"2026-10-10T10:30:00Z  read  acme-dev  version 1  userpass-alice  b35dba5e-dca0-6551-1e0e-afb1e61ef6b2  192.0.2.7\n"; got.code != exitOK || !strings.HasSuffix(got.stdout, want) {
+		"2026-10-10T10:30:00Z  read  acme-dev  version 1  userpass-alice  b35dba5e-dca0-6551-1e0e-afb1e61ef6b2  192.0.2.7\n"; got.code != cli.ExitOK || !strings.HasSuffix(got.stdout, want) {
 		t.Errorf("exit code %d, and %s", got.code, events)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-audit/auditlog"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
 
 var matchCommand = command{
@@ -91,14 +92,14 @@ type matchAnswer struct {
 	Sightings   []*sightingRow `json:"sightings"`
 }
 
-func (q *match) run(ctx context.Context, files []string, s streams) error {
+func (q *match) run(ctx context.Context, files []string, s cli.Streams) error {
 	if slices.Contains(files, auditlog.Stdin) {
-		return fmt.Errorf("%w: standard input is for the value; name the logs", errUsage)
+		return cli.Usagef("standard input is for the value; name the logs")
 	}
-	if isTerminal(s.in) {
-		fmt.Fprintln(s.err, "Paste the value, press Enter and then Ctrl-D.")
+	if isTerminal(s.In) {
+		fmt.Fprintln(s.Err, "Paste the value, press Enter and then Ctrl-D.")
 	}
-	value, err := readValue(ctx, s.in)
+	value, err := readValue(ctx, s.In)
 	if err != nil {
 		return err
 	}
@@ -136,7 +137,7 @@ func readValue(ctx context.Context, in io.Reader) (string, error) {
 		case r.err != nil:
 			return "", fmt.Errorf("reading the value: %w", r.err)
 		case len(bytes.TrimSpace(r.value)) == 0 || len(r.value) > maxValue:
-			return "", fmt.Errorf("%w: feed the value to standard input, of at most %d bytes", errUsage, maxValue)
+			return "", cli.Usagef("feed the value to standard input, of at most %d bytes", maxValue)
 		}
 		return string(r.value), nil
 	}
@@ -151,7 +152,7 @@ func (q *match) ask(ctx context.Context) (needles []auditlog.Needle, witnesses [
 	if err != nil {
 		return nil, nil, fmt.Errorf("the environment does not tell how to reach Vault: %w", err)
 	}
-	client.AddHeader("User-Agent", "adtokens-audit/"+programVersion())
+	client.AddHeader("User-Agent", "adtokens-audit/"+cli.Version())
 	if client.Token() == "" {
 		return nil, nil, errors.New("VAULT_TOKEN is not set; `vault print token` tells that of your login")
 	}

@@ -17,6 +17,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
 
 // leaked stands for the first value of acme-rw, of which the corpus has the HMAC.
@@ -31,7 +33,7 @@ const (
 func startVault(t *testing.T, hashes map[string]string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if want := []string{"adtokens-audit/" + programVersion()}; !slices.Equal(r.Header.Values("User-Agent"), want) {
+		if want := []string{"adtokens-audit/" + cli.Version()}; !slices.Equal(r.Header.Values("User-Agent"), want) {
 			t.Errorf("Vault is asked by %q, want %q", r.Header.Values("User-Agent"), want)
 		}
 		var body struct{ Input string }
@@ -65,7 +67,7 @@ func TestAValueIsFoundWithoutBeingShown(t *testing.T) {
 	for name, value := range map[string]string{"bare": leaked, "with a line break": leaked + "\n"} {
 		t.Run(name, func(t *testing.T) {
 			got := audit(t, value, "match", "-output=json", corpus)
-			if got.code != exitOK {
+			if got.code != cli.ExitOK {
 				t.Fatal(got.stderr)
 			}
 			var answer matchAnswer
@@ -92,16 +94,16 @@ func TestAValueIsFoundWithoutBeingShown(t *testing.T) {
 		})
 	}
 	table := audit(t, leaked, "match", "-until=2026-10-06", corpus)
-	if table.code != exitOK || !strings.Contains(table.stdout, "token-billing") || strings.Contains(table.stdout, "approle") {
+	if table.code != cli.ExitOK || !strings.Contains(table.stdout, "token-billing") || strings.Contains(table.stdout, "approle") {
 		t.Errorf("exit code %d: %s", table.code, table.stdout)
 	}
 	nothing := audit(t, "another value", "match", corpus)
-	if nothing.code != exitFailure || !strings.Contains(nothing.stderr, `nothing shows that the audit device "file" wrote them`) || !strings.Contains(nothing.stdout, "Not known") {
+	if nothing.code != cli.ExitFailure || !strings.Contains(nothing.stderr, `nothing shows that the audit device "file" wrote them`) || !strings.Contains(nothing.stdout, "Not known") {
 		t.Errorf("exit code %d: %s%s", nothing.code, nothing.stdout, nothing.stderr)
 	}
 	t.Setenv("VAULT_TOKEN", inTheLog)
 	nothing = audit(t, "another value", "match", corpus)
-	if nothing.code != exitOK || !strings.Contains(nothing.stdout, "in no request or answer") {
+	if nothing.code != cli.ExitOK || !strings.Contains(nothing.stdout, "in no request or answer") {
 		t.Errorf("exit code %d: %s", nothing.code, nothing.stdout)
 	}
 }
@@ -118,7 +120,7 @@ func TestVaultsRefusalsAreExplained(t *testing.T) {
 			startVault(t, nil)
 			t.Setenv("VAULT_TOKEN", tt.token)
 			got := audit(t, leaked, "match", "-device", tt.device, corpus)
-			if got.code != exitFailure || !strings.Contains(got.stderr, tt.want) || strings.Contains(got.stderr, leaked) {
+			if got.code != cli.ExitFailure || !strings.Contains(got.stderr, tt.want) || strings.Contains(got.stderr, leaked) {
 				t.Errorf("exit code %d: %s", got.code, got.stderr)
 			}
 		})
@@ -198,7 +200,7 @@ func TestMatch_FindsEverySpelling(t *testing.T) {
 				}
 				got := audit(t, tt.given, "match", "-output=json", log)
 				var answer matchAnswer
-				if err := json.Unmarshal([]byte(got.stdout), &answer); err != nil || got.code != exitOK {
+				if err := json.Unmarshal([]byte(got.stdout), &answer); err != nil || got.code != cli.ExitOK {
 					t.Fatalf("%s: exit code %d: %s", where, got.code, got.stderr)
 				}
 				if len(answer.Sightings) != 6 || answer.Sightings[0].Spelling != want {

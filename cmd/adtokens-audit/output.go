@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-audit/auditlog"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
 
 // format is how answers are printed; it is a flag.
@@ -58,18 +59,18 @@ type table struct {
 // add adds a row, whose cells come in groups.
 func (t *table) add(groups ...[]string) { t.rows = append(t.rows, slices.Concat(groups...)) }
 
-func (r *report) print(s streams, f format) error {
+func (r *report) print(s cli.Streams, f format) error {
 	switch f {
 	case formatJSON:
-		return writeJSON(s.out, r.document, "  ")
+		return writeJSON(s.Out, r.document, "  ")
 	case formatCSV:
 		for _, note := range r.notes {
-			fmt.Fprintln(s.err, "Note:", harmless(note))
+			fmt.Fprintln(s.Err, "Note:", harmless(note))
 		}
-		return r.printCSV(s.out)
+		return r.printCSV(s.Out)
 	case formatTable:
 	}
-	return r.printTables(s.out)
+	return r.printTables(s.Out)
 }
 
 func (r *report) printTables(out io.Writer) error {

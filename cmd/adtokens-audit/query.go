@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-audit/auditlog"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
 
 // query is what all questions have in common.
@@ -118,9 +119,9 @@ const followEvery = 250 * time.Millisecond
 type reply func(context.Context, *findings) *report
 
 // answer reads the logs and prints what reply makes of them; then it follows the last one, if that is asked for.
-func (q *query) answer(ctx context.Context, names []string, s streams, reply reply) error {
+func (q *query) answer(ctx context.Context, names []string, s cli.Streams, reply reply) error {
 	if q.follow && q.output == formatCSV {
-		return fmt.Errorf("%w: -follow prints table or json", errUsage)
+		return cli.Usagef("-follow prints table or json")
 	}
 	if q.follow {
 		return q.followLast(ctx, names, s, reply)
@@ -146,7 +147,7 @@ func (r *report) doubt() error {
 }
 
 // find reads the logs. There are findings beside an error if some part of the logs could not be read.
-func (q *query) find(ctx context.Context, names []string, s streams) (*findings, error) {
+func (q *query) find(ctx context.Context, names []string, s cli.Streams) (*findings, error) {
 	found, consumer := q.begin(names)
 	stats, err := readLogs(ctx, names, s, consumer)
 	if err != nil && (stats == (auditlog.Stats{}) || ctx.Err() != nil) {
@@ -180,7 +181,7 @@ func (q *query) count(found *findings, e *auditlog.Entry) {
 }
 
 // followLast answers from what there is, and then prints each further event of the last log.
-func (q *query) followLast(ctx context.Context, names []string, s streams, reply reply) error {
+func (q *query) followLast(ctx context.Context, names []string, s cli.Streams, reply reply) error {
 	last := names[len(names)-1]
 	found, c := q.begin(names)
 	stats, err := readLogs(ctx, names[:len(names)-1], s, c)
@@ -189,7 +190,7 @@ func (q *query) followLast(ctx context.Context, names []string, s streams, reply
 	}
 	found.stats = stats
 	errs := []error{err}
-	toCome := s.in
+	toCome := s.In
 	if last != auditlog.Stdin {
 		var there io.Reader
 		if there, toCome, err = auditlog.FollowFile(ctx, last, followEvery); err != nil {
@@ -215,7 +216,7 @@ func (q *query) followLast(ctx context.Context, names []string, s streams, reply
 			counted(e)
 		}
 		if failed == nil && q.isAbout(e.Token) && (q.shows == nil || q.shows(e)) {
-			failed = printEvent(s.out, q.output, e)
+			failed = printEvent(s.Out, q.output, e)
 		}
 	}
 	stats, err = auditlog.Read(ctx, opened(toCome), c)
@@ -256,17 +257,17 @@ func (l *lazy) Read(buffer []byte) (n int, err error) {
 
 // readLogs reads one log after the other, in the order of their entries. A log that cannot be read to its end does not keep
 // the others from being read.
-func readLogs[T any](ctx context.Context, names []string, s streams, c auditlog.Consumer[T]) (auditlog.Stats, error) {
+func readLogs[T any](ctx context.Context, names []string, s cli.Streams, c auditlog.Consumer[T]) (auditlog.Stats, error) {
 	var stats auditlog.Stats
 	files, err := auditlog.Files(ctx, names)
 	if err != nil {
 		return stats, err
 	}
-	p := startProgress(s.err, files)
+	p := startProgress(s.Err, files)
 	defer p.stop()
 	var errs []error
 	for _, file := range files {
-		read, err := readLog(ctx, file, s.in, p, c)
+		read, err := readLog(ctx, file, s.In, p, c)
 		if ctx.Err() != nil {
 			return stats, errInterrupted
 		}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-audit/auditlog"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
 
 var reportCommand = command{
@@ -32,9 +33,9 @@ was there before is replaced.
 		q.declareRange(flags)
 		q.declareToken(flags, "only this `token`")
 		flags.StringVar(&q.file, "html", "", "`file` to write")
-		return func(ctx context.Context, files []string, s streams) error {
+		return func(ctx context.Context, files []string, s cli.Streams) error {
 			if q.file == "" {
-				return fmt.Errorf("%w: say which file to write, with -html", errUsage)
+				return cli.Usagef("say which file to write, with -html")
 			}
 			if err := q.checkFile(); err != nil {
 				return err
@@ -63,9 +64,9 @@ func (q *htmlReport) checkFile() error {
 	info, err := os.Stat(q.file)
 	switch {
 	case err == nil && info.IsDir():
-		return fmt.Errorf("%w: %s is a directory; name a file in it", errUsage, q.file)
+		return cli.Usagef("%s is a directory; name a file in it", q.file)
 	case err == nil && !info.Mode().IsRegular():
-		return fmt.Errorf("%w: %s is no regular file, and the report would take its place; name another one", errUsage, q.file)
+		return cli.Usagef("%s is no regular file, and the report would take its place; name another one", q.file)
 	}
 	return nil // what is not there is made
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-audit/auditlog"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
 
 var rotationsCommand = command{
@@ -29,7 +30,7 @@ Lists imports and rotations, the refused ones too. The column how says
 		q.declareOutput(flags)
 		q.declareToken(flags, "only this `token`")
 		q.shows = func(e *auditlog.Entry) bool { return e.Rotation != nil || e.Kind == auditlog.KindDelete }
-		return func(ctx context.Context, files []string, s streams) error {
+		return func(ctx context.Context, files []string, s cli.Streams) error {
 			return q.answer(ctx, files, s, q.reply)
 		}
 	},

@@ -76,11 +76,11 @@ func isObject(text string) bool {
 // fieldsOfTheEngine are all that can hold a credential.
 func fieldsOfTheEngine() []provider.Field {
 	var fields []provider.Field
-	for _, p := range []provider.Provider{googleads.New(), impact.New()} {
-		for _, t := range p.TokenTypes() {
+	for _, p := range []*provider.Provider{googleads.New(), impact.New()} {
+		for _, t := range p.Types {
 			fields = append(fields, t.Fields...)
 		}
-		for _, f := range p.AccountFields() {
+		for _, f := range p.AccountFields {
 			if f.Secret {
 				fields = append(fields, f)
 			}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-audit/auditlog"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
 
 var staleCommand = command{
@@ -39,7 +40,7 @@ counted: -window 0 shows them too. Apps that read once, when they start, are fou
 		q.shows = func(e *auditlog.Entry) bool {
 			return e.Kind != auditlog.KindAccessToken && e.Kind != auditlog.KindRenew
 		}
-		return func(ctx context.Context, files []string, s streams) error {
+		return func(ctx context.Context, files []string, s cli.Streams) error {
 			return q.answer(ctx, files, s, q.reply)
 		}
 	},

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
 
 // line is a response of the mount adtokens/.
@@ -193,7 +195,7 @@ func TestAnswers_FollowUnwrappingThroughFiles(t *testing.T) {
 		"in order": logOf(lines...), "out of order": logOf(lines[5], lines[4], lines[3], lines[1], lines[0], lines[2]), "the read in the middle": logOf(lines[0], lines[3], lines[1], lines[5], lines[4]),
 	} {
 		got := audit(t, log, "exposure", "-output=json", "-")
-		if unwrapped := statesOf(t, got.stdout, "readers", "unwrapped"); fmt.Sprint(unwrapped) != fmt.Sprint(want) || got.code != exitOK {
+		if unwrapped := statesOf(t, got.stdout, "readers", "unwrapped"); fmt.Sprint(unwrapped) != fmt.Sprint(want) || got.code != cli.ExitOK {
 			t.Errorf("%s: %v: %s", name, unwrapped, got.stderr)
 		}
 	}

@@ -127,7 +127,7 @@ func (w *world) readWrite(t *testing.T, key string) resethook.Event {
 	must(t, err)
 	return resethook.Event{
 		Token: "acme-rw", TokenType: "legacy_read_write", Provider: "impact", Account: "acme",
-		AccountSID: credentials.ReadWrite.AccountSID, Reason: "test", IdempotencyKey: key,
+		Subject: provider.Values{"account_sid": credentials.ReadWrite.AccountSID}, Reason: "test", IdempotencyKey: key,
 	}
 }
 
@@ -146,7 +146,7 @@ func (w *world) wantResets(t *testing.T, e resethook.Event, want int) {
 	must(t, err)
 	made := 0
 	for _, issued := range ledger.Issued {
-		if issued.Kind == "auth_token" && issued.ID == e.AccountSID {
+		if issued.Kind == "auth_token" && issued.ID == e.Subject["account_sid"] {
 			made++
 		}
 	}
@@ -166,7 +166,7 @@ func (r running) deliver(ctx context.Context, t *testing.T, e resethook.Event) (
 }
 
 func fieldsOf(tokenType string) []provider.Field {
-	for _, kind := range slices.Concat(googleads.New().TokenTypes(), impact.New().TokenTypes()) {
+	for _, kind := range slices.Concat(googleads.New().Types, impact.New().Types) {
 		if kind.Name == tokenType {
 			return kind.Fields
 		}
@@ -223,20 +223,20 @@ func TestEveryTypeOfTokenIsReset(t *testing.T) {
 	must(t, err)
 	must(t, json.Unmarshal(text, &state))
 	for tokenType, e := range map[string]resethook.Event{
-		"developer_token":   {Provider: "google_ads", LoginCustomerID: state.Google.Manager},
-		"oauth_client":      {Provider: "google_ads", LoginCustomerID: state.Google.Manager},
-		"legacy_read_write": {Provider: "impact", AccountSID: credentials.ReadWrite.AccountSID},
-		"legacy_read_only":  {Provider: "impact", AccountSID: credentials.ReadOnly.AccountSID},
-		"scoped":            {Provider: "impact", AccountSID: scoped.AccountSID},
+		"developer_token":   {Provider: "google_ads", Subject: provider.Values{"login_customer_id": state.Google.Manager}},
+		"oauth_client":      {Provider: "google_ads", Subject: provider.Values{"login_customer_id": state.Google.Manager}},
+		"legacy_read_write": {Provider: "impact", Subject: provider.Values{"account_sid": credentials.ReadWrite.AccountSID}},
+		"legacy_read_only":  {Provider: "impact", Subject: provider.Values{"account_sid": credentials.ReadOnly.AccountSID}},
+		"scoped":            {Provider: "impact", Subject: provider.Values{"account_sid": scoped.AccountSID}},
 	} {
 		t.Run(tokenType, func(t *testing.T) {
 			t.Parallel()
 			e.Token, e.TokenType, e.Account, e.IdempotencyKey = "t", tokenType, "acme", "key-of-"+tokenType
-			before, err := w.simulated.show(t.Context(), event{TokenType: tokenType, AccountSID: e.AccountSID, LoginCustomerID: e.LoginCustomerID})
+			before, err := w.simulated.show(t.Context(), event{TokenType: tokenType, AccountSID: e.Subject["account_sid"], LoginCustomerID: e.Subject["login_customer_id"]})
 			must(t, err)
 			got, err := hook.deliver(t.Context(), t, e)
 			must(t, err)
-			after, err := w.simulated.show(t.Context(), event{TokenType: tokenType, AccountSID: e.AccountSID, LoginCustomerID: e.LoginCustomerID})
+			after, err := w.simulated.show(t.Context(), event{TokenType: tokenType, AccountSID: e.Subject["account_sid"], LoginCustomerID: e.Subject["login_customer_id"]})
 			must(t, err)
 			if maps.Equal(before, after) || !maps.Equal(got, after) {
 				t.Error("the token was not reset, or the hook gave another value than the console shows")
@@ -441,14 +441,14 @@ func TestResetsThatAreRefused(t *testing.T) {
 	must(t, err)
 	readOnly := credentials.ReadOnly.AccountSID
 	for name, change := range map[string]func(*resethook.Event){
-		"unknown account SID":   func(e *resethook.Event) { e.AccountSID = "IRx" + strings.Repeat("0", 20) },
-		"no account SID":        func(e *resethook.Event) { e.AccountSID = "" },
+		"unknown account SID":   func(e *resethook.Event) { e.Subject["account_sid"] = "IRx" + strings.Repeat("0", 20) },
+		"no account SID":        func(e *resethook.Event) { e.Subject["account_sid"] = "" },
 		"another type of token": func(e *resethook.Event) { e.TokenType = "scoped" },
 		"key of another token":  func(e *resethook.Event) { e.IdempotencyKey, e.Token = "known", "acme-ro" },
-		"key of another SID":    func(e *resethook.Event) { e.IdempotencyKey, e.AccountSID = "known", readOnly },
-		"key of no SID":         func(e *resethook.Event) { e.IdempotencyKey, e.AccountSID = "known", "" },
+		"key of another SID":    func(e *resethook.Event) { e.IdempotencyKey, e.Subject["account_sid"] = "known", readOnly },
+		"key of no SID":         func(e *resethook.Event) { e.IdempotencyKey, e.Subject["account_sid"] = "known", "" },
 		"key of another customer": func(e *resethook.Event) {
-			e.IdempotencyKey, e.LoginCustomerID = "known", "1234567890"
+			e.IdempotencyKey, e.Subject = "known", provider.Values{"login_customer_id": "1234567890"}
 		},
 		"key of another account":  func(e *resethook.Event) { e.IdempotencyKey, e.Account = "known", "other" },
 		"key of another type":     func(e *resethook.Event) { e.IdempotencyKey, e.TokenType = "known", "legacy_read_only" },
@@ -520,7 +520,7 @@ func TestOnlySignedEventsAreBelieved(t *testing.T) {
 	hook := w.start(t, hookOptions{})
 	e := w.readWrite(t, "key-1")
 	body := fmt.Sprintf(`{"type":"reset","token":"acme-rw","token_type":"legacy_read_write","provider":"impact","account":"acme",
-		"account_sid":%q,"reason":"","idempotency_key":"key-1"}`, e.AccountSID)
+		"account_sid":%q,"reason":"","idempotency_key":"key-1"}`, e.Subject["account_sid"])
 	good := post{method: http.MethodPost, path: path, body: body, at: time.Now()}
 	with := func(change func(*post)) post {
 		p := good

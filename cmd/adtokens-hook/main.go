@@ -9,22 +9,19 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"log"
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
 
 const usage = `Usage: adtokens-hook -state DIRECTORY -control URL [flags]
@@ -42,23 +39,8 @@ const (
 	controlVariable = "ADTOKENS_SIMULATOR_CONTROL"
 )
 
-// The exit codes.
-const (
-	exitOK = iota
-	exitFailure
-	exitUsage
-)
-
-// errUsage marks mistakes in the command line.
-var errUsage = errors.New("wrong usage")
-
 // expiryInterval is how often expired state is looked for.
 const expiryInterval = time.Hour
-
-// streams are where the command writes.
-type streams struct {
-	out, err io.Writer
-}
 
 type options struct {
 	listen, certFile, keyFile  string
@@ -67,35 +49,23 @@ type options struct {
 	retryAfter, timeout, keep  time.Duration
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], streams{out: os.Stdout, err: os.Stderr})
-	stop()
-	os.Exit(code)
-}
+var program = cli.Program{Name: "adtokens-hook", Action: run}
 
-// run serves until ctx ends and returns the exit code.
-func run(ctx context.Context, args []string, to streams) int {
-	o, err := parse(args, to)
-	if err == nil {
-		err = serve(ctx, o, to)
+func main() { program.Main() }
+
+// run serves until ctx ends.
+func run(ctx context.Context, args []string, s cli.Streams) error {
+	o, err := parse(args, s)
+	if err != nil {
+		return err
 	}
-	switch {
-	case err == nil, errors.Is(err, flag.ErrHelp):
-		return exitOK
-	case errors.Is(err, errUsage):
-		fmt.Fprintf(to.err, "adtokens-hook: %v\n", err)
-		return exitUsage
-	default:
-		fmt.Fprintf(to.err, "adtokens-hook: %v\n", err)
-		return exitFailure
-	}
+	return serve(ctx, o, s)
 }
 
 // parse reads the flags. Help goes to standard output.
-func parse(args []string, to streams) (options, error) {
+func parse(args []string, s cli.Streams) (options, error) {
 	var o options
-	flags := flag.NewFlagSet("adtokens-hook", flag.ContinueOnError)
+	flags := cli.Flags("adtokens-hook", usage)
 	flags.StringVar(&o.listen, "listen", "127.0.0.1:0", "`address` to listen on; port 0 takes a free one")
 	flags.StringVar(&o.certFile, "tls-cert", "", "`path` of the PEM certificate chain; without one, only loopback addresses are served")
 	flags.StringVar(&o.keyFile, "tls-key", "", "`path` of the certificate's PEM private key")
@@ -106,33 +76,24 @@ func parse(args []string, to streams) (options, error) {
 	flags.DurationVar(&o.retryAfter, "retry-after", 2*time.Second, "`wait` before asking again, in whole seconds")
 	flags.DurationVar(&o.timeout, "timeout", 100*time.Second, "longest `time` for a reset at the console; the engine waits 120s")
 	flags.DurationVar(&o.keep, "keep", 48*time.Hour, "`time` to remember a reset for; the engine repeats a request for up to a day")
-	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), usage)
-		flags.PrintDefaults()
-	}
-	flags.SetOutput(io.Discard)
-	err := flags.Parse(args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		flags.SetOutput(to.out)
-		flags.Usage()
+	if err := cli.Parse(flags, args, s); err != nil {
 		return o, err
-	case err != nil:
-		return o, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	switch {
 	case flags.NArg() > 0:
-		return o, fmt.Errorf("%w: there is no argument %q", errUsage, flags.Arg(0))
+		return o, cli.Usagef("there is no argument %q", flags.Arg(0))
 	case o.state == "":
-		return o, fmt.Errorf("%w: say where to remember resets, with -state", errUsage)
+		return o, cli.Usagef("say where to remember resets, with -state")
 	case o.control == "":
-		return o, fmt.Errorf("%w: say where the simulator is, with -control or %s", errUsage, controlVariable)
+		return o, cli.Usagef("say where the simulator is, with -control or %s", controlVariable)
 	case (o.certFile == "") != (o.keyFile == ""):
-		return o, fmt.Errorf("%w: -tls-cert and -tls-key go together", errUsage)
+		return o, cli.Usagef("-tls-cert and -tls-key go together")
 	}
 	return o, nil
 }
 
 // serve serves until ctx ends, and then lets the resets that are running come to their end.
-func serve(ctx context.Context, o options, to streams) error {
+func serve(ctx context.Context, o options, s cli.Streams) error {
 	webhook, err := o.webhook()
 	if err != nil {
 		return err
@@ -141,7 +102,7 @@ func serve(ctx context.Context, o options, to streams) error {
 	if err != nil {
 		return err
 	}
-	logger := hclog.New(&hclog.LoggerOptions{Name: "adtokens-hook", Output: to.err, Level: hclog.Info})
+	logger := hclog.New(&hclog.LoggerOptions{Name: "adtokens-hook", Output: s.Err, Level: hclog.Info})
 	resets := &resets{
 		console: simulated{simulator.NewClient(o.control)}, store: remembered,
 		timeout: o.timeout, logger: logger, jobs: map[string]*job{},
@@ -152,7 +113,7 @@ func serve(ctx context.Context, o options, to streams) error {
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
 		ErrorLog: log.New(logger.StandardWriter(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}), "", 0),
 	}
-	failed, err := o.start(ctx, server, to)
+	failed, err := o.start(ctx, server, s)
 	if err != nil {
 		return err
 	}
@@ -183,7 +144,7 @@ func (o options) webhook() (*standardwebhooks.Webhook, error) {
 	secret := os.Getenv(secretVariable)
 	switch {
 	case (secret == "") == (o.secretFile == ""):
-		return nil, fmt.Errorf("%w: give the secret in either -secret-file or %s", errUsage, secretVariable)
+		return nil, cli.Usagef("give the secret in either -secret-file or %s", secretVariable)
 	case o.secretFile != "":
 		text, err := os.ReadFile(o.secretFile)
 		if err != nil {
@@ -200,7 +161,7 @@ func (o options) webhook() (*standardwebhooks.Webhook, error) {
 }
 
 // start listens, prints the address and serves. The channel gets the error that ends the serving.
-func (o options) start(ctx context.Context, server *http.Server, to streams) (<-chan error, error) {
+func (o options) start(ctx context.Context, server *http.Server, s cli.Streams) (<-chan error, error) {
 	scheme, serve := "http", server.Serve
 	if o.certFile != "" {
 		certificate, err := tls.LoadX509KeyPair(o.certFile, o.keyFile)
@@ -217,9 +178,9 @@ func (o options) start(ctx context.Context, server *http.Server, to streams) (<-
 	}
 	address, isTCP := listener.Addr().(*net.TCPAddr)
 	if scheme == "http" && (!isTCP || !address.IP.IsLoopback()) {
-		return nil, errors.Join(fmt.Errorf("%w: without -tls-cert and -tls-key only loopback addresses are served, because credentials are", errUsage), listener.Close())
+		return nil, errors.Join(cli.Usagef("without -tls-cert and -tls-key only loopback addresses are served, because credentials are"), listener.Close())
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- serve(listener) }()
-	return failed, json.NewEncoder(to.out).Encode(map[string]string{"url": scheme + "://" + listener.Addr().String() + path})
+	return failed, json.NewEncoder(s.Out).Encode(map[string]string{"url": scheme + "://" + listener.Addr().String() + path})
 }

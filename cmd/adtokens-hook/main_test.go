@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
 
 // command is the command, run in this process.
@@ -39,7 +41,7 @@ func (w *world) run(t *testing.T, args ...string) command {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if code := run(ctx, append(w.args(t), args...), streams{out: printed, err: w.log}); code != exitOK {
+		if code := program.Execute(ctx, append(w.args(t), args...), cli.Streams{Out: printed, Err: w.log}); code != cli.ExitOK {
 			t.Errorf("the command ended with exit code %d", code)
 		}
 		_ = printed.Close()
@@ -151,18 +153,24 @@ func TestStoppingWaitsForAResetThatRuns(t *testing.T) {
 	w.wantResets(t, e, 1)
 }
 
-// TestProcess runs the built command with the secret in its environment, and kills it the hard way before the polite one.
+// asCommand has the test binary be the command.
+const asCommand = "ADTOKENS_HOOK_AS_COMMAND"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// TestProcess runs the command in a process of its own with the secret in its environment, and kills it the hard way before the polite one.
 func TestProcess(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	binary := filepath.Join(t.TempDir(), "adtokens-hook")
-	if output, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("building: %v\n%s", err, output)
-	}
 	e := w.readWrite(t, "key-1")
 	for _, signal := range []os.Signal{os.Kill, syscall.SIGTERM} {
-		process := exec.CommandContext(t.Context(), binary, "-state", w.state)
-		process.Env = append(os.Environ(), secretVariable+"="+secret, controlVariable+"="+w.control)
+		process := exec.CommandContext(t.Context(), os.Args[0], "-state", w.state)
+		process.Env = append(os.Environ(), asCommand+"=1", secretVariable+"="+secret, controlVariable+"="+w.control)
 		process.Stderr = w.log
 		out, err := process.StdoutPipe()
 		must(t, err)
@@ -191,25 +199,25 @@ func TestMistakesAreExplained(t *testing.T) {
 		code int
 		want string
 	}{
-		"argument":          {needed("now"), exitUsage, `no argument "now"`},
-		"unknown flag":      {needed("-secret", notAsItIs), exitUsage, "flag provided but not defined: -secret"},
-		"no state":          {[]string{"-control", "http://127.0.0.1:1"}, exitUsage, "with -state"},
-		"no console":        {[]string{"-state", t.TempDir(), "-control", ""}, exitUsage, "with -control or " + controlVariable},
-		"no secret":         {needed(), exitUsage, "either -secret-file or " + secretVariable},
-		"no secret file":    {needed("-secret-file", "/does/not/exist"), exitFailure, "reading the secret"},
-		"no prefix":         {needed("-secret-file", secretFile(t, notAsItIs)), exitFailure, "the secret must be whsec_"},
-		"short secret":      {needed("-secret-file", secretFile(t, "whsec_"+notAsItIs)), exitFailure, "24 to 64 bytes"},
-		"no base64":         {needed("-secret-file", secretFile(t, "whsec_"+strings.Repeat("-", 40))), exitFailure, "the secret must be whsec_"},
-		"key without chain": {needed("-tls-key", "key.pem"), exitUsage, "-tls-cert and -tls-key go together"},
-		"no certificate":    {needed("-secret-file", file, "-tls-cert", "/does/not/exist", "-tls-key", "/does/not/exist"), exitFailure, "loading the certificate"},
-		"open to others":    {needed("-secret-file", file, "-listen", "0.0.0.0:0"), exitUsage, "only loopback addresses"},
-		"no address":        {needed("-secret-file", file, "-listen", "nowhere"), exitFailure, "listening"},
-		"state that is not": {[]string{"-state", file, "-control", "http://127.0.0.1:1", "-secret-file", file}, exitFailure, "state directory"},
+		"argument":          {needed("now"), cli.ExitUsage, `no argument "now"`},
+		"unknown flag":      {needed("-secret", notAsItIs), cli.ExitUsage, "flag provided but not defined: -secret"},
+		"no state":          {[]string{"-control", "http://127.0.0.1:1"}, cli.ExitUsage, "with -state"},
+		"no console":        {[]string{"-state", t.TempDir(), "-control", ""}, cli.ExitUsage, "with -control or " + controlVariable},
+		"no secret":         {needed(), cli.ExitUsage, "either -secret-file or " + secretVariable},
+		"no secret file":    {needed("-secret-file", "/does/not/exist"), cli.ExitFailure, "reading the secret"},
+		"no prefix":         {needed("-secret-file", secretFile(t, notAsItIs)), cli.ExitFailure, "the secret must be whsec_"},
+		"short secret":      {needed("-secret-file", secretFile(t, "whsec_"+notAsItIs)), cli.ExitFailure, "24 to 64 bytes"},
+		"no base64":         {needed("-secret-file", secretFile(t, "whsec_"+strings.Repeat("-", 40))), cli.ExitFailure, "the secret must be whsec_"},
+		"key without chain": {needed("-tls-key", "key.pem"), cli.ExitUsage, "-tls-cert and -tls-key go together"},
+		"no certificate":    {needed("-secret-file", file, "-tls-cert", "/does/not/exist", "-tls-key", "/does/not/exist"), cli.ExitFailure, "loading the certificate"},
+		"open to others":    {needed("-secret-file", file, "-listen", "0.0.0.0:0"), cli.ExitUsage, "only loopback addresses"},
+		"no address":        {needed("-secret-file", file, "-listen", "nowhere"), cli.ExitFailure, "listening"},
+		"state that is not": {[]string{"-state", file, "-control", "http://127.0.0.1:1", "-secret-file", file}, cli.ExitFailure, "state directory"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out, errors strings.Builder
-			code := run(t.Context(), test.args, streams{out: &out, err: &errors})
+			code := program.Execute(t.Context(), test.args, cli.Streams{Out: &out, Err: &errors})
 			if code != test.code || !strings.Contains(errors.String(), test.want) || out.Len() > 0 {
 				t.Errorf("exit code %d, %q; want %d, %q", code, errors.String(), test.code, test.want)
 			}
@@ -232,8 +240,8 @@ func TestCommand_StateOfSomebodyElse(t *testing.T) {
 	args := []string{"-state", home, "-control", "http://127.0.0.1:1", "-secret-file", secretFile(t, secret)}
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute) // a hook that starts goes on
 	defer stop()
-	if code := run(ctx, args, streams{out: &out, err: &errors}); code != exitFailure || !strings.Contains(errors.String(), `("thesis.txt")`) || out.Len() > 0 {
-		t.Errorf("exit code %d, %q; want %d and the file's name", code, errors.String(), exitFailure)
+	if code := program.Execute(ctx, args, cli.Streams{Out: &out, Err: &errors}); code != cli.ExitFailure || !strings.Contains(errors.String(), `("thesis.txt")`) || out.Len() > 0 {
+		t.Errorf("exit code %d, %q; want %d and the file's name", code, errors.String(), cli.ExitFailure)
 	}
 	if _, err := os.Stat(thesis); err != nil {
 		t.Error(err)
@@ -243,8 +251,8 @@ func TestCommand_StateOfSomebodyElse(t *testing.T) {
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	var out, errors strings.Builder
-	code := run(t.Context(), []string{"-h"}, streams{out: &out, err: &errors})
-	if code != exitOK || !strings.HasPrefix(out.String(), "Usage: adtokens-hook") || !strings.Contains(out.String(), "-async") || errors.Len() > 0 {
+	code := program.Execute(t.Context(), []string{"-h"}, cli.Streams{Out: &out, Err: &errors})
+	if code != cli.ExitOK || !strings.HasPrefix(out.String(), "Usage: adtokens-hook") || !strings.Contains(out.String(), "-async") || errors.Len() > 0 {
 		t.Errorf("exit code %d, printed %q and %q", code, out.String(), errors.String())
 	}
 }

@@ -3,11 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
 
 const callUsage = `Usage: vault read -format=json adtokens/access-token/<name> | adtokens-simulator call
@@ -31,24 +32,23 @@ type answerOfVault struct {
 }
 
 // call is an app of one request. The access token comes from standard input, so that no other process can see it.
-func call(ctx context.Context, args []string, in io.Reader, to streams) error {
-	flags := flag.NewFlagSet("adtokens-simulator call", flag.ContinueOnError)
-	flags.Usage = func() { fmt.Fprint(flags.Output(), callUsage) }
-	if err := parse(flags, args, to); err != nil {
+func call(ctx context.Context, args []string, s cli.Streams) error {
+	flags := cli.Flags("adtokens-simulator call", callUsage)
+	if err := cli.Parse(flags, args, s); err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {
-		return fmt.Errorf("%w: call takes no argument %q", errUsage, flags.Arg(0))
+		return cli.Usagef("call takes no argument %q", flags.Arg(0))
 	}
 	// To the end, so that whoever writes to the pipe is not cut off.
-	answer, err := io.ReadAll(in)
+	answer, err := io.ReadAll(s.In)
 	if err != nil {
 		return fmt.Errorf("reading standard input: %w", err)
 	}
 	var vault answerOfVault
 	if err := json.Unmarshal(answer, &vault); err != nil || vault.Data.AccessToken == "" {
 		// A decoder's error could quote the token.
-		return fmt.Errorf("%w: standard input is not what `vault read -format=json` prints of access-token/<name>", errUsage)
+		return cli.Usagef("standard input is not what `vault read -format=json` prints of access-token/<name>")
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -63,7 +63,7 @@ func call(ctx context.Context, args []string, in io.Reader, to streams) error {
 		return fmt.Errorf("calling the Google Ads API: %w", err)
 	}
 	defer response.Body.Close()
-	fmt.Fprintf(to.out, "version %s: %s\n", vault.Data.Version, response.Status)
+	fmt.Fprintf(s.Out, "version %s: %s\n", vault.Data.Version, response.Status)
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("the Google Ads API refused the call: %s", response.Status)
 	}

@@ -8,6 +8,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
 
 func TestCallSendsWhatVaultGave(t *testing.T) {
@@ -35,7 +37,7 @@ func TestCallSendsWhatVaultGave(t *testing.T) {
 				t.Fatal(err)
 			}
 			var out bytes.Buffer
-			err = call(t.Context(), nil, bytes.NewReader(in), streams{out: &out, err: &out})
+			err = call(t.Context(), nil, cli.Streams{In: bytes.NewReader(in), Out: &out, Err: &out})
 			if out.String() != tc.want || (err != nil) != tc.fails {
 				t.Errorf("got %q with error %v, want %q", out.String(), err, tc.want)
 			}
@@ -50,8 +52,8 @@ func TestCallExplainsWhatItWants(t *testing.T) {
 	t.Parallel()
 	for name, in := range map[string]string{"nothing": "", "no JSON": "Key Value", "another path": `{"data":{"auth_token":"x"}}`} {
 		var out bytes.Buffer
-		err := call(t.Context(), nil, strings.NewReader(in), streams{out: &out, err: &out})
-		if !errors.Is(err, errUsage) || !strings.Contains(err.Error(), "vault read -format=json") {
+		err := call(t.Context(), nil, cli.Streams{In: strings.NewReader(in), Out: &out, Err: &out})
+		if !errors.Is(err, cli.ErrUsage) || !strings.Contains(err.Error(), "vault read -format=json") {
 			t.Errorf("%s: got %v, want an error that says what to pipe in", name, err)
 		}
 	}

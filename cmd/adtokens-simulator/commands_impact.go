@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"flag"
-	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
 
 // account is an action on the impact.com account that -account names.
@@ -52,7 +52,7 @@ func impactCommands() []command {
 func number(text string) (int, error) {
 	n, err := strconv.Atoi(text)
 	if err != nil {
-		return 0, fmt.Errorf("%w: %q is not a whole number", errUsage, text)
+		return 0, cli.Usagef("%q is not a whole number", text)
 	}
 	return n, nil
 }
@@ -67,7 +67,7 @@ func showCredentials(flags *flag.FlagSet) action {
 		case "read-only":
 			return credentials.ReadOnly, err
 		default:
-			return nil, fmt.Errorf("%w: -token is read-write or read-only, not %q", errUsage, *token)
+			return nil, cli.Usagef("-token is read-write or read-only, not %q", *token)
 		}
 	}))(flags)
 }

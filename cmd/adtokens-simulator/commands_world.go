@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"flag"
-	"fmt"
 	"time"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
 
 func worldCommands() []command {
@@ -22,7 +22,7 @@ func worldCommands() []command {
 			func(ctx context.Context, client *simulator.Client, args []string) (any, error) {
 				d, err := time.ParseDuration(args[0])
 				if err != nil {
-					return nil, fmt.Errorf("%w: %w", errUsage, err)
+					return nil, cli.Usagef("%w", err)
 				}
 				return nil, client.AdvanceClock(ctx, d)
 			})},

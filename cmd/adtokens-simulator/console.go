@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
 
 // controlVariable names the environment variable with the control API's URL.
@@ -34,11 +35,11 @@ type command struct {
 // action runs against the simulator. A string result is printed bare, nil not at all, anything else as JSON.
 type action func(ctx context.Context, client *simulator.Client, args []string) (any, error)
 
-func console(ctx context.Context, args []string, to streams) error {
+func console(ctx context.Context, args []string, s cli.Streams) error {
 	flags := flag.NewFlagSet("adtokens-simulator console", flag.ContinueOnError)
 	control := flags.String("control", os.Getenv(controlVariable), "base `URL` of the control API (environment: "+controlVariable+")")
 	flags.Usage = func() { printCommands(flags) }
-	if err := parse(flags, args, to); err != nil {
+	if err := cli.Parse(flags, args, s); err != nil {
 		return err
 	}
 	command, rest, err := findCommand(flags.Args())
@@ -53,15 +54,15 @@ func console(ctx context.Context, args []string, to streams) error {
 	if firstFlag < 0 {
 		firstFlag = len(rest)
 	}
-	if err := parse(flags, rest[firstFlag:], to); err != nil {
+	if err := cli.Parse(flags, rest[firstFlag:], s); err != nil {
 		return err
 	}
 	arguments := slices.Concat(rest[:firstFlag], flags.Args())
 	if len(arguments) != len(command.args) {
-		return fmt.Errorf("%w: type console %s", errUsage, command.synopsis())
+		return cli.Usagef("type console %s", command.synopsis())
 	}
 	if *control == "" {
-		return fmt.Errorf("%w: say where the simulator is, with -control or %s", errUsage, controlVariable)
+		return cli.Usagef("say where the simulator is, with -control or %s", controlVariable)
 	}
 	ctx, cancel := context.WithTimeout(ctx, consoleTimeout)
 	defer cancel()
@@ -69,7 +70,7 @@ func console(ctx context.Context, args []string, to streams) error {
 	if err != nil {
 		return err
 	}
-	return printResult(to.out, result)
+	return printResult(s.Out, result)
 }
 
 // findCommand matches the longest path, of one or two words.
@@ -81,8 +82,8 @@ func findCommand(args []string) (command, []string, error) {
 			return all[i], args[words:], nil
 		}
 	}
-	return command{}, nil, fmt.Errorf("%w: there is no console action %q; \"adtokens-simulator console -h\" lists them",
-		errUsage, strings.Join(args[:min(2, len(args))], " "))
+	return command{}, nil, cli.Usagef("there is no console action %q; \"adtokens-simulator console -h\" lists them",
+		strings.Join(args[:min(2, len(args))], " "))
 }
 
 func (c command) synopsis() string {
@@ -166,7 +167,7 @@ func pick(result any, field string) (any, error) {
 	}
 	value, ok := fields[field]
 	if !ok {
-		return nil, fmt.Errorf("%w: the result has no field %q", errUsage, field)
+		return nil, cli.Usagef("the result has no field %q", field)
 	}
 	return value, nil
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
 
 // result is what a run of the command left behind.
@@ -19,7 +20,7 @@ type result struct {
 func runCommand(t *testing.T, args ...string) result {
 	t.Helper()
 	var out, errors bytes.Buffer
-	code := run(t.Context(), args, streams{out: &out, err: &errors})
+	code := program.Execute(t.Context(), args, cli.Streams{Out: &out, Err: &errors})
 	return result{code, out.String(), errors.String()}
 }
 
@@ -135,12 +136,12 @@ func TestConsoleActions(t *testing.T) {
 			t.Parallel()
 			console := newConsole(t)
 			if test.before != "" {
-				if got := console(t, test.before); got.code != exitOK {
+				if got := console(t, test.before); got.code != cli.ExitOK {
 					t.Fatalf("%s: %s", test.before, got.errors)
 				}
 			}
 			got := console(t, line)
-			if got.code != exitOK || got.errors != "" {
+			if got.code != cli.ExitOK || got.errors != "" {
 				t.Fatalf("exit code %d: %s", got.code, got.errors)
 			}
 			if !regexp.MustCompile(test.want).MatchString(got.out) {
@@ -169,7 +170,7 @@ func TestConsoleActionsOnOneSecretOrKey(t *testing.T) {
 	run := func(line string) string {
 		t.Helper()
 		got := console(t, line)
-		if got.code != exitOK {
+		if got.code != cli.ExitOK {
 			t.Fatal(got.errors)
 		}
 		return strings.TrimSpace(got.out)
@@ -245,18 +246,18 @@ func TestMistakesAreExplained(t *testing.T) {
 		code int
 		want string
 	}{
-		"google":                                              {exitUsage, `no console action "google"`},
-		"google drop-everything":                              {exitUsage, `no console action "google drop-everything"`},
-		"google developer-token-mode":                         {exitUsage, "type console google developer-token-mode MODE"},
-		"google show-oauth-client -x":                         {exitUsage, "flag provided but not defined: -x"},
-		"google show-oauth-client -field x":                   {exitUsage, `no field "x"`},
-		"google show-oauth-client -client x":                  {exitFailure, `there is no OAuth client "x"`},
-		"google token-uri nowhere":                            {exitFailure, "is no address"},
-		"google revocation everything":                        {exitFailure, `"everything" is none of [token consent]`},
-		"google ads-access none -client a -service-account b": {exitFailure, "either an OAuth client or a service account"},
-		"impact upgrade-api-version x":                        {exitUsage, `"x" is not a whole number`},
-		"impact show-credentials -token x":                    {exitUsage, `not "x"`},
-		"clock advance tomorrow":                              {exitUsage, "invalid duration"},
+		"google":                                              {cli.ExitUsage, `no console action "google"`},
+		"google drop-everything":                              {cli.ExitUsage, `no console action "google drop-everything"`},
+		"google developer-token-mode":                         {cli.ExitUsage, "type console google developer-token-mode MODE"},
+		"google show-oauth-client -x":                         {cli.ExitUsage, "flag provided but not defined: -x"},
+		"google show-oauth-client -field x":                   {cli.ExitUsage, `no field "x"`},
+		"google show-oauth-client -client x":                  {cli.ExitFailure, `there is no OAuth client "x"`},
+		"google token-uri nowhere":                            {cli.ExitFailure, "is no address"},
+		"google revocation everything":                        {cli.ExitFailure, `"everything" is none of [token consent]`},
+		"google ads-access none -client a -service-account b": {cli.ExitFailure, "either an OAuth client or a service account"},
+		"impact upgrade-api-version x":                        {cli.ExitUsage, `"x" is not a whole number`},
+		"impact show-credentials -token x":                    {cli.ExitUsage, `not "x"`},
+		"clock advance tomorrow":                              {cli.ExitUsage, "invalid duration"},
 	} {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()
@@ -275,12 +276,12 @@ func TestCommandLineMistakes(t *testing.T) {
 		code int
 		want string
 	}{
-		"no command":          {nil, exitUsage, "name a command"},
-		"unknown command":     {[]string{"run"}, exitUsage, `no command "run"`},
-		"serve elsewhere":     {[]string{"serve", "-google", "0.0.0.0:0"}, exitFailure, "not on the loopback interface"},
-		"serve with argument": {[]string{"serve", "now"}, exitUsage, `no argument "now"`},
-		"no control URL":      {[]string{"console", "-control", "", "state"}, exitUsage, "say where the simulator is"},
-		"nobody listens":      {[]string{"console", "-control", "http://127.0.0.1:1", "state"}, exitFailure, "connection refused"},
+		"no command":          {nil, cli.ExitUsage, "name a command"},
+		"unknown command":     {[]string{"run"}, cli.ExitUsage, `no command "run"`},
+		"serve elsewhere":     {[]string{"serve", "-google", "0.0.0.0:0"}, cli.ExitFailure, "not on the loopback interface"},
+		"serve with argument": {[]string{"serve", "now"}, cli.ExitUsage, `no argument "now"`},
+		"no control URL":      {[]string{"console", "-control", "", "state"}, cli.ExitUsage, "say where the simulator is"},
+		"nobody listens":      {[]string{"console", "-control", "http://127.0.0.1:1", "state"}, cli.ExitFailure, "connection refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -302,7 +303,7 @@ func TestHelp(t *testing.T) {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()
 			got := runCommand(t, strings.Fields(line)...)
-			if got.code != exitOK || !strings.HasPrefix(got.out, "Usage") || got.errors != "" {
+			if got.code != cli.ExitOK || !strings.HasPrefix(got.out, "Usage") || got.errors != "" {
 				t.Errorf("exit code %d, printed %q and %q", got.code, got.out, got.errors)
 			}
 		})

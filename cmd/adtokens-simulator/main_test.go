@@ -20,27 +20,40 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 )
 
-// running is the command, built and serving.
+// running is the command, serving.
 type running struct {
 	ready
-	binary, log string // paths
-	process     *exec.Cmd
+	log     string // its path
+	process *exec.Cmd
 }
 
-// startCommand builds the command and serves with it, until stop or the end of the test.
+// asCommand has the test binary be the command.
+const asCommand = "ADTOKENS_SIMULATOR_AS_COMMAND"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// commandProcess is the command in a process of its own, not yet started.
+func commandProcess(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	process := exec.CommandContext(t.Context(), os.Args[0], args...)
+	process.Env = append(os.Environ(), asCommand+"=1")
+	return process
+}
+
+// startCommand serves with the command, until stop or the end of the test.
 func startCommand(t *testing.T, args ...string) running {
 	t.Helper()
-	directory := t.TempDir()
-	binary := filepath.Join(directory, "adtokens-simulator")
-	if output, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("building: %v\n%s", err, output)
-	}
-	log, err := os.Create(filepath.Join(directory, "log"))
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	serve := exec.CommandContext(t.Context(), binary, append([]string{"serve"}, args...)...)
+	serve := commandProcess(t, append([]string{"serve"}, args...)...)
 	serve.Stderr = log
 	stdout, err := serve.StdoutPipe()
 	if err != nil {
@@ -57,7 +70,7 @@ func startCommand(t *testing.T, args ...string) running {
 	if err := json.Unmarshal(line, &at); err != nil {
 		t.Fatal(err)
 	}
-	return running{at, binary, log.Name(), serve}
+	return running{at, log.Name(), serve}
 }
 
 // stop wants a clean exit within seconds of the signal.
@@ -80,8 +93,8 @@ func TestCommandServesOverTLSAndStopsOnSignal(t *testing.T) {
 	checkReadyFile(t, readyFile, command.ready)
 	requestOverTLS(t, command.ready)
 
-	show := exec.CommandContext(t.Context(), command.binary, "console", "google", "show-developer-token")
-	show.Env = append(os.Environ(), controlVariable+"="+command.Control)
+	show := commandProcess(t, "console", "google", "show-developer-token")
+	show.Env = append(show.Env, controlVariable+"="+command.Control)
 	output, err := show.Output()
 	if err != nil {
 		t.Fatal(err)

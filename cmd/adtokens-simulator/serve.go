@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
 
 // ready is the line that tells others where the simulator listens.
@@ -25,23 +25,23 @@ type ready struct {
 }
 
 // serve serves until ctx ends.
-func serve(ctx context.Context, args []string, to streams) (err error) {
+func serve(ctx context.Context, args []string, s cli.Streams) (err error) {
 	var options simulator.ServerOptions
 	var readyFile string
-	flags := flag.NewFlagSet("adtokens-simulator serve", flag.ContinueOnError)
+	flags := cli.Flags("adtokens-simulator serve", "Usage: adtokens-simulator serve [flags]\n\nFlags:\n")
 	flags.StringVar(&options.GoogleAddress, "google", "127.0.0.1:0", "loopback `address` of Google; port 0 takes a free one")
 	flags.StringVar(&options.ImpactAddress, "impact", "127.0.0.1:0", "loopback `address` of impact.com")
 	flags.StringVar(&options.PlatformsAddress, "platforms", "127.0.0.1:0", "loopback `address` of the platforms by rules")
 	flags.StringVar(&options.ControlAddress, "control", "127.0.0.1:0", "loopback `address` of the control API")
 	flags.BoolVar(&options.TLS, "tls", false, "serve the providers over https, with a certificate of a new CA")
 	flags.StringVar(&readyFile, "ready-file", "", "`path` of a file to write the ready line to as well")
-	if err := parse(flags, args, to); err != nil {
+	if err := cli.Parse(flags, args, s); err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {
-		return fmt.Errorf("%w: serve takes no argument %q", errUsage, flags.Arg(0))
+		return cli.Usagef("serve takes no argument %q", flags.Arg(0))
 	}
-	options.Logger = hclog.New(&hclog.LoggerOptions{Name: "adtokens-simulator", Output: to.err, Level: hclog.Info})
+	options.Logger = hclog.New(&hclog.LoggerOptions{Name: "adtokens-simulator", Output: s.Err, Level: hclog.Info})
 
 	server, err := simulator.Start(options)
 	if err != nil {
@@ -64,7 +64,7 @@ func serve(ctx context.Context, args []string, to streams) (err error) {
 			return fmt.Errorf("writing the CA certificate: %w", err)
 		}
 	}
-	if err := announce(line, readyFile, to); err != nil {
+	if err := announce(line, readyFile, s); err != nil {
 		return err
 	}
 	select {
@@ -76,7 +76,7 @@ func serve(ctx context.Context, args []string, to streams) (err error) {
 }
 
 // announce writes the ready line to standard output and, complete or not at all, to the file.
-func announce(line ready, path string, to streams) error {
+func announce(line ready, path string, s cli.Streams) error {
 	text, err := json.Marshal(line)
 	if err != nil {
 		return fmt.Errorf("encoding the ready line: %w", err)
@@ -91,6 +91,6 @@ func announce(line ready, path string, to streams) error {
 			return fmt.Errorf("writing the ready file: %w", err)
 		}
 	}
-	_, err = to.out.Write(text)
+	_, err = s.Out.Write(text)
 	return err
 }

@@ -236,7 +236,7 @@ func TestConsulTemplateRendersNewValuesWithinRefreshTTL(t *testing.T) {
 	m := newMachine(t)
 	binary := filepath.Join(m.bin, "consul-template")
 	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-tags=minimal", "-ldflags=-s -w", "-o", binary, "github.com/hashicorp/consul-template")
-	build.Dir = filepath.Join(docsRoot, "scripts", "vault")
+	build.Dir, build.Env = filepath.Join(docsRoot, "scripts", "vault"), append(os.Environ(), "CGO_ENABLED=0") // as Vault's server was built
 	if output, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building consul-template: %v\n%s", err, output)
 	}

@@ -53,9 +53,9 @@ func earliestVersion(t *testing.T) (version, file, sum string) {
 	version = "v0.0.1"
 	file = vaulttest.PluginName + "-" + version
 	path := filepath.Join(vaulttest.BuildCommands(t), file)
-	build := exec.CommandContext(t.Context(), "go", "build",
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath",
 		"-ldflags=-X github.com/adtokens/vault-plugin-secrets-adtokens/backend.Version="+version, "-o", path, "./cmd/"+vaulttest.PluginName)
-	build.Dir = source
+	build.Dir, build.Env = source, append(os.Environ(), "CGO_ENABLED=0") // in the way of everything else
 	if output, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the earlier version: %v: %s", err, output)
 	}

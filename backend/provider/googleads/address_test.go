@@ -143,10 +143,10 @@ func TestKeys_ForeignTokenURIBorrowsNoRights(t *testing.T) {
 	account := withoutTokenURL(google.iamAccount(t, "service_account_key", own))
 	forged := selfAssertedToken(t, google)
 	acts := map[string]func() error{
-		"create": func() error { _, err := rotator(t).CreateKey(t.Context(), account, forged); return err },
-		"list":   func() error { _, err := rotator(t).ListKeys(t.Context(), account, forged, clientEmail); return err },
+		"create": func() error { _, err := rotator(t).Create(t.Context(), account, forged); return err },
+		"list":   func() error { _, err := rotator(t).List(t.Context(), account, forged, clientEmail); return err },
 		"delete": func() error {
-			return rotator(t).DeleteKey(t.Context(), account, forged, provider.Key{Owner: clientEmail, ID: newKeyID})
+			return rotator(t).Delete(t.Context(), account, forged, provider.Key{Owner: clientEmail, ID: newKeyID})
 		},
 	}
 	for name, act := range acts {

@@ -88,7 +88,7 @@ func wantDeclared(t *testing.T, err error) {
 func fuzzVerify(t *testing.T, g cannedGoogle, tokens ...provider.Token) {
 	t.Helper()
 	for _, token := range tokens {
-		v, err := googleads.New().Verify(t.Context(), g.account(), token)
+		v, err := googleads.New().Type(token.Type).Verify(t.Context(), g.account(), token)
 		wantDeclared(t, err)
 		wantNoPart(t, v.Detail+v.Code+v.RequestID)
 		if g.api.status == 200 && g.token.status/100 != 2 && v.Outcome == provider.Accepted {
@@ -124,12 +124,12 @@ func FuzzTokenEndpoint(f *testing.F) {
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		g := cannedGoogle{token: canned{status: status, body: body}, revoke: canned{status: status, body: body}, api: cannedCustomers}
 		fuzzVerify(t, g, developerTokenToken, oauthClientToken, keyToken(t))
-		p := googleads.New()
-		got, err := p.(provider.AccessTokenMinter).AccessToken(t.Context(), g.account(), oauthClientToken)
+		kind := googleads.New().Type("oauth_client")
+		got, err := kind.Mint(t.Context(), g.account(), oauthClientToken)
 		if wantDeclared(t, err); (got.Value == "") == (err == nil) || strings.ContainsAny(got.Value, "\r\n ") {
 			t.Errorf("got %d bytes of an access token beside error %v", len(got.Value), err)
 		}
-		err = p.(provider.Revoker).Revoke(t.Context(), g.account(), oauthClientToken)
+		err = kind.Retire(t.Context(), g.account(), oauthClientToken, nil)
 		if wantDeclared(t, err); err == nil && status/100 != 2 && !bytes.Contains(body, []byte("invalid_token")) {
 			t.Errorf("HTTP %d with %q revokes the token", status, body)
 		}
@@ -187,18 +187,18 @@ func FuzzIAMAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		a := cannedGoogle{token: cannedGrant, api: canned{status: status, body: body}}.account()
-		keys, err := rotator(t).ListKeys(t.Context(), a, keyToken(t), clientEmail)
+		keys, err := rotator(t).List(t.Context(), a, keyToken(t), clientEmail)
 		wantDeclared(t, err)
 		for _, key := range keys {
 			if key.Owner != clientEmail || key.ID == "" || strings.ContainsAny(key.ID, "/?#%.") || key.CreatedAt.IsZero() {
 				t.Errorf("listed %+v", key)
 			}
 		}
-		made, err := rotator(t).CreateKey(t.Context(), a, keyToken(t))
+		made, err := rotator(t).Create(t.Context(), a, keyToken(t))
 		if wantDeclared(t, err); (made == nil) == (err == nil) {
 			t.Errorf("got %d fields beside error %v", len(made), err)
 		}
-		wantDeclared(t, rotator(t).DeleteKey(t.Context(), a, keyToken(t), provider.Key{Owner: clientEmail, ID: newKeyID}))
+		wantDeclared(t, rotator(t).Delete(t.Context(), a, keyToken(t), provider.Key{Owner: clientEmail, ID: newKeyID}))
 	})
 }
 
@@ -207,7 +207,7 @@ func FuzzMadeKey(f *testing.F) {
 	f.Add([]byte("{}"))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		a := cannedGoogle{token: cannedGrant, api: canned{status: 200, body: []byte(madeKey(string(file)))}}.account()
-		made, err := rotator(t).CreateKey(t.Context(), a, keyToken(t))
+		made, err := rotator(t).Create(t.Context(), a, keyToken(t))
 		if wantDeclared(t, err); err != nil {
 			return
 		}
@@ -262,7 +262,7 @@ func FuzzKeyFile(f *testing.F) {
 		a := g.account()
 		delete(a.Settings, "token_url")
 		a.Client.Transport = onlySafe{t, g}
-		_, err = googleads.New().Verify(t.Context(), a, provider.Token{Type: "service_account_key", Credential: provider.Values{"service_account_key": canonical}})
+		_, err = googleads.New().Type("service_account_key").Verify(t.Context(), a, provider.Token{Type: "service_account_key", Credential: provider.Values{"service_account_key": canonical}})
 		wantDeclared(t, err)
 	})
 }

@@ -233,7 +233,7 @@ func wantNoSecret(t *testing.T, texts ...string) {
 // verify calls Verify and checks that what comes out holds no secret, and that an error is a *provider.Error.
 func verify(t *testing.T, a provider.Account, token provider.Token) (provider.Verification, *provider.Error) {
 	t.Helper()
-	return checked(t)(googleads.New().Verify(t.Context(), a, token))
+	return checked(t)(googleads.New().Type(token.Type).Verify(t.Context(), a, token))
 }
 
 func checked(t *testing.T) func(provider.Verification, error) (provider.Verification, *provider.Error) {

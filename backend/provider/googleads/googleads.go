@@ -43,21 +43,15 @@ const (
 // year.
 const defaultAPIVersion = "v26"
 
-type platform struct{}
+// New returns the Google Ads platform.
+func New() *provider.Provider {
+	return &provider.Provider{
+		Name: "google_ads", Title: "Google Ads API", AccountFields: accountFields(), CheckAccount: checkAccount, VerifyAccount: verifyAccount,
+		Types: tokenTypes(),
+	}
+}
 
-var (
-	_ provider.AccessTokenMinter = platform{}
-	_ provider.Revoker           = platform{}
-	_ provider.KeyRotator        = platform{}
-)
-
-// New returns the Google Ads platform. It is a provider.AccessTokenMinter for oauth_client and service_account_key,
-// a provider.Revoker for oauth_client, and a provider.KeyRotator for service_account_key.
-func New() provider.Provider { return platform{} }
-
-func (platform) Name() string { return "google_ads" }
-
-func (platform) AccountFields() []provider.Field {
+func accountFields() []provider.Field {
 	fields := []provider.Field{
 		{Name: fieldLoginCustomerID, Check: checkCustomerID, Description: "Customer ID of the manager account, 10 digits; what stands between " +
 			"them is removed. Sent as login-customer-id."},
@@ -88,8 +82,8 @@ func identityFields(purpose string) []provider.Field {
 	}
 }
 
-// CheckAccount wants no OAuth identity or one that is complete.
-func (platform) CheckAccount(settings provider.Values) error {
+// checkAccount wants no OAuth identity or one that is complete.
+func checkAccount(settings provider.Values) error {
 	var set, missing []string
 	for _, name := range []string{fieldClientID, fieldClientSecret, fieldRefreshToken} {
 		if settings[name] == "" {
@@ -109,39 +103,71 @@ func (platform) CheckAccount(settings provider.Values) error {
 	}
 }
 
-func (platform) TokenTypes() []provider.TokenType {
+func tokenTypes() []*provider.TokenType {
 	oauth, key := identityFields("")[:3], identityFields("")[3:]
-	return []provider.TokenType{
+	return []*provider.TokenType{
 		{
 			Name:           typeDeveloperToken,
+			Title:          "Developer token",
 			Description:    "Developer token of a manager account. Google retired developer tokens on 9 September 2026.",
 			ResetSemantics: provider.Immediate,
 			Fields: []provider.Field{{
 				Name: fieldDeveloperToken, Secret: true, Check: checkDeveloperToken,
 				Description: "Developer token, 22 characters: letters, digits, - and _.",
 			}},
+			Subject:    subject(),
+			Connection: connection(),
+			Connect:    connect,
+			Verify:     verifyDeveloperToken,
+			Runbook:    developerTokenRunbook,
 		},
 		{
 			Name:           typeOAuthClient,
+			Title:          "OAuth client with a refresh token",
 			Description:    "OAuth client with a refresh token.",
 			ResetSemantics: provider.Overlapping,
 			Fields:         oauth,
+			Subject:        subject(),
+			Connection:     connection(),
+			Connect:        connect,
+			Verify:         verifyCredential,
+			Runbook:        oauthClientRunbook,
+			Mint:           mint,
+			Retire:         revoke,
+			EndPrevious:    "revoke_previous",
 			Identity:       func(credential provider.Values) string { return credential[fieldRefreshToken] },
 		},
 		{
 			Name:           typeServiceAccountKey,
+			Title:          "Service account key",
 			Description:    "Key of a service account.",
 			ResetSemantics: provider.Overlapping,
 			Fields:         key,
+			Subject:        subject(),
+			Connection:     connection(),
+			Connect:        connect,
+			Verify:         verifyCredential,
+			Runbook:        serviceAccountKeyRunbook,
+			Mint:           mint,
+			Keys:           keys{},
 			Identity:       keyIdentity,
 			Content:        keyContent,
 		},
 	}
 }
 
-// ConnectionInfo gives base_url, api_version and, where the account has one, login_customer_id.
-func (platform) ConnectionInfo(settings provider.Values, _ provider.Token) map[string]string {
-	info := map[string]string{fieldBaseURL: baseURL(settings), fieldAPIVersion: apiVersion(settings)}
+func subject() []string { return []string{fieldLoginCustomerID} }
+
+func connection() []provider.Field {
+	return []provider.Field{
+		{Name: fieldBaseURL, Description: "Address of the provider's API."},
+		{Name: fieldAPIVersion, Description: "API version."},
+		{Name: fieldLoginCustomerID, Description: "The manager account's id, if the account has one configured."},
+	}
+}
+
+func connect(settings provider.Values, _ provider.Token) provider.Values {
+	info := provider.Values{fieldBaseURL: baseURL(settings), fieldAPIVersion: apiVersion(settings)}
 	if id := settings[fieldLoginCustomerID]; id != "" {
 		info[fieldLoginCustomerID] = id
 	}

@@ -86,8 +86,8 @@ func TestFieldsHaveTheirCanonicalForm(t *testing.T) {
 
 // allFields are those of accounts and credentials.
 func allFields() []provider.Field {
-	fields := googleads.New().AccountFields()
-	for _, tokenType := range googleads.New().TokenTypes() {
+	fields := googleads.New().AccountFields
+	for _, tokenType := range googleads.New().Types {
 		fields = append(fields, tokenType.Fields...)
 	}
 	return fields
@@ -240,7 +240,7 @@ func TestCheckAccount(t *testing.T) {
 func TestSecretsAndEndpointsAreMarked(t *testing.T) {
 	t.Parallel()
 	var secrets, endpoints []string
-	for _, f := range googleads.New().AccountFields() {
+	for _, f := range googleads.New().AccountFields {
 		if f.Secret {
 			secrets = append(secrets, f.Name)
 		}
@@ -262,7 +262,7 @@ func TestSecretsAndEndpointsAreMarked(t *testing.T) {
 func TestTokenTypes(t *testing.T) {
 	t.Parallel()
 	got := map[string]string{}
-	for _, tokenType := range googleads.New().TokenTypes() {
+	for _, tokenType := range googleads.New().Types {
 		text := string(tokenType.ResetSemantics)
 		for _, f := range tokenType.Fields {
 			if text += " " + f.Name; f.Secret {
@@ -279,7 +279,7 @@ func TestTokenTypes(t *testing.T) {
 	if !maps.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if name := googleads.New().Name(); name != "google_ads" {
+	if name := googleads.New().Name; name != "google_ads" {
 		t.Errorf("got the name %q, want google_ads", name)
 	}
 }
@@ -302,7 +302,7 @@ func TestConnectionInfo(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := googleads.New().ConnectionInfo(tc.settings, developerTokenToken); !maps.Equal(got, tc.want) {
+			if got := googleads.New().Type("developer_token").Connect(tc.settings, developerTokenToken); !maps.Equal(got, tc.want) {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 		})
@@ -387,7 +387,7 @@ func TestRunbooks(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := googleads.New().Runbook(tc.settings, tc.tokenType)
+			got := googleads.New().Type(tc.tokenType).Runbook(tc.settings)
 			if got.ConsoleURL != tc.console || !strings.Contains(got.Previous, tc.previous) {
 				t.Errorf("got console %q, previous %q; want %q and %q", got.ConsoleURL, got.Previous, tc.console, tc.previous)
 			}
@@ -401,8 +401,5 @@ func TestRunbooks(t *testing.T) {
 				}
 			}
 		})
-	}
-	if got := googleads.New().Runbook(nil, "scoped"); got.Steps != nil {
-		t.Errorf("got steps %q for a type of another platform", got.Steps)
 	}
 }

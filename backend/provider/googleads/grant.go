@@ -37,11 +37,8 @@ func hasIdentity(values provider.Values) bool {
 	return values[fieldRefreshToken] != "" || values[fieldServiceAccountKey] != ""
 }
 
-// AccessToken mints an access token for the Google Ads API; Google's live for about an hour.
-func (platform) AccessToken(ctx context.Context, a provider.Account, t provider.Token) (provider.AccessToken, error) {
-	if t.Type == typeDeveloperToken {
-		return provider.AccessToken{}, &provider.Refused{Detail: "A developer_token has no access tokens; oauth_client and service_account_key have"}
-	}
+// mint makes an access token for the Google Ads API; Google's live for about an hour.
+func mint(ctx context.Context, a provider.Account, t provider.Token) (provider.AccessToken, error) {
 	token, err := grant(ctx, a, grantRequest{identity: t.Credential, scope: scopeAdWords})
 	if err != nil {
 		return provider.AccessToken{}, err
@@ -61,11 +58,11 @@ func expiry(token *oauth2.Token, now time.Time) time.Time {
 	return token.Expiry
 }
 
-// Revoke ends the grant of an oauth_client's refresh token.
-func (platform) Revoke(ctx context.Context, a provider.Account, t provider.Token) error {
+// revoke ends the grant of an oauth_client's refresh token.
+func revoke(ctx context.Context, a provider.Account, t provider.Token, _ provider.Values) error {
 	refreshToken := t.Credential[fieldRefreshToken]
-	if t.Type != typeOAuthClient || refreshToken == "" {
-		return &provider.Refused{Detail: "Only the refresh token of an oauth_client can be revoked"}
+	if refreshToken == "" {
+		return &provider.Refused{Detail: "Only the refresh token of an oauth_client can be revoked, and this one has none"}
 	}
 	response, err := send(ctx, a, outgoing{
 		method:  http.MethodPost,

@@ -19,11 +19,7 @@ import (
 
 func mint(ctx context.Context, t *testing.T, a provider.Account, token provider.Token) (provider.AccessToken, error) {
 	t.Helper()
-	minter, ok := googleads.New().(provider.AccessTokenMinter)
-	if !ok {
-		t.Fatal("the platform mints no access tokens")
-	}
-	got, err := minter.AccessToken(ctx, a, token)
+	got, err := googleads.New().Type(token.Type).Mint(ctx, a, token)
 	if err != nil {
 		wantNoSecret(t, err.Error())
 		if got != (provider.AccessToken{}) {
@@ -35,11 +31,7 @@ func mint(ctx context.Context, t *testing.T, a provider.Account, token provider.
 
 func revoke(t *testing.T, a provider.Account, token provider.Token) error {
 	t.Helper()
-	revoker, ok := googleads.New().(provider.Revoker)
-	if !ok {
-		t.Fatal("the platform revokes nothing")
-	}
-	err := revoker.Revoke(t.Context(), a, token)
+	err := googleads.New().Type(token.Type).Retire(t.Context(), a, token, nil)
 	if err != nil {
 		wantNoSecret(t, err.Error())
 	}
@@ -171,7 +163,6 @@ func TestAccessTokenWithoutACredentialThatCouldMintOne(t *testing.T) {
 		token  provider.Token
 		detail string
 	}{
-		"developer token":   {token: developerTokenToken, detail: "has no access tokens"},
 		"empty credential":  {token: provider.Token{Type: "oauth_client"}, detail: "incomplete"},
 		"key file of junk":  {token: provider.Token{Type: "service_account_key", Credential: provider.Values{"service_account_key": privateKeyPEM()}}, detail: "service_account_key must be the JSON key file"},
 		"no such key at it": {token: provider.Token{Type: "service_account_key", Credential: provider.Values{}}, detail: "incomplete"},
@@ -345,18 +336,22 @@ func TestRevokeTellsWhatGoogleSays(t *testing.T) {
 	}
 }
 
-func TestRevokeIsForRefreshTokens(t *testing.T) {
+func TestRevokeWithoutARefreshToken(t *testing.T) {
 	t.Parallel()
-	for name, token := range map[string]provider.Token{
-		"developer token":     developerTokenToken,
-		"service account key": keyToken(t),
-		"nothing to revoke":   {Type: "oauth_client", Credential: provider.Values{"client_secret": clientSecret}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			google := newGoogle(t)
-			wantRefused(t, revoke(t, google.account(t, withIdentity...), token), "", "Only the refresh token")
-			google.wantCalls(t)
-		})
+	google := newGoogle(t)
+	token := provider.Token{Type: "oauth_client", Credential: provider.Values{"client_secret": clientSecret}}
+	wantRefused(t, revoke(t, google.account(t, withIdentity...), token), "", "Only the refresh token")
+	google.wantCalls(t)
+}
+
+func TestAbilities(t *testing.T) {
+	t.Parallel()
+	want := map[string][3]bool{ // mint, retire, keys
+		"developer_token": {}, "oauth_client": {true, true, false}, "service_account_key": {true, false, true},
+	}
+	for _, kind := range googleads.New().Types {
+		if got := [3]bool{kind.Mint != nil, kind.Retire != nil, kind.Keys != nil}; got != want[kind.Name] {
+			t.Errorf("%s: got %v, want %v", kind.Name, got, want[kind.Name])
+		}
 	}
 }

@@ -21,11 +21,13 @@ import (
 // maxKeys is how many user-managed keys Google lets a service account have, disabled ones included.
 const maxKeys = 10
 
-// RotatesKeys says yes to service_account_key.
-func (platform) RotatesKeys(tokenType string) bool { return tokenType == typeServiceAccountKey }
+// keys are the keys of service accounts, by Google's IAM API.
+type keys struct{}
+
+var _ provider.Keys = keys{}
 
 // Key reads the key file: its owner is client_email, its ID private_key_id.
-func (platform) Key(credential provider.Values) (provider.Key, error) {
+func (keys) Key(credential provider.Values) (provider.Key, error) {
 	file, err := parseKeyFile(credential[fieldServiceAccountKey])
 	if err != nil {
 		return provider.Key{}, &provider.Refused{Detail: fieldServiceAccountKey + " " + err.Error()}
@@ -33,25 +35,25 @@ func (platform) Key(credential provider.Values) (provider.Key, error) {
 	return provider.Key{Owner: file.ClientEmail, ID: file.PrivateKeyID}, nil
 }
 
-// ListKeys lists the user-managed keys of the service account, disabled ones included.
-func (p platform) ListKeys(ctx context.Context, a provider.Account, t provider.Token, owner string) ([]provider.Key, error) {
-	if _, err := p.Key(t.Credential); err != nil {
+// List lists the user-managed keys of the service account, disabled ones included.
+func (k keys) List(ctx context.Context, a provider.Account, t provider.Token, owner string) ([]provider.Key, error) {
+	if _, err := k.Key(t.Credential); err != nil {
 		return nil, err
 	}
 	return keyring{account: a, token: t, owner: owner}.list(ctx)
 }
 
-// CreateKey makes a key of the service account, an RSA key of 2,048 bits.
-func (p platform) CreateKey(ctx context.Context, a provider.Account, t provider.Token) (provider.Values, error) {
-	own, err := p.Key(t.Credential)
+// Create makes a key of the service account, an RSA key of 2,048 bits.
+func (k keys) Create(ctx context.Context, a provider.Account, t provider.Token) (provider.Values, error) {
+	own, err := k.Key(t.Credential)
 	if err != nil {
 		return nil, err
 	}
 	return keyring{account: a, token: t, owner: own.Owner}.create(ctx)
 }
 
-// DeleteKey deletes a key of the service account key.Owner.
-func (platform) DeleteKey(ctx context.Context, a provider.Account, t provider.Token, key provider.Key) error {
+// Delete deletes a key of the service account key.Owner.
+func (keys) Delete(ctx context.Context, a provider.Account, t provider.Token, key provider.Key) error {
 	return keyring{account: a, token: t, owner: key.Owner}.delete(ctx, key.ID)
 }
 
@@ -152,7 +154,7 @@ func (k keyring) credential(created *iam.ServiceAccountKey) (provider.Values, bo
 		return nil, false
 	}
 	credential := provider.Values{fieldServiceAccountKey: value}
-	key, err := platform{}.Key(credential)
+	key, err := keys{}.Key(credential)
 	return credential, err == nil && key.Owner == k.owner && key.ID == path.Base(created.Name)
 }
 

@@ -46,7 +46,7 @@ func keyIDs(t *testing.T, w world, token provider.Token) []string {
 	t.Helper()
 	own, err := rotator(t).Key(token.Credential)
 	must(t, err)
-	keys, err := rotator(t).ListKeys(t.Context(), w.account, token, own.Owner)
+	keys, err := rotator(t).List(t.Context(), w.account, token, own.Owner)
 	must(t, err)
 	var ids []string
 	for _, key := range keys {
@@ -62,10 +62,10 @@ func TestSimulatedKeyRotation(t *testing.T) {
 	oldKey, err := rotator(t).Key(old.Credential)
 	must(t, err)
 
-	made, err := rotator(t).CreateKey(t.Context(), w.account, old)
+	made, err := rotator(t).Create(t.Context(), w.account, old)
 	must(t, err)
 	fresh := tokenOf(made)
-	v, err := googleads.New().Verify(t.Context(), w.account, fresh)
+	v, err := googleads.New().Type(fresh.Type).Verify(t.Context(), w.account, fresh)
 	must(t, err)
 	if v.Outcome != provider.Accepted {
 		t.Errorf("the new key is %s: %s", v.Outcome, v.Detail)
@@ -74,14 +74,14 @@ func TestSimulatedKeyRotation(t *testing.T) {
 		t.Errorf("got %d keys, want the old and the new one", got)
 	}
 
-	must(t, rotator(t).DeleteKey(t.Context(), w.account, fresh, oldKey))
-	must(t, rotator(t).DeleteKey(t.Context(), w.account, fresh, oldKey)) // gone already
+	must(t, rotator(t).Delete(t.Context(), w.account, fresh, oldKey))
+	must(t, rotator(t).Delete(t.Context(), w.account, fresh, oldKey)) // gone already
 	freshKey, err := rotator(t).Key(made)
 	must(t, err)
 	if got := keyIDs(t, w, fresh); len(got) != 1 || got[0] != freshKey.ID {
 		t.Errorf("got the keys %q, want %s alone", got, freshKey.ID)
 	}
-	_, err = rotator(t).CreateKey(t.Context(), w.account, old)
+	_, err = rotator(t).Create(t.Context(), w.account, old)
 	w.wantLeakFree(t, err)
 	wantRefused(t, err, "invalid_grant", "Google refuses the service account key")
 }
@@ -120,7 +120,7 @@ func TestSimulatedKeyRefusals(t *testing.T) {
 			w := newIAMWorld(t)
 			token := w.serviceAccountKey(t)
 			tc.prepare(t, w)
-			_, err := rotator(t).CreateKey(t.Context(), w.account, token)
+			_, err := rotator(t).Create(t.Context(), w.account, token)
 			w.wantLeakFree(t, err)
 			wantRefused(t, err, tc.code, tc.detail)
 		})
@@ -136,7 +136,7 @@ func TestSimulatedKeyBehindALostAnswer(t *testing.T) {
 			w := newIAMWorld(t)
 			token := w.serviceAccountKey(t)
 			must(t, w.console.InjectFault(t.Context(), simulator.Fault{Service: simulator.GoogleIAM, Kind: kind, Times: 1}))
-			_, err := rotator(t).CreateKey(t.Context(), w.account, token)
+			_, err := rotator(t).Create(t.Context(), w.account, token)
 			w.wantLeakFree(t, err)
 			wantSilence(t, err, provider.Unavailable, "")
 			if got := len(keyIDs(t, w, token)); got != 2 {
@@ -157,7 +157,7 @@ func TestSimulatedKeyDeletedBehindOurBack(t *testing.T) {
 	must(t, err)
 	must(t, w.console.DeleteServiceAccountKey(t.Context(), simulator.KeyName{ServiceAccount: simulator.DefaultName, ID: key.ID}))
 
-	made, err := rotator(t).CreateKey(t.Context(), w.account, token)
+	made, err := rotator(t).Create(t.Context(), w.account, token)
 	must(t, err)
 	if got, err := rotator(t).Key(made); err != nil || got.Owner != key.Owner {
 		t.Errorf("got a key of %s, error %v; want one of %s", got.Owner, err, key.Owner)
@@ -169,11 +169,11 @@ func TestSimulatedKeyThatEnds(t *testing.T) {
 	w := newIAMWorld(t)
 	old := w.serviceAccountKey(t)
 	must(t, w.console.ConfigureIAM(t.Context(), simulator.IAMSettings{KeyLife: 8 * time.Hour}))
-	made, err := rotator(t).CreateKey(t.Context(), w.account, old)
+	made, err := rotator(t).Create(t.Context(), w.account, old)
 	must(t, err)
 	own, err := rotator(t).Key(old.Credential)
 	must(t, err)
-	keys, err := rotator(t).ListKeys(t.Context(), w.account, old, own.Owner)
+	keys, err := rotator(t).List(t.Context(), w.account, old, own.Owner)
 	must(t, err)
 	if len(keys) != 2 || !keys[0].ExpiresAt.IsZero() || keys[1].ExpiresAt.Sub(keys[1].CreatedAt) != 8*time.Hour {
 		t.Errorf("got the keys %+v, want the second to end after 8 hours", keys)

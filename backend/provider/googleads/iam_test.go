@@ -26,13 +26,9 @@ const (
 	deleteCall   = "DELETE " + keysPath + "/" + newKeyID
 )
 
-func rotator(t *testing.T) provider.KeyRotator {
+func rotator(t *testing.T) provider.Keys {
 	t.Helper()
-	r, ok := googleads.New().(provider.KeyRotator)
-	if !ok {
-		t.Fatal("the platform rotates no keys")
-	}
-	return r
+	return googleads.New().Type("service_account_key").Keys
 }
 
 // iam has the fake Google answer the IAM API's requests by their method.
@@ -82,7 +78,7 @@ const policyViolation = `{"@type":"type.googleapis.com/google.rpc.PreconditionFa
 
 func createKey(ctx context.Context, t *testing.T, a provider.Account) (provider.Values, error) {
 	t.Helper()
-	made, err := rotator(t).CreateKey(ctx, a, keyToken(t))
+	made, err := rotator(t).Create(ctx, a, keyToken(t))
 	if err != nil {
 		wantNoSecret(t, err.Error())
 		if made != nil {
@@ -94,8 +90,8 @@ func createKey(ctx context.Context, t *testing.T, a provider.Account) (provider.
 
 func TestOnlyServiceAccountKeysRotate(t *testing.T) {
 	t.Parallel()
-	for _, tokenType := range googleads.New().TokenTypes() {
-		if got, want := rotator(t).RotatesKeys(tokenType.Name), tokenType.Name == "service_account_key"; got != want {
+	for _, tokenType := range googleads.New().Types {
+		if got, want := tokenType.Keys != nil, tokenType.Name == "service_account_key"; got != want {
 			t.Errorf("%s: got %v, want %v", tokenType.Name, got, want)
 		}
 	}
@@ -161,7 +157,7 @@ func issuer(t *testing.T, assertion string) string {
 func TestIAMAddressMayHaveAPath(t *testing.T) {
 	t.Parallel()
 	google := newGoogle(t).iam(map[string]http.HandlerFunc{http.MethodGet: reply(http.StatusOK, "{}")})
-	keys, err := rotator(t).ListKeys(t.Context(), google.account(t, "iam_url", google.URL+"/proxy/iam"), keyToken(t), clientEmail)
+	keys, err := rotator(t).List(t.Context(), google.account(t, "iam_url", google.URL+"/proxy/iam"), keyToken(t), clientEmail)
 	if err != nil || len(keys) != 0 {
 		t.Errorf("got %d keys, error %v; want none", len(keys), err)
 	}
@@ -395,7 +391,7 @@ func TestListKeys(t *testing.T) {
 		types = r.URL.Query()["keyTypes"]
 		reply(200, keyList(2))(w, r)
 	}})
-	got, err := rotator(t).ListKeys(t.Context(), google.iamAccount(t), keyToken(t), clientEmail)
+	got, err := rotator(t).List(t.Context(), google.iamAccount(t), keyToken(t), clientEmail)
 	want := []provider.Key{
 		{Owner: clientEmail, ID: "key-1", CreatedAt: time.Date(2026, 11, 28, 10, 0, 0, 0, time.UTC)},
 		{Owner: clientEmail, ID: "key-2", CreatedAt: time.Date(2026, 11, 27, 10, 0, 0, 0, time.UTC)},
@@ -419,7 +415,7 @@ func TestListKeys_EndOfAKey(t *testing.T) {
 	} {
 		google := newGoogle(t).iam(map[string]http.HandlerFunc{http.MethodGet: reply(200,
 			`{"keys":[{"name":"projects/p/serviceAccounts/a/keys/key-1","validAfterTime":"2026-11-22T01:02:03Z"`+text+`}]}`)})
-		keys, err := rotator(t).ListKeys(t.Context(), google.iamAccount(t), keyToken(t), clientEmail)
+		keys, err := rotator(t).List(t.Context(), google.iamAccount(t), keyToken(t), clientEmail)
 		if err != nil || len(keys) != 1 || !keys[0].ExpiresAt.Equal(want) {
 			t.Errorf("%q: got %+v, error %v; want the end %s", text, keys, err, want)
 		}
@@ -441,7 +437,7 @@ func TestListKeysOfAnotherForm(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			google := newGoogle(t).iam(map[string]http.HandlerFunc{http.MethodGet: reply(200, body)})
-			keys, err := rotator(t).ListKeys(t.Context(), google.iamAccount(t), keyToken(t), clientEmail)
+			keys, err := rotator(t).List(t.Context(), google.iamAccount(t), keyToken(t), clientEmail)
 			wantSilence(t, err, provider.Unavailable, "unreadable answer (HTTP 200)")
 			if keys != nil {
 				t.Errorf("got %d keys beside the error", len(keys))
@@ -453,9 +449,9 @@ func TestListKeysOfAnotherForm(t *testing.T) {
 func TestListKeysRefused(t *testing.T) {
 	t.Parallel()
 	google := newGoogle(t).iam(map[string]http.HandlerFunc{http.MethodGet: rpcError(404, "NOT_FOUND")})
-	_, err := rotator(t).ListKeys(t.Context(), google.iamAccount(t), keyToken(t), clientEmail)
+	_, err := rotator(t).List(t.Context(), google.iamAccount(t), keyToken(t), clientEmail)
 	wantRefused(t, err, "NOT_FOUND", "refuses to list the keys of "+clientEmail)
-	_, err = rotator(t).ListKeys(t.Context(), google.iamAccount(t), oauthClientToken, clientEmail)
+	_, err = rotator(t).List(t.Context(), google.iamAccount(t), oauthClientToken, clientEmail)
 	wantRefused(t, err, "", "service_account_key must be")
 }
 
@@ -500,7 +496,7 @@ func TestDeleteKey(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			google := newGoogle(t).iam(map[string]http.HandlerFunc{http.MethodDelete: tc.answer})
-			err := rotator(t).DeleteKey(t.Context(), google.iamAccount(t), keyToken(t), provider.Key{Owner: clientEmail, ID: newKeyID})
+			err := rotator(t).Delete(t.Context(), google.iamAccount(t), keyToken(t), provider.Key{Owner: clientEmail, ID: newKeyID})
 			switch {
 			case tc.want != nil:
 				wantNoSecret(t, fmt.Sprint(err))

@@ -41,6 +41,6 @@ func readKeyNames(value string) (*keyFile, error) {
 
 // SelfAsserted says yes to a key file that names a token_uri other than Google's own, in an account without a token_url:
 // whoever wrote the file chose who confirms it.
-func (platform) SelfAsserted(settings, credential provider.Values) bool {
+func (keys) SelfAsserted(settings, credential provider.Values) bool {
 	return selfAsserted(settings, credential)
 }

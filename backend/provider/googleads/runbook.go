@@ -11,20 +11,7 @@ const (
 	cloudConsoleURL = "https://console.cloud.google.com"
 )
 
-// Runbook follows Google's page "Developer Token Reset" and Google Cloud's documentation of OAuth clients and service
-// account keys.
-func (platform) Runbook(settings provider.Values, tokenType string) provider.Runbook {
-	switch tokenType {
-	case typeDeveloperToken:
-		return developerTokenRunbook(settings)
-	case typeOAuthClient:
-		return oauthClientRunbook()
-	case typeServiceAccountKey:
-		return serviceAccountKeyRunbook(settings)
-	default:
-		return provider.Runbook{}
-	}
-}
+// The runbooks follow Google's page "Developer Token Reset" and Google Cloud's documentation of OAuth clients and service account keys.
 
 func developerTokenRunbook(settings provider.Values) provider.Runbook {
 	manager := "the manager account"
@@ -59,7 +46,7 @@ func developerTokenRunbook(settings provider.Values) provider.Runbook {
 	}
 }
 
-func oauthClientRunbook() provider.Runbook {
+func oauthClientRunbook(provider.Values) provider.Runbook {
 	return provider.Runbook{
 		ConsoleURL: cloudConsoleURL,
 		Steps: []string{

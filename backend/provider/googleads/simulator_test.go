@@ -72,7 +72,7 @@ func (w world) serviceAccountKey(t *testing.T) provider.Token {
 // canonical puts each field through its check, as the engine does.
 func canonical(t *testing.T, tokenType string, credential provider.Values) provider.Values {
 	t.Helper()
-	for _, kind := range googleads.New().TokenTypes() {
+	for _, kind := range googleads.New().Types {
 		for _, field := range kind.Fields {
 			if kind.Name != tokenType {
 				continue
@@ -90,7 +90,7 @@ func canonical(t *testing.T, tokenType string, credential provider.Values) provi
 // want verifies the token and checks the outcome, and that no secret shows up in what the operator is told.
 func (w world) want(t *testing.T, token provider.Token, outcome provider.Outcome, code string) {
 	t.Helper()
-	got, err := googleads.New().Verify(t.Context(), w.account, token)
+	got, err := googleads.New().Type(token.Type).Verify(t.Context(), w.account, token)
 	if err != nil {
 		t.Fatalf("Verify: %v", err)
 	}

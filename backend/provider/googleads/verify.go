@@ -41,8 +41,8 @@ var tokenRejections = map[string]string{
 	codeTokenNotOnAllowlist: "Google Ads rejects the developer token: it is not on the allowlist",
 }
 
-// VerifyAccount tries the OAuth identity that developer tokens are tried with.
-func (platform) VerifyAccount(ctx context.Context, a provider.Account) (*provider.Verification, error) {
+// verifyAccount tries the OAuth identity that developer tokens are tried with.
+func verifyAccount(ctx context.Context, a provider.Account) (*provider.Verification, error) {
 	if !hasIdentity(a.Settings) {
 		return nil, nil
 	}
@@ -53,12 +53,8 @@ func (platform) VerifyAccount(ctx context.Context, a provider.Account) (*provide
 	return &v, nil
 }
 
-// Verify takes three calls for a developer token (four if Google calls it not approved and cannot tell it from a wrong
-// one), and two for the other types.
-func (platform) Verify(ctx context.Context, a provider.Account, t provider.Token) (provider.Verification, error) {
-	if t.Type == typeDeveloperToken {
-		return verifyDeveloperToken(ctx, a, t.Credential[fieldDeveloperToken])
-	}
+// verifyCredential takes two calls.
+func verifyCredential(ctx context.Context, a provider.Account, t provider.Token) (provider.Verification, error) {
 	return verifyIdentity(ctx, a, t.Credential)
 }
 
@@ -150,7 +146,8 @@ func verdict(answer *adsAnswer, outcome provider.Outcome, detail string) provide
 // probe calls the Google Ads API with a developer token; the empty string means without the header.
 type probe func(developerToken string) (*adsAnswer, error)
 
-func verifyDeveloperToken(ctx context.Context, a provider.Account, token string) (provider.Verification, error) {
+// verifyDeveloperToken takes three calls, and a fourth if Google calls the token not approved and cannot tell it from a wrong one.
+func verifyDeveloperToken(ctx context.Context, a provider.Account, t provider.Token) (provider.Verification, error) {
 	if !hasIdentity(a.Settings) {
 		return provider.Verification{Outcome: provider.Inconclusive, Detail: detailNoIdentity}, nil
 	}
@@ -161,6 +158,7 @@ func verifyDeveloperToken(ctx context.Context, a provider.Account, token string)
 	if err != nil {
 		return provider.Verification{}, err
 	}
+	token := t.Credential[fieldDeveloperToken]
 	secrets := append(secretsOf(a.Settings), token)
 	call := func(developerToken string) (*adsAnswer, error) {
 		return listCustomers(ctx, a, adsCall{access: access, developerToken: developerToken, secrets: secrets})

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/impact"
 )
 
 // canned answers every request alike.
@@ -40,7 +39,7 @@ func FuzzVerify(f *testing.F) {
 			Settings: provider.Values{"account_type": "agency", "base_url": "http://127.0.0.1"},
 			Client:   &http.Client{Transport: canned{status, body}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		}
-		v, err := impact.New().Verify(t.Context(), account, token(tokenTypes[int(kind)%len(tokenTypes)]))
+		v, err := ask(t.Context(), account, token(tokenTypes[int(kind)%len(tokenTypes)]))
 		var silence *provider.Error
 		if err != nil && !errors.As(err, &silence) {
 			t.Errorf("got error %v, want a *provider.Error", err)

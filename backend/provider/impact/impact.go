@@ -3,6 +3,7 @@ package impact
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"io/fs"
 
@@ -40,14 +41,12 @@ var basePaths = map[string]string{
 	"partner": "Mediapartners",
 }
 
-type platform struct{}
-
 // New returns the impact.com platform. Its accounts have no identity of their own: a token carries all it takes.
-func New() provider.Provider { return platform{} }
+func New() *provider.Provider {
+	return &provider.Provider{Name: "impact", Title: "impact.com", AccountFields: accountFields(), CheckAccount: checkAccount, Types: tokenTypes()}
+}
 
-func (platform) Name() string { return "impact" }
-
-func (platform) AccountFields() []provider.Field {
+func accountFields() []provider.Field {
 	return []provider.Field{
 		{Name: fieldAccountType, Endpoint: true, Check: provider.OneOf("agency", "brand", "partner"), Description: "Kind of account: agency, brand or partner."},
 		{
@@ -58,14 +57,14 @@ func (platform) AccountFields() []provider.Field {
 	}
 }
 
-func (platform) CheckAccount(settings provider.Values) error {
+func checkAccount(settings provider.Values) error {
 	if settings[fieldAccountType] == "" {
 		return errors.New("account_type is missing; give one of agency, brand, partner")
 	}
 	return nil
 }
 
-func (platform) TokenTypes() []provider.TokenType {
+func tokenTypes() []*provider.TokenType {
 	fields := []provider.Field{
 		{
 			Name: fieldAccountSID, Check: checkAccountSID, Description: "Account SID of the token, the user name of the API.",
@@ -76,19 +75,21 @@ func (platform) TokenTypes() []provider.TokenType {
 		Name: optionProbePath, Check: checkProbePath,
 		Description: "Resource below the account that the token must be able to read, such as Campaigns. Default: " + defaultProbePath + ".",
 	}}
-	return []provider.TokenType{
-		{
-			Name: typeLegacyReadWrite, ResetSemantics: provider.Immediate, Fields: fields, Options: options,
-			Description: "The account's legacy Read/Write token.",
-		},
-		{
-			Name: typeLegacyReadOnly, ResetSemantics: provider.Immediate, Fields: fields, Options: options,
-			Description: "The account's legacy Read-Only token.",
-		},
-		{
-			Name: typeScoped, ResetSemantics: provider.Overlapping, Fields: fields, Options: options,
-			Description: "A scoped token. Its Reset is immediate; a second token can live beside it.",
-		},
+	kind := func(name string, semantics provider.ResetSemantics, description string) *provider.TokenType {
+		return &provider.TokenType{
+			Name: name, Description: description, ResetSemantics: semantics, Fields: fields, Options: options,
+			Subject: []string{fieldAccountSID}, Connection: connection(), Connect: connect,
+			Verify: func(ctx context.Context, a provider.Account, t provider.Token) (provider.Verification, error) {
+				t.Type = name
+				return verify(ctx, a, t)
+			},
+			Runbook: func(settings provider.Values) provider.Runbook { return runbook(settings, name) },
+		}
+	}
+	return []*provider.TokenType{
+		kind(typeLegacyReadWrite, provider.Immediate, "The account's legacy Read/Write token."),
+		kind(typeLegacyReadOnly, provider.Immediate, "The account's legacy Read-Only token."),
+		kind(typeScoped, provider.Overlapping, "A scoped token. Its Reset is immediate; a second token can live beside it."),
 	}
 }
 
@@ -105,10 +106,16 @@ func checkProbePath(value string) (string, error) {
 	return provider.Match(`[0-9A-Za-z._~/-]+`, want)(value)
 }
 
-// ConnectionInfo gives base_url, account_url (base_url with the account's path) and, where the account has one,
-// api_version.
-func (platform) ConnectionInfo(settings provider.Values, t provider.Token) map[string]string {
-	info := map[string]string{
+func connection() []provider.Field {
+	return []provider.Field{
+		{Name: fieldBaseURL, Description: "Address of the provider's API."},
+		{Name: fieldAccountURL, Description: "base_url with the account's path."},
+		{Name: fieldAPIVersion, Description: "API version, if the account has one."},
+	}
+}
+
+func connect(settings provider.Values, t provider.Token) provider.Values {
+	info := provider.Values{
 		fieldBaseURL:    baseURL(settings),
 		fieldAccountURL: accountURL(settings, t.Credential[fieldAccountSID]),
 	}

@@ -14,9 +14,9 @@ const (
 	noAPI = "There is no public API that resets, creates or reads tokens: a person does it, or a tool that a person runs."
 )
 
-// Runbook follows impact.com's help pages "Manage Legacy API Tokens as an Agency" and "Manage API Access Tokens as an
+// runbook follows impact.com's help pages "Manage Legacy API Tokens as an Agency" and "Manage API Access Tokens as an
 // Agency".
-func (platform) Runbook(settings provider.Values, tokenType string) provider.Runbook {
+func runbook(settings provider.Values, tokenType string) provider.Runbook {
 	accountType := settings[fieldAccountType]
 	switch tokenType {
 	case typeLegacyReadWrite:

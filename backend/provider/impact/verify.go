@@ -11,14 +11,9 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
-// VerifyAccount has nothing to try.
-func (platform) VerifyAccount(context.Context, provider.Account) (*provider.Verification, error) {
-	return nil, nil
-}
-
-// Verify reads one resource of the account. impact.com publishes no error codes, and what its error messages say is not
+// verify reads one resource of the account. impact.com publishes no error codes, and what its error messages say is not
 // passed on, because it could repeat what was sent: of an answer that has the API's form, the HTTP status decides.
-func (platform) Verify(ctx context.Context, a provider.Account, t provider.Token) (provider.Verification, error) {
+func verify(ctx context.Context, a provider.Account, t provider.Token) (provider.Verification, error) {
 	path := probePath(t)
 	if isExport(path) {
 		return provider.Verification{Outcome: provider.Inconclusive, Detail: "impact.com was not asked, because " +

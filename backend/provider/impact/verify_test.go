@@ -2,6 +2,7 @@ package impact_test
 
 import (
 	"compress/gzip"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -23,6 +24,11 @@ const (
 var tokenTypes = []string{"legacy_read_write", "legacy_read_only", "scoped"}
 
 // token has a credential, and the options given as name and value in turn.
+// ask tries a token of its own type.
+func ask(ctx context.Context, a provider.Account, t provider.Token) (provider.Verification, error) {
+	return impact.New().Type(t.Type).Verify(ctx, a, t)
+}
+
 func token(tokenType string, options ...string) provider.Token {
 	t := provider.Token{
 		Type: tokenType, Options: provider.Values{},
@@ -89,7 +95,7 @@ func failure(status int) http.HandlerFunc { return answer(status, failureBody) }
 // verify checks that what comes out holds no secret, and that an error is a *provider.Error.
 func verify(t *testing.T, a provider.Account, token provider.Token) (provider.Verification, *provider.Error) {
 	t.Helper()
-	v, err := impact.New().Verify(t.Context(), a, token)
+	v, err := ask(t.Context(), a, token)
 	if told := v.Detail + v.Code + v.RequestID; strings.Contains(told, token.Credential["auth_token"]) {
 		t.Errorf("the secret shows up in %q", told)
 	}

@@ -1,0 +1,35 @@
+// Package catalogue holds the definitions of ad platforms that come with the engine, one YAML document a platform.
+package catalogue
+
+import (
+	"embed"
+	"path"
+	"strings"
+)
+
+const extension = ".yaml"
+
+//go:embed *.yaml
+var documents embed.FS
+
+// Names returns the platforms of the catalogue in alphabetical order.
+func Names() []string {
+	entries, err := documents.ReadDir(".")
+	if err != nil {
+		panic("catalogue: " + err.Error()) // the files are part of the binary
+	}
+	names := make([]string, len(entries))
+	for i, entry := range entries {
+		names[i] = strings.TrimSuffix(entry.Name(), extension)
+	}
+	return names
+}
+
+// Document returns the definition of a platform as it was written.
+func Document(name string) (document []byte, ok bool) {
+	if path.Base(name) != name {
+		return nil, false
+	}
+	document, err := documents.ReadFile(name + extension)
+	return document, err == nil
+}

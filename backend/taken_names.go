@@ -1,0 +1,31 @@
+package backend
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+)
+
+// takenNames are the fields of accounts and tokens that no provider may have.
+func takenNames() provider.Taken {
+	return provider.Taken{Account: ownAccountNames(), Token: ownTokenNames(), AccessToken: []string{"access_token", "token_type"}}
+}
+
+// ownAccountNames are the inputs of config/<account> that are no provider's, and what its answer adds.
+func ownAccountNames() []string {
+	names := []string{"account", "provider", "request_timeout", "reset_hook_timeout", "verify_connection", "secrets_set"}
+	for _, f := range commonAccountFields() {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+// ownTokenNames are the names that the paths of a token, creds/ and access-token/ use themselves.
+func ownTokenNames() []string {
+	return slices.Concat(
+		[]string{"name", fieldForce, "cas", "expires_at"}, endPreviousNames,
+		slices.Collect(maps.Keys(handInFields())), slices.Collect(maps.Keys(commonPolicyFields())),
+		slices.Collect(maps.Keys(tokenStateFields())), slices.Collect(maps.Keys(credsStateFields())),
+	)
+}
