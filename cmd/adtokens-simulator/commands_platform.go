@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
 
 // credential is an action on the credential that the first two arguments name.
@@ -62,7 +63,7 @@ func platformCommands() []command {
 		{"platform rights", []string{"PLATFORM", "NAME", "RIGHTS"}, "Leave a credential genuine and have its rights granted or denied", plain(
 			func(ctx context.Context, client *simulator.Client, args []string) (any, error) {
 				if args[2] != "granted" && args[2] != "denied" {
-					return nil, fmt.Errorf("%w: rights are granted or denied, not %q", errUsage, args[2])
+					return nil, cli.Usagef("rights are granted or denied, not %q", args[2])
 				}
 				return nil, client.DenyRights(ctx, simulator.PlatformName{Platform: args[0], Name: args[1]}, args[2] == "denied")
 			})},

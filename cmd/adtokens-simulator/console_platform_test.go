@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
 
 // TestConsoleAllowsWhatAConsentPageAsksFor takes the page's address from the ready line of a served simulator.
@@ -24,7 +26,7 @@ func TestConsoleAllowsWhatAConsentPageAsksFor(t *testing.T) {
 	if err != nil || back.Host != "app.example" || back.Query().Get("state") != "abc" || back.Query().Get("code") == "" {
 		t.Errorf("exit code %d: %s; the browser is sent to %q", got.code, got.errors, back)
 	}
-	if got := console("platform consent " + command.Platforms + "/linkedin_ads/"); got.code != exitFailure || !strings.Contains(got.errors, "404") {
+	if got := console("platform consent " + command.Platforms + "/linkedin_ads/"); got.code != cli.ExitFailure || !strings.Contains(got.errors, "404") {
 		t.Errorf("exit code %d: %s", got.code, got.errors)
 	}
 	var calls []struct{ Verdict string }
@@ -44,7 +46,7 @@ func TestPlatformMistakesAreExplained(t *testing.T) {
 		"platform add console_test.go":         "the script cannot be read",
 		"platform add nowhere.yaml":            "reading the script",
 	} {
-		if got := console(t, line); got.code == exitOK || !strings.Contains(got.errors, want) {
+		if got := console(t, line); got.code == cli.ExitOK || !strings.Contains(got.errors, want) {
 			t.Errorf("%s: exit code %d, %q", line, got.code, got.errors)
 		}
 	}
