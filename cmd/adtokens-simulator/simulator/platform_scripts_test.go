@@ -378,3 +378,26 @@ func TestPlatform_TikTokConsentGivesALongTermToken(t *testing.T) {
 		t.Errorf("%d values are live, want the app's two and two tokens", len(live))
 	}
 }
+
+func TestPlatform_LinkedInLooksAtBothKindsOfToken(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, "linkedin_ads", "oauth_client")
+	grant := refresh("/oauth/v2/accessToken")(s.fields)
+	grant.url = s.url + grant.url
+	granted := send(t, grant)
+	look := func(token string) response {
+		return s.post(t, "/oauth/v2/introspectToken", url.Values{
+			"client_id": {s.fields["client_id"]}, "client_secret": {s.fields["client_secret"]}, "token": {token},
+		})
+	}
+	look(granted.text(t, "access_token")).wants(t, "the access token", 200, `"active":true`)
+	refreshToken := look(s.fields["refresh_token"])
+	refreshToken.wants(t, "the refresh token", 200, `"active":true`)
+	ends, _ := refreshToken.object(t)["expires_at"].(float64)
+	if left := time.Until(time.Unix(int64(ends), 0)); left < 364*24*time.Hour || left > 365*24*time.Hour {
+		t.Errorf("the refresh token ends in %s", left)
+	}
+	s.advance(t, 60*24*time.Hour)
+	look(granted.text(t, "access_token")).wants(t, "the access token after 60 days", 200, `"active":false`)
+	look(s.fields["refresh_token"]).wants(t, "the refresh token after 60 days", 200, `"active":true`)
+}

@@ -397,6 +397,17 @@ func TestPlatform_LimitsCallsOfOneCredential(t *testing.T) {
 	}
 }
 
+func TestPlatform_TakesTheTimeOfItsRule(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	must(w.console.AddPlatform(t.Context(), "name: slow\nendpoints: [{on: GET /, latency: 50ms, answers: {ok: {text: fine}}}]"))(t)
+	began := time.Now()
+	send(t, request{method: "GET", url: w.PlatformsURL + "/slow/"}).wants(t, "a slow answer", 200, "fine")
+	if took := time.Since(began); took < 50*time.Millisecond {
+		t.Errorf("the answer took %s", took)
+	}
+}
+
 func TestPlatform_FaultsHaveItsOwnForm(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
