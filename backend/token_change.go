@@ -37,6 +37,11 @@ func (b *backend) changePolicy(ctx context.Context, storage logical.Storage, kno
 	if err != nil {
 		return nil, err
 	}
+	release, err := b.checkPlatform(ctx, storage, a.platform)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	if err := b.saveToken(ctx, storage, t); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package definition
 
 import (
+	"regexp"
 	"slices"
 	"time"
 
@@ -63,6 +64,7 @@ func (d *Definition) checkNames(l *list, taken provider.Taken) {
 	}
 	for _, t := range d.types {
 		place := within("token_types", t.name)
+		checkName(l, place, t.name)
 		ofToken, beside := map[string]string{}, map[string]string{}
 		names := taken.Token
 		if t.Grant != nil {
@@ -83,7 +85,17 @@ func (d *Definition) checkNames(l *list, taken provider.Taken) {
 	}
 }
 
+var fieldName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+
+func checkName(l *list, place, name string) {
+	if !fieldName.MatchString(name) {
+		l.add(place, "a name has lower-case letters, digits and _, begins with a letter, and has at most 63 characters")
+	}
+}
+
+// checkTaken wants a name that the engine does not use itself.
 func checkTaken(l *list, place, name string, taken []string) {
+	checkName(l, place, name)
 	if slices.Contains(taken, name) {
 		l.add(place, "the name %s is taken by the engine's own paths; choose another one", name)
 	}
@@ -96,6 +108,9 @@ func checkDistinct(l *list, place, name, what string, seen map[string]string, ki
 	}
 	seen[name] = kind
 }
+
+// maxChoice is how long a choice may be.
+const maxChoice = 200
 
 // checkField looks at patterns, choices and the default. What patterns compile to is taken off the budget.
 func checkField(l *list, place string, f *field, budget *int) {
@@ -112,6 +127,11 @@ func checkField(l *list, place string, f *field, budget *int) {
 	}
 	for i, r := range f.Refuse {
 		check(within(item(within(place, "refuse"), i), "pattern"), r.Pattern)
+	}
+	for _, name := range f.Choices.names {
+		if f.checkLine(name) != nil || name == "" || len(name) > maxChoice {
+			l.add(within(place, "choices"), "a choice is one line of 1 to %d printable characters", maxChoice)
+		}
 	}
 	if f.Pattern != "" && len(f.Choices.names) > 0 {
 		l.add(place, "give one of pattern and choices")

@@ -72,7 +72,10 @@ func (c *compiler) address(place, text string, s scope) (t *template, endpoint s
 		c.add(place, "must begin with {+account.<endpoint>}, and account.endpoints declares none")
 		return t, ""
 	}
-	first := t.parts[0]
+	first := part{}
+	if len(t.parts) > 0 {
+		first = t.parts[0]
+	}
 	endpoint = strings.TrimPrefix(first.variable, ofAccount)
 	if !first.raw || !slices.Contains(known, endpoint) || first.variable == endpoint {
 		c.add(place, "must begin with an endpoint of the account: one of {+account.%s}", strings.Join(known, "}, {+account."))
@@ -159,6 +162,9 @@ func (c *compiler) authorization(place string, d *requestDocument, r *request, s
 	has := slices.ContainsFunc(d.Headers, func(h member[string]) bool { return strings.EqualFold(h.Name, "Authorization") })
 	if d.Bearer != nil {
 		r.bearer = c.text(within(place, "bearer"), *d.Bearer, s)
+		if !httpguts.ValidHeaderFieldValue(*d.Bearer) {
+			c.add(within(place, "bearer"), "must be one line of printable characters")
+		}
 	}
 	if d.Basic != nil {
 		r.username = c.text(within(place, "basic.username"), d.Basic.Username, s)

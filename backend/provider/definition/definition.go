@@ -69,6 +69,7 @@ func Load(text []byte) (*Definition, error) {
 	if len(mistakes) > 0 {
 		return nil, mistakes
 	}
+	w.lines = nil // only mistakes need them
 	d, err := newDefinition(text, w, true)
 	if err != nil {
 		return nil, Mistakes{{Problem: "the document cannot be read: " + err.Error()}}

@@ -199,7 +199,7 @@ func (c *compiler) compileGrant(place string, d *grantDocument, s scope) *grant 
 		c.add(within(place, "request"), "is for the type request")
 	}
 	g.request = c.request(place, c.standardRequest(place, d), s)
-	g.request.asksJSON = true // RFC 6749 has all answers in JSON
+	g.request.asksJSON, g.request.isOAuth = true, true // RFC 6749 has all answers in JSON
 	return g
 }
 

@@ -34,6 +34,8 @@ type request struct {
 	text *template
 	// asksJSON says that the definition asks for an answer in JSON.
 	asksJSON bool
+	// isOAuth has user and password encoded as RFC 6749 section 2.3.1 wants it.
+	isOAuth bool
 	// once keeps net/http from sending the request again by itself.
 	once bool
 }
@@ -108,6 +110,9 @@ func (r *request) build(ctx context.Context, v variables) (*http.Request, *provi
 	if r.username != nil {
 		username, _ := r.username.text(v)
 		password, _ := r.password.text(v)
+		if r.isOAuth {
+			username, password = url.QueryEscape(username), url.QueryEscape(password)
+		}
 		built.SetBasicAuth(username, password)
 	}
 	if r.bearer != nil {
@@ -144,8 +149,11 @@ func (r *request) address(v variables) (*url.URL, *provider.Error) {
 		return nil, r.notCalled("its address cannot be built")
 	}
 	base, baseErr := url.Parse(endpoint)
+	if baseErr != nil {
+		return nil, r.notCalled("a configured address is no URL")
+	}
 	address, err := url.Parse(text)
-	if err != nil || baseErr != nil || !isBelow(base, address) {
+	if err != nil || !isBelow(base, address) {
 		return nil, r.notCalled("a value would lead its address away from " + r.endpoint)
 	}
 	if len(r.query) > 0 {
@@ -165,16 +173,28 @@ func isBelow(base, address *url.URL) bool {
 	if address.Scheme != base.Scheme || address.Host != base.Host || address.Host == "" || address.User != nil || address.Fragment != "" || address.Opaque != "" {
 		return false
 	}
-	for element := range strings.SplitSeq(address.Path, "/") {
-		if element == "." || element == ".." {
-			return false
-		}
-	}
-	if strings.Contains(address.Path, "\\") {
+	if climbs(address.Path) {
 		return false
 	}
 	prefix := strings.TrimRight(base.Path, "/")
 	return address.Path == prefix || strings.HasPrefix(address.Path, prefix+"/") && strings.HasPrefix(path.Clean(address.Path)+"/", prefix+"/")
+}
+
+// climbs says whether a path could leave its place, also for a server that decodes it once more.
+func climbs(path string) bool {
+	for range 3 {
+		for element := range strings.SplitSeq(path, "/") {
+			if element == "." || element == ".." || strings.Contains(element, "\\") {
+				return true
+			}
+		}
+		decoded, err := url.PathUnescape(path)
+		if err != nil || decoded == path {
+			break
+		}
+		path = decoded
+	}
+	return false
 }
 
 func (r *request) body(v variables) (body io.Reader, contentType string) {

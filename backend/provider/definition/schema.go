@@ -55,10 +55,8 @@ func checkSchema(l *list, document []byte) {
 
 // explain tells of the innermost causes.
 func (s *schema) explain(l *list, e *jsonschema.ValidationError, instance any) {
-	if names, ok := e.ErrorKind.(*kind.PropertyNames); ok {
-		where, _ := placeOf(instance, e.InstanceLocation)
-		l.add(within(where, names.Property), "the name %s %s", quote(names.Property), s.comment(e.Causes))
-		return
+	if _, ok := e.ErrorKind.(*kind.PropertyNames); ok {
+		return // checkName finds it; the library gives another place here
 	}
 	if len(e.Causes) > 0 {
 		for _, cause := range e.Causes {

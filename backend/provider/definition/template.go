@@ -29,8 +29,8 @@ type variables map[string]string
 
 var (
 	braces = regexp.MustCompile(`\{[^{}]*\}?`)
-	// dotted is what a pair of braces holds that can only be meant as a variable.
-	dotted  = regexp.MustCompile(`^\{\+?[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z0-9_.]+\}$`)
+	// meant is how braces begin that can only be meant as a variable.
+	meant   = regexp.MustCompile(`^\{[^A-Za-z]?(account|credential|option|grant|current|consent)\.`)
 	oneName = regexp.MustCompile(`^\{(\+?)([a-z][a-z0-9_]*\.[a-z][a-z0-9_]*)\}$`)
 )
 
@@ -78,7 +78,7 @@ func parseText(text string, known func(name string) bool) (*template, error) {
 		match := oneName.FindStringSubmatch(pair)
 		bare := strings.Trim(pair, "{+}")
 		switch {
-		case match == nil && dotted.MatchString(pair):
+		case match == nil && meant.MatchString(pair):
 			return nil, fmt.Errorf("%s is no variable: %s", quote(pair), oneVariable)
 		case match == nil && strings.HasSuffix(pair, "}") && known("credential."+bare):
 			return nil, fmt.Errorf("%s is no variable; write {credential.%s}", quote(pair), bare)

@@ -130,7 +130,7 @@ func scalarText(value ref.Val) (string, bool) {
 	case uint64:
 		return strconv.FormatUint(v, 10), true
 	case float64:
-		return strconv.FormatFloat(v, 'g', -1, 64), true
+		return strconv.FormatFloat(v, 'g', -1, 64), !math.IsInf(v, 0) && !math.IsNaN(v)
 	default:
 		return "", false
 	}
