@@ -28,7 +28,7 @@ The README's quickstart works with these as it stands. Or try what is there alre
   vault read -field=runbook adtokens/tokens/acme-rw/rotate      # what to do next, step by step
   adtokens-simulator console impact show-credentials -field auth_token |
     vault write adtokens/tokens/acme-rw/rotate auth_token=- reason="reset in the console"
-  vault read adtokens/status
+  vault list -detailed adtokens/tokens                          # every token at a glance
   adtokens-simulator console -h                                 # what else the consoles can do
   vault path-help adtokens
 
