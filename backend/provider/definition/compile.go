@@ -147,7 +147,8 @@ func (c *compiler) checkSecretInURL(place string, d *requestDocument, r *request
 	if d.SecretInURL {
 		return
 	}
-	const why = "{%s} is secret, and addresses end up in logs: put it into a header or the body, or say secret_in_url: true where the platform takes it nowhere else"
+	const why = "{%s} is secret, and addresses end up in logs: put it into a header or the body, " +
+		"or say secret_in_url: true where the platform takes it nowhere else"
 	if name := secretIn(r.url, s); name != "" {
 		c.add(within(place, "url"), why, name)
 	}

@@ -55,7 +55,7 @@ func (c *compiler) connections(place string, members ordered[string], s scope) [
 			value = c.text(at, m.Value, s)
 		}
 		if name := secretIn(value, s); name != "" {
-			c.add(at, "{%s} is secret: what stands beside a credential is shown to whoever may read it; an app gets the fields of the credential anyway", name)
+			c.add(at, "{%s} is secret, and what stands beside a credential is none: an app gets the fields of the credential anyway", name)
 		}
 		all = append(all, connection{m.Name, value})
 	}

@@ -26,15 +26,13 @@ var outcomesOf = map[string][]string{
 // stepNames are those that the type has, in order.
 func (t *tokenType) stepNames() []string {
 	var names []string
-	if t.typeDocument.Verify != nil && t.typeDocument.Verify.Request != nil {
+	if t.Verify != nil && t.Verify.Request != nil {
 		names = append(names, stepVerify)
 	}
-	for _, step := range []struct {
-		name string
-		has  bool
-	}{{stepGrant, t.Grant != nil}, {stepRotate, t.Rotate != nil}, {stepRevoke, t.Revoke != nil}, {stepExchange, t.typeDocument.Consent != nil}} {
-		if step.has {
-			names = append(names, step.name)
+	has := map[string]bool{stepGrant: t.Grant != nil, stepRotate: t.Rotate != nil, stepRevoke: t.Revoke != nil, stepExchange: t.Consent != nil}
+	for _, name := range []string{stepGrant, stepRotate, stepRevoke, stepExchange} {
+		if has[name] {
+			names = append(names, name)
 		}
 	}
 	return names
@@ -51,7 +49,7 @@ func (t *tokenType) checkExamples(l *list) {
 		if words := outcomesOf[e.Step]; !slices.Contains(words, e.Expect.Outcome) {
 			l.add(within(place, "expect.outcome"), "must be one of %s for the step %s", oneOf(words), e.Step)
 		}
-		if e.Control != nil && (t.typeDocument.Verify == nil || t.typeDocument.Verify.Control == nil) {
+		if e.Control != nil && (t.Verify == nil || t.Verify.Control == nil) {
 			l.add(within(place, "control"), "the type has no verify.control")
 		}
 		for _, given := range []struct {
@@ -68,7 +66,8 @@ func (t *tokenType) checkExamples(l *list) {
 	}
 }
 
-// MissingExamples tells what a definition should have examples of: of verify one accepted and one rejected answer, of each other step one.
+// MissingExamples tells what a definition should have examples of: of verify one accepted and one rejected answer, of each other step
+// one.
 func (d *Definition) MissingExamples() Mistakes {
 	l := &list{lines: d.lines}
 	for _, t := range d.types {

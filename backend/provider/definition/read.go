@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -113,8 +114,8 @@ func (w *writer) value(n *yaml.Node, p place) {
 	if w.values++; w.full || w.values > maxValues || w.out.Len() > maxExpanded || p.depth > maxDepth {
 		if !w.full {
 			w.full = true
-			w.note(n, p, fmt.Sprintf("the document is too large or too deep: with its aliases it must have at most %d KiB, %d values and %d levels",
-				maxExpanded>>10, maxValues, maxDepth))
+			w.note(n, p, fmt.Sprintf("the document is too large or too deep: with its aliases it must have at most "+
+				"%d KiB, %d values and %d levels", maxExpanded>>10, maxValues, maxDepth))
 		}
 		return
 	}
@@ -156,7 +157,7 @@ func (w *writer) alias(n *yaml.Node, p place) {
 			return
 		}
 	}
-	p.open = append(p.open[:len(p.open):len(p.open)], n.Alias)
+	p.open = append(slices.Clip(p.open), n.Alias)
 	if p.line == 0 {
 		p.line = n.Line
 	}

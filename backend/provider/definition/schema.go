@@ -119,7 +119,8 @@ func (s *schema) sentence(e *jsonschema.ValidationError, value any) string {
 
 func typesText(types []string) string {
 	names := map[string]string{
-		"string": "a text", "integer": "a whole number", "number": "a number", "boolean": "true or false", "object": "a mapping", "array": "a list",
+		"string": "a text", "integer": "a whole number", "number": "a number", "boolean": "true or false",
+		"object": "a mapping", "array": "a list",
 	}
 	texts := make([]string, len(types))
 	for i, t := range types {
