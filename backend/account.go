@@ -39,7 +39,7 @@ type accountEntry struct {
 // account is a stored account, ready for use.
 type account struct {
 	accountEntry
-	platform *provider.Provider
+	platform *platform
 	call     provider.Account
 	// hookClient is for the reset hook, nil where there is none.
 	hookClient *http.Client
@@ -67,10 +67,11 @@ func (b *backend) decodeAccount(ctx context.Context, storage logical.Storage, _ 
 	if p == nil {
 		return nil, fmt.Errorf("its provider %q is not known to this plugin (%s)", entry.Provider, Version)
 	}
+	entry.upgrade(accountFields(p))
 	return b.newAccount(p, entry)
 }
 
-func (b *backend) newAccount(p *provider.Provider, entry accountEntry) (*account, error) {
+func (b *backend) newAccount(p *platform, entry accountEntry) (*account, error) {
 	client, err := provider.NewClient(provider.ClientConfig{
 		CACert:    entry.Settings["ca_cert"],
 		Timeout:   time.Duration(entry.RequestTimeout) * time.Second,
@@ -101,12 +102,28 @@ func (b *backend) newAccount(p *provider.Provider, entry accountEntry) (*account
 	return a, nil
 }
 
-// setting is the value in force: what is stored, else the default.
+// setting is the value in force: what is stored, else the default. The default of an endpoint is stored with the account.
 func (e *accountEntry) setting(f provider.Field) string {
-	if value := e.Settings[f.Name]; value != "" {
+	if value := e.Settings[f.Name]; value != "" || f.Endpoint {
 		return value
 	}
 	return f.Default
+}
+
+// upgrade makes an entry of schema 1 one of today, which had no defaults of endpoints in it.
+func (e *accountEntry) upgrade(fields []provider.Field) {
+	if e.Schema == accountSchema {
+		return
+	}
+	e.Schema = accountSchema
+	for _, f := range fields {
+		if f.Endpoint && f.Default != "" && e.Settings[f.Name] == "" {
+			if e.Settings == nil {
+				e.Settings = provider.Values{}
+			}
+			e.Settings[f.Name] = f.Default
+		}
+	}
 }
 
 // account returns the named account. That it does not exist is the caller's mistake.

@@ -84,12 +84,18 @@ func (b *backend) storeAccount(
 		return next, false, err
 	}
 	defer release()
+	unlockDefinition, err := b.checkPlatform(ctx, storage, next.platform)
+	if err != nil {
+		return next, false, err
+	}
+	defer unlockDefinition()
 	if err := b.accounts.Put(ctx, storage, name, next.accountEntry); err != nil {
 		return next, false, err
 	}
 	if next.doubtful != "" {
 		response.AddWarning(next.doubtful)
 	}
+	warnUnverified(next.platform, response)
 	// Whether the tokens rotate by themselves may have changed. The account is stored, so from here on nothing is an error.
 	if err := b.lookAtTokensOf(ctx, storage, name); err != nil {
 		b.scheduler.Hasten(schedule.Job{Account: name, Kind: schedule.Look, At: b.now().Add(retryStorage)})

@@ -21,3 +21,8 @@ func endPrevious(kind *provider.TokenType) string {
 func endsReplaced(kind *provider.TokenType) bool {
 	return kind.Keys != nil || kind.Renew != nil && kind.Retire != nil && kind.ResetSemantics == provider.Overlapping
 }
+
+// endedBy lists the types whose replaced values the engine ends where a rotation has the given field.
+func (b *backend) endedBy(field string) string {
+	return b.typesThat(func(kind *provider.TokenType) bool { return endPrevious(kind) == field })
+}

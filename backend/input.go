@@ -116,7 +116,7 @@ func (b *backend) checkFieldNames(ctx context.Context, req *logical.Request, pat
 	if len(takes.names) > 0 {
 		has = "its fields are " + strings.Join(takes.names, ", ")
 	}
-	return badInput("%s; %s. Nothing was changed%s", takes.noFieldOf(what, unknown), has, membersOf(unknown, takes.names))
+	return badInput("%s; %s. Nothing was changed%s", takes.noFieldOf(what, unknown), has, membersOf(unknown, takes.own))
 }
 
 // warnOfIgnored says of a read what the sdk says where a path takes only the fields that it declares.
@@ -134,15 +134,12 @@ func (b *backend) warnOfIgnored(req *logical.Request, response *logical.Response
 	}
 }
 
-// fileMembers are members of files that people have from a provider, with the field that takes the whole file.
-var fileMembers = map[string]string{"private_key": "service_account_key", "private_key_id": "service_account_key", "client_email": "service_account_key"}
-
 // membersOf explains unknown fields that are the members of a file: the CLI reads a file without a field's name in front of it as the
 // fields themselves.
-func membersOf(unknown, own []string) string {
-	for _, name := range unknown {
-		if field := fileMembers[name]; field != "" && slices.Contains(own, field) {
-			return fmt.Sprintf(". These are members of a key file: hand the file in as one value, in the CLI with %s=@key-file.json", field)
+func membersOf(unknown []string, own []provider.Field) string {
+	for _, f := range own {
+		if slices.ContainsFunc(unknown, func(name string) bool { return slices.Contains(f.Members, name) }) {
+			return fmt.Sprintf(". These are members of a key file: hand the file in as one value, in the CLI with %s=@key-file.json", f.Name)
 		}
 	}
 	return ""

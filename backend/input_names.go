@@ -64,8 +64,7 @@ var plainWord = regexp.MustCompile(`^[a-z]{1,12}(?:[_-][a-z]{1,12}){0,3}$`)
 var otherWords = map[string]string{
 	"checkandset": "cas", "comment": "reason", "message": "reason", "why": "reason",
 	"metadata": "custom_metadata", "schedule": "rotation_schedule", "cron": "rotation_schedule", "period": "rotation_period",
-	"ttl": "refresh_ttl", "sid": "account_sid", "email": "contact_email", "customerid": "login_customer_id",
-	"keyfile": "service_account_key", "graceperiod": "rotation_grace_period",
+	"ttl": "refresh_ttl", "email": "contact_email", "graceperiod": "rotation_grace_period",
 }
 
 // nearest is the known field that was most likely meant; empty where none is near.

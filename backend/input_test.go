@@ -348,7 +348,7 @@ func TestRegister_KnowsAllNamesThatPathsUse(t *testing.T) {
 	t.Parallel()
 	b := newBackend(time.Now)
 	ofProviders := map[string]bool{}
-	for _, p := range b.providers {
+	for _, p := range b.builtIn {
 		for _, f := range accountFields(p) {
 			ofProviders["config "+f.Name] = true
 		}

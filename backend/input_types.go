@@ -79,7 +79,7 @@ func (b *backend) possibleTypes(ctx context.Context, storage logical.Storage, gi
 // accountInputs are those of config/<account>.
 func (b *backend) accountInputs(ctx context.Context, storage logical.Storage, name string, given map[string]any) providerInputs {
 	var in providerInputs
-	for _, p := range b.providers {
+	for _, p := range b.builtIn {
 		in.all = append(in.all, accountFields(p)...)
 	}
 	in.own = in.all

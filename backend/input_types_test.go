@@ -10,43 +10,28 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
-// laterProvider came after the paths were declared, which know nothing of its fields.
-type laterProvider struct{ stubProvider }
-
-func (*laterProvider) CheckAccount(provider.Values) error { return nil }
-
-func (*laterProvider) VerifyAccount(context.Context, provider.Account) (*provider.Verification, error) {
-	return nil, nil
-}
-
-func (*laterProvider) Verify(context.Context, provider.Account, provider.Token) (provider.Verification, error) {
-	return provider.Verification{Outcome: provider.Accepted, Detail: "it works"}, nil
-}
-
-func (*laterProvider) ConnectionInfo(provider.Values, provider.Token) map[string]string { return nil }
-
-func (*laterProvider) Runbook(provider.Values, string) provider.Runbook { return provider.Runbook{} }
-
 // withLater makes an engine with a provider whose fields no path declares, an account of it, and a token of another provider.
 func withLater(t *testing.T) *fixture {
 	t.Helper()
 	f := newFixture(t)
-	p := &laterProvider{stubProvider{
-		name:    "later",
-		account: []provider.Field{{Name: "region", Check: provider.OneOf("eu", "us"), Default: "eu"}, {Name: "app_secret", Secret: true}},
-		types: []provider.TokenType{
+	works := func(context.Context, provider.Account, provider.Token) (provider.Verification, error) {
+		return provider.Verification{Outcome: provider.Accepted, Detail: "it works"}, nil
+	}
+	noRunbook := func(provider.Values) (r provider.Runbook) { return r }
+	// The provider came after the paths were declared, which know nothing of its fields.
+	p := &provider.Provider{
+		Name:          "later",
+		AccountFields: []provider.Field{{Name: "region", Check: provider.OneOf("eu", "us"), Default: "eu"}, {Name: "app_secret", Secret: true}},
+		Types: []*provider.TokenType{
 			{
-				Name: "later_key", ResetSemantics: provider.Immediate,
+				Name: "later_key", ResetSemantics: provider.Immediate, Verify: works, Runbook: noRunbook,
 				Fields:  []provider.Field{{Name: "key_id"}, {Name: "later_value", Secret: true, Check: provider.Opaque}},
 				Options: []provider.Field{{Name: "probe_resource"}},
 			},
-			{Name: "later_other", ResetSemantics: provider.Immediate, Fields: []provider.Field{{Name: "other_value", Secret: true}}},
+			{Name: "later_other", ResetSemantics: provider.Immediate, Verify: works, Runbook: noRunbook, Fields: []provider.Field{{Name: "other_value", Secret: true}}},
 		},
-	}}
-	f.providers[p.Name()] = p
-	for _, kind := range p.TokenTypes() {
-		f.tokenTypes[kind.Name] = &platformType{kind, p}
 	}
+	f.builtIn[p.Name] = &platform{Provider: p, origin: originEngine}
 	f.withImpact(t, nil)
 	f.askRight(t, logical.CreateOperation, "config/late", map[string]any{"provider": "later", "region": "us", "app_secret": "theSecretOfTheApp", "contact_email": "a@b.example"})
 	return f

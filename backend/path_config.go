@@ -13,19 +13,18 @@ const (
 	configHelp = "Configure a provider account."
 
 	configHelpLong = `
-An account is one Google Ads manager account or one impact.com account, with its connection settings. Tokens belong to
-an account.
+An account is one account at an ad platform, its provider, with its connection settings. Tokens belong to an account. The providers and
+what their accounts take are listed at providers/.
 
 A reset hook (reset_hook_url) is a company's own automation that performs resets: with one, the account's tokens rotate
 without a person, by "vault write -f tokens/<name>/rotate" or by their schedule.
 
-Secrets are write-only. What decides where requests go (base_url, token_url, revoke_url, iam_url, ca_cert, account_type) can
+Secrets are write-only. What decides where requests go (ca_cert, the provider's addresses, and settings that are a part of one) can
 change only together with every secret that the account has, in the same write, and not while tokens of the account hold
 credentials: otherwise whoever may write here could have Vault send those to a host of their own, or have every app send its
 requests to another place at once.
 
-With verify_connection the OAuth identity of a google_ads account is tried before it is stored. impact.com accounts
-have no identity of their own: each token carries its Account SID and Auth Token.
+With verify_connection the account's own identity, where the provider has one for accounts, is tried before it is stored.
 `
 )
 
@@ -65,7 +64,7 @@ const accountKeyInfo = "Provider of each account."
 func (b *backend) configFields() map[string]*framework.FieldSchema {
 	fields := map[string]*framework.FieldSchema{
 		"account":  {Type: framework.TypeString, Required: true, Description: "Name of the account."},
-		"provider": {Type: framework.TypeString, AllowedValues: allowed(b.providers.Names()), Description: "Ad platform: google_ads or impact. Fixed once the account exists."},
+		"provider": {Type: framework.TypeString, Description: "Ad platform, one of those at providers/. Fixed once the account exists."},
 		"request_timeout": {
 			Type: framework.TypeDurationSecond, Default: defaultRequestTimeout,
 			Description: "How long one request to the provider may take, 1s to 60s.",
@@ -79,8 +78,8 @@ func (b *backend) configFields() map[string]*framework.FieldSchema {
 	for _, f := range commonAccountFields() {
 		addFieldSchema(fields, f, "")
 	}
-	for _, name := range b.providers.Names() {
-		for _, f := range b.providers[name].AccountFields {
+	for _, name := range b.builtInNames() {
+		for _, f := range b.builtIn[name].AccountFields {
 			addFieldSchema(fields, f, name+": ")
 		}
 	}

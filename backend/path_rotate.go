@@ -20,15 +20,14 @@ fields to hand in. It prints as text with
 
 Write the new value here once it exists, for example
 
-    vault write adtokens/tokens/acme-rw/rotate auth_token=- reason="left the team: J. Doe"
+    vault write adtokens/tokens/acme-rw/rotate FIELD=- reason="left the team: J. Doe"
 
 It is checked for its form, tried at the provider, and published in one storage write; then the old value is tried,
 to confirm that it is dead. A value that the provider refuses is never published, and nothing changes. If the provider
 cannot be reached nothing changes either; verify=false publishes all the same. cas=N refuses the rotation unless N is
 the current version. Fields that are left out keep their value.
 
-Without a credential the engine gets the new value itself, where it can: a service account key by Google's IAM API, the
-other types by the account's reset hook.
+Without a credential the engine gets the new value itself, where it can: by the provider's API, or by the account's reset hook.
 
     vault write -f adtokens/tokens/acme-rw/rotate reason=monthly
 
@@ -40,8 +39,8 @@ func (b *backend) pathRotate() *framework.Path {
 	fields := b.credentialSchemas()
 	maps.Copy(fields, handInFields())
 	fields["name"] = nameField()
-	fields["retire_previous"] = &framework.FieldSchema{Type: framework.TypeBool, Default: false, Description: "service_account_key: have the engine delete the old key after rotation_grace_period. A rotation by the engine does so by itself."}
-	fields["revoke_previous"] = &framework.FieldSchema{Type: framework.TypeBool, Default: false, Description: "oauth_client: have the engine revoke the old refresh token after rotation_grace_period."}
+	fields["retire_previous"] = &framework.FieldSchema{Type: framework.TypeBool, Default: false, Description: "Have the engine end the old value after rotation_grace_period. A rotation by the provider's API does so by itself. For the types " + b.endedBy("retire_previous") + "."}
+	fields["revoke_previous"] = &framework.FieldSchema{Type: framework.TypeBool, Default: false, Description: "Have the engine revoke the old value after rotation_grace_period. For the types " + b.endedBy("revoke_previous") + "."}
 	fields["cas"] = &framework.FieldSchema{Type: framework.TypeInt, Description: "Rotate only if this is the current version."}
 	responses := publishResponses()
 	delete(responses, http.StatusNoContent)
@@ -131,7 +130,7 @@ func (b *backend) readRotateRequest(req *logical.Request, d *framework.FieldData
 		end := d.Get(field).(bool)
 		if end && endPrevious(kind) != field {
 			return nil, badInput("%s is for tokens of the type %s; this is a %s", field,
-				b.typesThat(func(other *provider.TokenType) bool { return endPrevious(other) == field }), kind.Name)
+				b.endedBy(field), kind.Name)
 		}
 		r.endPrevious = r.endPrevious || end
 	}

@@ -5,6 +5,8 @@ import (
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
 const verifyHelpLong = `The provider is asked about the current credential now. The outcome is accepted, rejected (somebody reset, revoked or
@@ -45,6 +47,9 @@ func (b *backend) pathVerifyWrite(ctx context.Context, req *logical.Request, d *
 		"checked_at":    timestamp(o.at),
 		"version":       t.Number(),
 	}}
+	if o.Outcome == provider.Rejected {
+		response.AddWarning("the provider rejects the current credential; " + readRunbook(t.name) + " tells how it is replaced")
+	}
 	if !o.recorded {
 		response.AddWarning("the token's health does not show this: a rotation holds the token, and waits for its reset hook or provider; " +
 			"the engine verifies the token again by itself when that is over")

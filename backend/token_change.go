@@ -30,6 +30,9 @@ func (b *backend) changePolicy(ctx context.Context, storage logical.Storage, kno
 		return nil, err
 	}
 	t.applyPolicy(w, b.now())
+	if err := t.checkOptions(); err != nil {
+		return nil, err
+	}
 	if err := b.checkMetadataShown(w.customMetadata); err != nil {
 		return nil, err
 	}
@@ -37,6 +40,11 @@ func (b *backend) changePolicy(ctx context.Context, storage logical.Storage, kno
 	if err != nil {
 		return nil, err
 	}
+	release, err := b.checkPlatform(ctx, storage, a.platform)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	if err := b.saveToken(ctx, storage, t); err != nil {
 		return nil, err
 	}

@@ -45,6 +45,13 @@ func (b *backend) commit(ctx context.Context, storage logical.Storage, a *accoun
 	if err := b.sameAccount(ctx, storage, a, t); err != nil {
 		return unpublished(err)
 	}
+	if len(t.History) <= 1 {
+		release, err := b.checkPlatform(ctx, storage, a.platform)
+		if err != nil {
+			return unpublished(err)
+		}
+		defer release()
+	}
 	// The index comes first: an entry without a token is a harmless leftover, a token without an entry would let its
 	// account be deleted.
 	if len(t.History) <= 1 {
