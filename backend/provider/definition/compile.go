@@ -1,12 +1,12 @@
 package definition
 
 import (
-	"cel.dev/cel-go/cel"
 	"net/http"
 	"net/textproto"
 	"slices"
 	"strings"
 
+	"cel.dev/cel-go/cel"
 	"golang.org/x/net/http/httpguts"
 )
 

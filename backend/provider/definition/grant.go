@@ -252,7 +252,7 @@ func (c *compiler) standardRequest(place string, d *grantDocument) *requestDocum
 	}
 	r.Form = append(r.Form, d.Params...)
 	if !slices.ContainsFunc(r.Headers, func(h member[string]) bool { return strings.EqualFold(h.Name, "Accept") }) {
-		r.Headers = append(r.Headers[:len(r.Headers):len(r.Headers)], member[string]{"Accept", "application/json"})
+		r.Headers = append(slices.Clip(r.Headers), member[string]{"Accept", "application/json"})
 	}
 	return r
 }

@@ -151,11 +151,9 @@ func (w *writer) note(n *yaml.Node, p place, problem string) {
 }
 
 func (w *writer) alias(n *yaml.Node, p place) {
-	for _, around := range p.open {
-		if around == n.Alias {
-			w.note(n, p, "the alias *"+n.Value+" is within its own anchor")
-			return
-		}
+	if slices.Contains(p.open, n.Alias) {
+		w.note(n, p, "the alias *"+n.Value+" is within its own anchor")
+		return
 	}
 	p.open = append(slices.Clip(p.open), n.Alias)
 	if p.line == 0 {

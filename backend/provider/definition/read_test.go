@@ -88,7 +88,7 @@ func TestParse_WhatIsNoSuchDocument(t *testing.T) {
 func TestParse_BombIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
-	mistakesOf(t, bomb(60))
+	_ = mistakesOf(t, bomb(60))
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("took %v", took)
 	}

@@ -86,6 +86,11 @@ func (s suite) declared(t *testing.T) {
 			t.Errorf("the subject has %s, which is no field or a secret one", name)
 		}
 	}
+	s.described(t)
+}
+
+// described wants that every field says what it is.
+func (s suite) described(t *testing.T) {
 	for _, f := range s.kind.Connection {
 		if f.Secret {
 			t.Errorf("the connection has %s, which is secret", f.Name)
