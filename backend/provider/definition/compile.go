@@ -21,6 +21,12 @@ func (c *compiler) expression(place, text string, of environment, want ...*cel.T
 	if text == "" {
 		return nil
 	}
+	if c.expressions++; c.expressions > maxExpressions {
+		if c.expressions == maxExpressions+1 {
+			c.add(place, "a definition has at most %d expressions, with those that come by aliases", maxExpressions)
+		}
+		return nil
+	}
 	e, err := of.compile(text, want)
 	if err != nil {
 		c.add(place, "%v", err)

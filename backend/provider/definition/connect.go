@@ -38,6 +38,9 @@ func (t *tokenType) connect(settings provider.Values, token provider.Token) prov
 	return values
 }
 
+// usualConnection is what most addresses fit into.
+const usualConnection = 128
+
 // text says false where a variable is undefined.
 func (c *connection) text(settings provider.Values, token provider.Token) (string, bool) {
 	var text strings.Builder
@@ -52,6 +55,9 @@ func (c *connection) text(settings provider.Values, token provider.Token) (strin
 		}
 		if len(c.parts) == 1 {
 			return value, value != ""
+		}
+		if i == 0 {
+			text.Grow(usualConnection)
 		}
 		text.WriteString(value)
 	}
