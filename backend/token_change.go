@@ -30,6 +30,9 @@ func (b *backend) changePolicy(ctx context.Context, storage logical.Storage, kno
 		return nil, err
 	}
 	t.applyPolicy(w, b.now())
+	if err := t.checkOptions(); err != nil {
+		return nil, err
+	}
 	if err := b.checkMetadataShown(w.customMetadata); err != nil {
 		return nil, err
 	}

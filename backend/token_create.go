@@ -69,5 +69,5 @@ func (b *backend) newToken(c *tokenCreation) (*token, error) {
 		RefreshTTL: defaultRefreshTTL, VerifyPeriod: defaultVerifyPeriod, RotationGracePeriod: defaultGracePeriod,
 	}}
 	t.applyPolicy(&c.policy, b.now())
-	return t, nil
+	return t, t.checkOptions()
 }

@@ -83,6 +83,17 @@ func (t *token) applyPolicy(w *policyWrite, now time.Time) {
 	t.planRotation()
 }
 
+// checkOptions applies the type's rules for its options as a whole.
+func (t *token) checkOptions() error {
+	if t.kind.CheckOptions == nil {
+		return nil
+	}
+	if err := t.kind.CheckOptions(t.Options); err != nil {
+		return badInput("%s", err)
+	}
+	return nil
+}
+
 // applyRotationPolicy changes when the credential is replaced. Giving one of the two ways to plan takes the place of the other. That a
 // person is late is told once for a version, whatever is written here.
 func (t *token) applyRotationPolicy(w *policyWrite, now time.Time) {

@@ -67,10 +67,10 @@ run 'adtokens-simulator console google developer-token-mode ignored # as Google 
 run 'vault write -f adtokens/tokens/acme-dev/verify'
 expect '^outcome +inconclusive$'
 
-say 'What Google lets a program rotate, the engine rotates by itself: here a service account key, every two seconds.'
+say 'What Google lets a program rotate, the engine rotates by itself: here a service account key, every three seconds.'
 run 'adtokens-simulator console google show-service-account-key |
     vault write adtokens/tokens/acme-robot account=acme-google type=service_account_key service_account_key=- \
-      rotation_period=2s rotation_grace_period=2s'
+      rotation_period=3s rotation_grace_period=2s'
 expect '^verification +accepted$'
 
 say 'An app calls Google all the time meanwhile, with short-lived access tokens. Does it ever miss a call?'

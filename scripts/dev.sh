@@ -35,7 +35,7 @@ The README's quickstart works with these as it stands. Or try what is there alre
     vault write adtokens/tokens/acme-key/rotate api_key=- reason="reset in the console"
   vault write -f adtokens/tokens/acme-key/rotate                # its API replaces a key too
   adtokens-simulator console platform list                      # what else is simulated, each at \$PLATFORMS_URL/<name>
-  vault read adtokens/status
+  vault list -detailed adtokens/tokens                          # every token at a glance
   adtokens-simulator console -h                                 # what else the consoles can do
   vault path-help adtokens
 
