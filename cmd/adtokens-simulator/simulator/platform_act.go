@@ -149,7 +149,7 @@ func (s *Simulator) variables(p *platform, f *finding, status int) variables {
 		case v.end.IsZero():
 			return nil
 		case name == "life":
-			return int64(v.end.Sub(now) / time.Second)
+			return int64(math.Round(v.end.Sub(now).Seconds())) // the moments since the value was made do not count
 		case name == "end":
 			return v.end.Unix()
 		default:
