@@ -43,15 +43,10 @@ func builtIn(engine ...*provider.Provider) map[string]*platform {
 		platforms[p.Name] = &platform{Provider: p, origin: originEngine}
 	}
 	for _, name := range catalogue.Names() {
-		document, _ := catalogue.Document(name)
-		d, err := definition.Load(document)
-		if err != nil {
-			panic(fmt.Sprintf("the definition of %s: %s", name, err))
-		}
 		if platforms[name] != nil {
 			panic(fmt.Sprintf("two providers have the name %q", name))
 		}
-		platforms[name] = newPlatform(d, originCatalogue)
+		platforms[name] = newPlatform(catalogue.Load(name), originCatalogue)
 	}
 	return platforms
 }

@@ -67,10 +67,10 @@ run 'adtokens-simulator console google developer-token-mode ignored # as Google 
 run 'vault write -f adtokens/tokens/acme-dev/verify'
 expect '^outcome +inconclusive$'
 
-say 'What Google lets a program rotate, the engine rotates by itself: here a service account key, every two seconds.'
+say 'What Google lets a program rotate, the engine rotates by itself: here a service account key, every three seconds.'
 run 'adtokens-simulator console google show-service-account-key |
     vault write adtokens/tokens/acme-robot account=acme-google type=service_account_key service_account_key=- \
-      rotation_period=2s rotation_grace_period=2s'
+      rotation_period=3s rotation_grace_period=2s'
 expect '^verification +accepted$'
 
 say 'An app calls Google all the time meanwhile, with short-lived access tokens. Does it ever miss a call?'
@@ -94,6 +94,30 @@ run "vault write adtokens/config/acme-impact reset_hook_url=$hook reset_hook_sec
 run 'VAULT_TOKEN=$(cat jane-token) vault write -f adtokens/tokens/acme-ro/rotate reason=quarterly'
 expect '^version +2$'
 expect '^previous_credential +rejected by provider$'
+
+define_platform
+expect '^verification +accepted$'
+run 'VAULT_TOKEN=$(cat app-token) vault read adtokens/creds/acme-key'
+expect '^version +1$'
+expect '^account_url +http'
+
+say 'Somebody resets the key in the console of Acme Ads. The engine notices, and knows what to do there.'
+run 'adtokens-simulator console platform reset acme_ads shop > /dev/null'
+run 'vault write -f adtokens/tokens/acme-key/verify'
+expect '^outcome +rejected$'
+run 'VAULT_TOKEN=$(cat jane-token) vault read -field=runbook adtokens/tokens/acme-key/rotate'
+expect 'press Reset'
+run 'adtokens-simulator console platform show acme_ads shop -field api_key |
+    VAULT_TOKEN=$(cat jane-token) vault write adtokens/tokens/acme-key/rotate api_key=- reason="reset in the console"'
+expect '^version +2$'
+expect '^previous_credential +rejected by provider$'
+
+say 'The document also names the call that replaces a key. So the engine can do without a person from here on.'
+run 'VAULT_TOKEN=$(cat jane-token) vault write -f adtokens/tokens/acme-key/rotate'
+expect '^version +3$'
+expect '^verification +accepted$'
+run 'VAULT_TOKEN=$(cat app-token) vault read adtokens/creds/acme-key'
+expect '^version +3$'
 
 say 'Who rotated what, when and why? And how are the others?'
 run 'vault read -format=json -field=versions adtokens/tokens/acme-rw/history'

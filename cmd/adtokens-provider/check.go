@@ -32,7 +32,7 @@ func check(_ context.Context, args []string, s cli.Streams) error {
 		if err != nil {
 			return err
 		}
-		mistakes := mistakesOf(document)
+		mistakes := mistakesOf(document) //nolint:contextcheck // it takes milliseconds, and nothing is sent anywhere
 		if len(mistakes) == 0 {
 			fmt.Fprintf(s.Out, "%s: nothing is wrong\n", printable(file))
 			continue

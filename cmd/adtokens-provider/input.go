@@ -47,7 +47,7 @@ func readInput(ctx context.Context, s cli.Streams, p *provider.Provider, kind *p
 	in := &input{}
 	if file, ok := s.In.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		in.fill()
-		if err := in.ask(ctx, &terminal{in: file, out: s.Err, lines: bufio.NewReader(file)}, p, kind); err != nil {
+		if err := in.ask(ctx, &terminal{fd: int(file.Fd()), out: s.Err, lines: bufio.NewReader(file)}, p, kind); err != nil {
 			return nil, err
 		}
 	} else if err := in.decode(s.In); err != nil {
@@ -186,7 +186,7 @@ func (p part) askFor(ctx context.Context, person asker, f provider.Field) (strin
 
 // terminal asks on one.
 type terminal struct {
-	in    *os.File
+	fd    int
 	lines *bufio.Reader
 	out   io.Writer
 }
@@ -195,7 +195,7 @@ func (t *terminal) tell(problem string) { fmt.Fprintln(t.out, printable(problem)
 
 // ask gives up when ctx ends, and leaves the terminal as it was: one that does not show what is typed would be of no use.
 func (t *terminal) ask(ctx context.Context, question string, secret bool) (string, error) {
-	state, err := term.GetState(int(t.in.Fd()))
+	state, err := term.GetState(t.fd)
 	if err != nil {
 		return "", fmt.Errorf("the terminal cannot be used: %w", err)
 	}
@@ -216,7 +216,7 @@ func (t *terminal) ask(ctx context.Context, question string, secret bool) (strin
 		}
 		return a.text, a.err
 	case <-ctx.Done():
-		_ = term.Restore(int(t.in.Fd()), state)
+		_ = term.Restore(t.fd, state)
 		fmt.Fprintln(t.out)
 		return "", errors.New("interrupted")
 	}
@@ -230,7 +230,7 @@ func (t *terminal) read(secret bool) (string, error) {
 		}
 		return line, err
 	}
-	text, err := term.ReadPassword(int(t.in.Fd()))
+	text, err := term.ReadPassword(t.fd)
 	fmt.Fprintln(t.out)
 	return string(text), err
 }

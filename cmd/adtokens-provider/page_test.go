@@ -30,7 +30,7 @@ func compareFile(t *testing.T, path string, args ...string) {
 		t.Fatalf("%q: exit code %d: %s", args, code, &errOut)
 	}
 	if *update {
-		if err := os.WriteFile(path, out.Bytes(), 0o644); err != nil { //nolint:gosec // documentation
+		if err := os.WriteFile(path, out.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return

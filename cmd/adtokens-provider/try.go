@@ -128,6 +128,8 @@ func describeStep(step definition.Step) string {
 	switch {
 	case step.Rule != "":
 		text += fmt.Sprintf(", %s: %s", step.Rule, step.When)
+	case step.Name == "grant" && step.Status != 0:
+		text += ", by the rules of OAuth" // which come after those of the definition
 	case step.Status != 0:
 		text += ", by no rule of the definition"
 	}

@@ -3,8 +3,11 @@ package catalogue
 
 import (
 	"embed"
+	"fmt"
 	"path"
 	"strings"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/definition"
 )
 
 const extension = ".yaml"
@@ -32,4 +35,17 @@ func Document(name string) (document []byte, ok bool) {
 	}
 	document, err := documents.ReadFile(name + extension)
 	return document, err == nil
+}
+
+// Load returns the definition of a platform. It is one of Names; a mistake in its document is a mistake in the code, and panics.
+func Load(name string) *definition.Definition {
+	document, ok := Document(name)
+	if !ok {
+		panic(fmt.Sprintf("catalogue: there is no definition of %q", name))
+	}
+	d, err := definition.Load(document)
+	if err != nil {
+		panic(fmt.Sprintf("catalogue: the definition of %s: %s", name, err))
+	}
+	return d
 }

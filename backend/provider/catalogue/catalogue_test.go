@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -89,41 +90,6 @@ func TestDefinitions_SayWhatIsNotConfirmed(t *testing.T) {
 	}
 }
 
-// samples are values of fields that have a form.
-var samples = []string{
-	"sample-secret-value", "1234567890", "EAAsamplesecret", "header.payload.signature", "https://samples.example.com", "sample_path", "findAll", "sample", "14",
-}
-
-// sample gives a value that the field takes.
-func sample(t *testing.T, f provider.Field) string {
-	t.Helper()
-	if f.Default != "" {
-		return f.Default
-	}
-	candidates := samples
-	if _, err := f.Canonical("-"); err != nil { // one of some values, which the error lists
-		if _, choices, ok := strings.Cut(err.Error(), "must be one of "); ok {
-			candidates = strings.Split(choices, ", ")
-		}
-	}
-	for _, value := range candidates {
-		if canonical, err := f.Canonical(value); err == nil {
-			return canonical
-		}
-	}
-	t.Fatalf("there is no sample for %s", f.Name)
-	return ""
-}
-
-func samplesOf(t *testing.T, fields []provider.Field) provider.Values {
-	t.Helper()
-	values := provider.Values{}
-	for _, f := range fields {
-		values[f.Name] = sample(t, f)
-	}
-	return values
-}
-
 // accountAt has every address lead to the server.
 func accountAt(t *testing.T, d *definition.Definition, address string) provider.Account {
 	t.Helper()
@@ -167,25 +133,33 @@ func TestDefinitions_OthersProveNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := load(t, name)
+			var answer atomic.Pointer[http.HandlerFunc]
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*answer.Load())(w, r) }))
+			t.Cleanup(server.Close)
+			account := accountAt(t, d, server.URL)
 			for what, a := range answers {
 				for _, status := range a.statuses {
-					server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-						if a.contentType != "" {
-							w.Header().Set("Content-Type", a.contentType)
-						}
-						w.Header().Set("Location", "/elsewhere")
-						w.WriteHeader(status)
-						if status != http.StatusNoContent {
-							_, _ = w.Write([]byte(a.body))
-						}
-					}))
+					handler := reply(status, a.contentType, a.body)
+					answer.Store(&handler)
 					for _, kind := range d.Provider().Types {
-						proveNothing(t, d, kind, accountAt(t, d, server.URL), what, status)
+						proveNothing(t, d, kind, account, what, status)
 					}
-					server.Close()
 				}
 			}
 		})
+	}
+}
+
+func reply(status int, contentType, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		if contentType != "" {
+			w.Header().Set("Content-Type", contentType)
+		}
+		w.Header().Set("Location", "/elsewhere")
+		w.WriteHeader(status)
+		if status != http.StatusNoContent {
+			_, _ = w.Write([]byte(body))
+		}
 	}
 }
 

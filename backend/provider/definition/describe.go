@@ -70,7 +70,7 @@ func (d Description) Type(name string) *TypeDescription {
 
 // Describe tells of the definition. Nothing is compiled for that.
 func (d *Definition) Describe() Description {
-	limit := d.document.Account.Limits.Verifications
+	limit := d.Account.Limits.Verifications
 	description := Description{
 		Name: d.document.Name, Title: d.document.Title, Verified: d.document.Verified == nil || *d.document.Verified,
 		Notes: slices.Clone(d.document.Notes), Sources: slices.Clone(d.document.Sources),
@@ -83,7 +83,7 @@ func (d *Definition) Describe() Description {
 }
 
 func (t *tokenType) describe() TypeDescription {
-	runbook := t.typeDocument.Runbook
+	runbook := t.Runbook
 	d := TypeDescription{
 		Name: t.name, Title: t.Title, Description: t.Description, ResetSemantics: t.ResetSemantics,
 		Fields: describeFields(t.fields), Options: describeFields(t.options), Subject: slices.Clone(t.Subject),

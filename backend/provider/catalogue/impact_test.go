@@ -1,4 +1,4 @@
-package impact_test
+package catalogue_test
 
 import (
 	"maps"
@@ -7,10 +7,9 @@ import (
 	"testing"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/impact"
 )
 
-func TestFieldsHaveTheirCanonicalForm(t *testing.T) {
+func TestImpact_FieldsHaveTheirCanonicalForm(t *testing.T) {
 	t.Parallel()
 	const (
 		notSID  = "account_sid must be an Account SID"
@@ -81,8 +80,8 @@ func TestFieldsHaveTheirCanonicalForm(t *testing.T) {
 		"probe path with a space":     {"probe_path", "Camp aigns", "", notPath},
 		"probe path with a new line":  {"probe_path", "Camp\r\naigns", "", notPath},
 	}
-	fields := impact.New().AccountFields
-	for _, tokenType := range impact.New().Types {
+	fields := impact().AccountFields
+	for _, tokenType := range impact().Types {
 		fields = slices.Concat(fields, tokenType.Fields, tokenType.Options)
 	}
 	for name, tc := range tests {
@@ -103,27 +102,27 @@ func TestFieldsHaveTheirCanonicalForm(t *testing.T) {
 	}
 }
 
-func TestCheckAccountWantsAnAccountType(t *testing.T) {
+func TestImpact_CheckAccountWantsAnAccountType(t *testing.T) {
 	t.Parallel()
-	if err := impact.New().CheckAccount(provider.Values{"base_url": "https://api.impact.com"}); err == nil || !strings.Contains(err.Error(), "account_type is missing") {
+	if err := impact().CheckAccount(provider.Values{"base_url": "https://api.impact.com"}); err == nil || !strings.Contains(err.Error(), "account_type is missing") {
 		t.Errorf("got error %v, want one about account_type", err)
 	}
-	if err := impact.New().CheckAccount(provider.Values{"account_type": "brand"}); err != nil {
+	if err := impact().CheckAccount(provider.Values{"account_type": "brand"}); err != nil {
 		t.Errorf("got error %v, want none", err)
 	}
 }
 
-func TestAccountsHaveNoIdentityToTry(t *testing.T) {
+func TestImpact_AccountsHaveNoIdentityToTry(t *testing.T) {
 	t.Parallel()
-	if impact.New().VerifyAccount != nil {
+	if impact().VerifyAccount != nil {
 		t.Error("accounts have an identity to try")
 	}
 }
 
-func TestTokenTypes(t *testing.T) {
+func TestImpact_TokenTypes(t *testing.T) {
 	t.Parallel()
 	got := map[string]string{}
-	for _, tokenType := range impact.New().Types {
+	for _, tokenType := range impact().Types {
 		text := string(tokenType.ResetSemantics)
 		for _, f := range slices.Concat(tokenType.Fields, tokenType.Options) {
 			if text += " " + f.Name; f.Secret {
@@ -139,32 +138,42 @@ func TestTokenTypes(t *testing.T) {
 	if !maps.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if name := impact.New().Name; name != "impact" {
+	if name := impact().Name; name != "impact" {
 		t.Errorf("got the name %q, want impact", name)
 	}
 }
 
-func TestWhatIsPartOfTheAddressIsAnEndpoint(t *testing.T) {
+func TestImpact_WhatIsPartOfTheAddressIsAnEndpoint(t *testing.T) {
 	t.Parallel()
-	for _, f := range impact.New().AccountFields {
+	for _, f := range impact().AccountFields {
 		if f.Endpoint != (f.Name == "base_url" || f.Name == "account_type") || f.Secret || f.Description == "" || f.Check == nil {
 			t.Errorf("the account field %s is marked wrong, or lacks a description or a check: %+v", f.Name, f)
 		}
 	}
 }
 
-func TestConnectionInfo(t *testing.T) {
+// impactDefault is the address that the engine stores with an account that gives none.
+func impactDefault(t *testing.T) string {
+	t.Helper()
+	f, ok := provider.Lookup(impact().AccountFields, "base_url")
+	if !ok || !f.Endpoint {
+		t.Fatal("base_url is no endpoint")
+	}
+	return f.Default
+}
+
+func TestImpact_ConnectionInfo(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		settings provider.Values
 		want     map[string]string
 	}{
 		"agency, defaults": {
-			settings: provider.Values{"account_type": "agency"},
+			settings: provider.Values{"account_type": "agency", "base_url": impactDefault(t)},
 			want:     map[string]string{"base_url": "https://api.impact.com", "account_url": "https://api.impact.com/Agencies/" + accountSID},
 		},
 		"brand, with a version": {
-			settings: provider.Values{"account_type": "brand", "api_version": "14"},
+			settings: provider.Values{"account_type": "brand", "api_version": "14", "base_url": impactDefault(t)},
 			want: map[string]string{
 				"base_url": "https://api.impact.com", "account_url": "https://api.impact.com/Advertisers/" + accountSID, "api_version": "14",
 			},
@@ -179,14 +188,14 @@ func TestConnectionInfo(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := impact.New().Type("scoped").Connect(tc.settings, token("scoped")); !maps.Equal(got, tc.want) {
+			if got := impact().Type("scoped").Connect(tc.settings, token("scoped")); !maps.Equal(got, tc.want) {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 		})
 	}
 }
 
-func TestRunbooks(t *testing.T) {
+func TestImpact_Runbooks(t *testing.T) {
 	t.Parallel()
 	const (
 		agencyPath  = "open Settings, then in the column Account, under Technical, Platform REST Web Services"
@@ -235,7 +244,7 @@ func TestRunbooks(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := impact.New().Type(tc.tokenType).Runbook(provider.Values{"account_type": tc.accountType})
+			got := impact().Type(tc.tokenType).Runbook(provider.Values{"account_type": tc.accountType})
 			if got.ConsoleURL == "" || !strings.Contains(got.Previous, tc.previous) {
 				t.Errorf("got console %q, previous %q; want an address and %q", got.ConsoleURL, got.Previous, tc.previous)
 			}

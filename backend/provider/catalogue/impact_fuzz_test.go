@@ -1,4 +1,4 @@
-package impact_test
+package catalogue_test
 
 import (
 	"bytes"
@@ -24,7 +24,7 @@ func (c canned) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // FuzzVerify looks for answers that crash the verification, prove a token although they are none of the API, or get into
 // what an operator is told.
-func FuzzVerify(f *testing.F) {
+func FuzzImpact(f *testing.F) {
 	for status, body := range map[int]string{
 		200: `{"CompanyName":"` + authToken + `"}`,
 		201: `{"Status":"ERROR","Message":"x","CompanyName":"` + authToken + `"}`, 204: "", 302: "", 401: `{"Status":"ERROR","Message":"` + authToken + `"}`, 403: `{"Errors":[{"Field":"` + authToken + `"}]}`,

@@ -1,4 +1,4 @@
-package impact_test
+package catalogue_test
 
 import (
 	"testing"
@@ -52,7 +52,7 @@ func wantOutcome(t *testing.T, a provider.Account, token provider.Token, want pr
 	return got
 }
 
-func TestLegacyTokensOfEveryKindOfAccount(t *testing.T) {
+func TestImpact_LegacyTokensOfEveryKindOfAccount(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for _, kind := range []simulator.AccountKind{simulator.Agency, simulator.Brand, simulator.Partner} {
@@ -83,7 +83,7 @@ func TestLegacyTokensOfEveryKindOfAccount(t *testing.T) {
 	}
 }
 
-func TestScopedTokenIsGenuineButForbidden(t *testing.T) {
+func TestImpact_ScopedTokenIsGenuineButForbidden(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx, account := t.Context(), w.account(simulator.Agency)
@@ -116,7 +116,7 @@ func TestScopedTokenIsGenuineButForbidden(t *testing.T) {
 	wantOutcome(t, account, scoped, provider.Rejected)
 }
 
-func TestRateLimitNamesTheWait(t *testing.T) {
+func TestImpact_RateLimitNamesTheWait(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	legacy, err := w.console.ImpactCredentials(t.Context(), "agency")

@@ -1,4 +1,4 @@
-package impact_test
+package catalogue_test
 
 import (
 	"compress/gzip"
@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/impact"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/catalogue"
 )
 
 const (
@@ -24,9 +24,12 @@ const (
 var tokenTypes = []string{"legacy_read_write", "legacy_read_only", "scoped"}
 
 // token has a credential, and the options given as name and value in turn.
+// impact is impact.com as the engine knows it.
+func impact() *provider.Provider { return catalogue.Load("impact").Provider() }
+
 // ask tries a token of its own type.
 func ask(ctx context.Context, a provider.Account, t provider.Token) (provider.Verification, error) {
-	return impact.New().Type(t.Type).Verify(ctx, a, t)
+	return impact().Type(t.Type).Verify(ctx, a, t)
 }
 
 func token(tokenType string, options ...string) provider.Token {
@@ -69,7 +72,7 @@ func (f *fakeImpact) account(t *testing.T, accountType string, timeout time.Dura
 	return provider.Account{Client: client, Settings: provider.Values{"account_type": accountType, "base_url": f.URL}}
 }
 
-func reply(status int, body string, header ...string) http.HandlerFunc {
+func impactReply(status int, body string, header ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		if len(header) == 2 {
 			w.Header().Set(header[0], header[1])
@@ -81,7 +84,7 @@ func reply(status int, body string, header ...string) http.HandlerFunc {
 
 // answer is announced as the API's are.
 func answer(status int, body string) http.HandlerFunc {
-	return reply(status, body, "Content-Type", "application/json;charset=utf-8")
+	return impactReply(status, body, "Content-Type", "application/json;charset=utf-8")
 }
 
 // company is the body of CompanyInformation.
@@ -112,7 +115,7 @@ func verify(t *testing.T, a provider.Account, token provider.Token) (provider.Ve
 	return v, silence
 }
 
-func TestVerifyOutcomes(t *testing.T) {
+func TestImpact_VerifyOutcomes(t *testing.T) {
 	t.Parallel()
 	const (
 		accepted     = provider.Accepted
@@ -181,7 +184,7 @@ func compressed(status int, body string) http.HandlerFunc {
 
 // TestVerify_AnswerOfSomebodyElse: a proxy, a login portal or another service proves and refutes nothing, whatever the
 // status and the type of token.
-func TestVerify_AnswerOfSomebodyElse(t *testing.T) {
+func TestImpact_Verify_AnswerOfSomebodyElse(t *testing.T) {
 	t.Parallel()
 	const (
 		json = "application/json"
@@ -231,9 +234,9 @@ func TestVerify_AnswerOfSomebodyElse(t *testing.T) {
 				continue
 			}
 			for _, of := range []provider.Token{token("legacy_read_only"), token("scoped"), token("scoped", "probe_path", "CompanyInformation")} {
-				handler := reply(status, b.text, "Content-Type", b.contentType)
+				handler := impactReply(status, b.text, "Content-Type", b.contentType)
 				if b.contentType == "" {
-					handler = reply(status, b.text)
+					handler = impactReply(status, b.text)
 				}
 				got, err := verify(t, newImpact(t, handler).account(t, "agency", time.Minute), of)
 				if err == nil || err.Kind != provider.Unavailable || !strings.Contains(err.Problem, "unreadable answer (HTTP ") {
@@ -246,15 +249,15 @@ func TestVerify_AnswerOfSomebodyElse(t *testing.T) {
 
 // TestVerify_ProbePathOfAnUnknownForm: what a probe_path gives is not known, but for that it is an object with something in
 // it, and no error.
-func TestVerify_ProbePathOfAnUnknownForm(t *testing.T) {
+func TestImpact_Verify_ProbePathOfAnUnknownForm(t *testing.T) {
 	t.Parallel()
 	for name, handler := range map[string]http.HandlerFunc{
-		"page":         reply(200, "<html>", "Content-Type", "text/html"),
+		"page":         impactReply(200, "<html>", "Content-Type", "text/html"),
 		"empty object": answer(200, "{}"),
 		"error":        answer(200, `{"error":"login"}`),
 		"errors":       answer(200, `{"errors":[]}`),
 		"its failure":  answer(200, failureBody),
-		"no type":      reply(200, `{"Campaigns":[]}`, "Content-Type", "text/plain"),
+		"no type":      impactReply(200, `{"Campaigns":[]}`, "Content-Type", "text/plain"),
 	} {
 		got, err := verify(t, newImpact(t, handler).account(t, "agency", time.Minute), token("scoped", "probe_path", "Campaigns"))
 		if err == nil || !strings.Contains(err.Problem, "unreadable answer (HTTP 200)") {
@@ -264,7 +267,7 @@ func TestVerify_ProbePathOfAnUnknownForm(t *testing.T) {
 }
 
 // TestVerify_ExportsAreNeverAsked, whatever is stored from before.
-func TestVerify_ExportsAreNeverAsked(t *testing.T) {
+func TestImpact_Verify_ExportsAreNeverAsked(t *testing.T) {
 	t.Parallel()
 	server := newImpact(t, answer(200, company))
 	got, err := verify(t, server.account(t, "agency", time.Minute), token("scoped", "probe_path", "ReportExport/x"))
@@ -274,7 +277,7 @@ func TestVerify_ExportsAreNeverAsked(t *testing.T) {
 }
 
 // TestVerify_RejectedPairThatIsMixedUp says what the values look like, and repeats none.
-func TestVerify_RejectedPairThatIsMixedUp(t *testing.T) {
+func TestImpact_Verify_RejectedPairThatIsMixedUp(t *testing.T) {
 	t.Parallel()
 	const other = "IRotherQJSxxtx1003248mgW3JmDKDeoq1"
 	tests := map[string]struct{ sid, token, says string }{
@@ -299,7 +302,7 @@ func TestVerify_RejectedPairThatIsMixedUp(t *testing.T) {
 	}
 }
 
-func TestVerifyAsksForTheRightResource(t *testing.T) {
+func TestImpact_VerifyAsksForTheRightResource(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		accountType, version string
@@ -336,7 +339,7 @@ func TestVerifyAsksForTheRightResource(t *testing.T) {
 	}
 }
 
-func TestVerifyWithoutAUsefulAnswer(t *testing.T) {
+func TestImpact_VerifyWithoutAUsefulAnswer(t *testing.T) {
 	t.Parallel()
 	var stolen atomic.Int32
 	thief := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { stolen.Add(1) }))
@@ -353,13 +356,13 @@ func TestVerifyWithoutAUsefulAnswer(t *testing.T) {
 		says    string
 		wait    time.Duration
 	}{
-		"redirect":           {handler: reply(302, "", "Location", thief.URL), says: "redirect"},
+		"redirect":           {handler: impactReply(302, "", "Location", thief.URL), says: "redirect"},
 		"oversized":          {handler: answer(200, company+strings.Repeat(" ", 1<<20)), says: "more than 1048576 bytes"},
 		"slow":               {handler: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, kind: provider.Timeout, says: "in time"},
 		"garbage":            {handler: answer(200, "\x00\xff{"+authToken), says: "unreadable answer (HTTP 200)"},
-		"XML":                {handler: reply(200, xml, "Content-Type", "text/xml;charset=utf-8"), says: "unreadable answer (HTTP 200): impact.com's XML, although JSON was asked for"},
-		"empty":              {handler: reply(204, ""), says: "unreadable answer (HTTP 204)"},
-		"rate limit":         {handler: reply(429, "{}", "X-RateLimit-Reset", "1800"), kind: provider.RateLimited, says: "HTTP 429", wait: 30 * time.Minute},
+		"XML":                {handler: impactReply(200, xml, "Content-Type", "text/xml;charset=utf-8"), says: "unreadable answer (HTTP 200): impact.com's XML, although JSON was asked for"},
+		"empty":              {handler: impactReply(204, ""), says: "unreadable answer (HTTP 204)"},
+		"rate limit":         {handler: impactReply(429, "{}", "X-RateLimit-Reset", "1800"), kind: provider.RateLimited, says: "HTTP 429", wait: 30 * time.Minute},
 		"server error":       {handler: failure(500), says: "HTTP 500"},
 		"dropped connection": {handler: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, says: "closed the connection"},
 	}
@@ -380,7 +383,7 @@ func TestVerifyWithoutAUsefulAnswer(t *testing.T) {
 	}
 }
 
-func TestVerifyWithAnAddressThatIsNone(t *testing.T) {
+func TestImpact_VerifyWithAnAddressThatIsNone(t *testing.T) {
 	t.Parallel()
 	server := newImpact(t, answer(200, `{"CompanyName":"x"}`))
 	account := server.account(t, "agency", time.Minute)
