@@ -88,6 +88,8 @@ type Machine struct {
 	// Once says that an API must not be asked again after its answer may have been lost: any error but a *provider.Refused, and a
 	// *provider.Error whose NotSent is set.
 	Once bool
+	// Asking is called before an API is asked, and what it returns once the answer is stored.
+	Asking func() (stored func())
 	// Wait waits before storage is tried again that has not taken an API's value. It says false where that is in vain.
 	Wait func(time.Duration) bool
 	// RetiresPrevious has the value retired that a key or an API has replaced, after Grace.

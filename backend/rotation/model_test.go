@@ -111,6 +111,8 @@ type world struct {
 	// resets are the values that the hook has made, by idempotency key, and lastReset is the latest.
 	resets    map[string]string
 	lastReset string
+	// asking counts the requests to an API whose answers are not stored yet.
+	asking int
 	// acted are the rotations for which an API may have made a value as far as the engine can know.
 	acted map[string]bool
 	// blames is set once the record has said that keys may have been left behind, and told once it has said that a value is lost.
@@ -239,6 +241,10 @@ func (w *world) machine(r *Record) *Machine {
 		m.Keys, m.RetiresPrevious = keyRing{world: w, record: r}, true
 	case SourceAPI:
 		m.Once, m.RetiresPrevious, m.TryAfterRetiring = w.once, w.overlapping, true
+		m.Asking = func() func() {
+			w.asking++
+			return func() { w.asking-- }
+		}
 		m.Wait = func(d time.Duration) bool { w.now = w.now.Add(d); return true }
 	}
 	return m
@@ -563,7 +569,7 @@ func (w *world) run(work func(*Machine, *Record) error) (err error) {
 	w.tb.Helper()
 	defer func() {
 		if died := recover(); died == (crash{}) {
-			w.held = 0
+			w.held, w.asking = 0, 0
 			clear(w.locked)
 			err = errCrash
 		} else if died != nil {
@@ -572,8 +578,8 @@ func (w *world) run(work func(*Machine, *Record) error) (err error) {
 	}()
 	r := w.load()
 	err = work(w.machine(r), r)
-	if w.held != 0 || len(w.locked) > 0 {
-		w.tb.Errorf("%d values and the keys of %v are held for good", w.held, w.locked)
+	if w.held != 0 || len(w.locked) > 0 || w.asking != 0 {
+		w.tb.Errorf("%d values and the keys of %v are held for good, and %d answers waited for", w.held, w.locked, w.asking)
 	}
 	if err == nil && string(encode(w.tb, r)) != string(w.stored) {
 		w.tb.Error("a change of the record was not stored")

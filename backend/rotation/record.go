@@ -220,6 +220,11 @@ func (r *Record) Published(rotationID string) *HistoryEntry {
 	return &entry
 }
 
+// Retired says whether the history knows of the version's end.
+func (r *Record) Retired(version int) bool {
+	return slices.ContainsFunc(r.History, func(h HistoryEntry) bool { return h.Version == version && !h.RetiredAt.IsZero() })
+}
+
 // Retire notes in the history when and how a version stopped to work.
 func (r *Record) Retire(version int, how string, now time.Time) {
 	for i := range r.History {

@@ -10,7 +10,7 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
-// keepWaits are the waits between tries to store a value that an API gave and that is nowhere else, where storage fails.
+// keepWaits are the waits between tries to store what an API has said and what is nowhere else, where storage fails.
 var keepWaits = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 15 * time.Second, 30 * time.Second}
 
 // maxLostTries is how often it is tried, after a lost answer, what has become of the current value, before that is left to a person.
@@ -53,12 +53,29 @@ func (m *Machine) renew(ctx context.Context, r *Record) error {
 	if err := m.Save(ctx, r); err != nil {
 		return err
 	}
+	defer m.Asking()()
 	value, err := m.Obtain(ctx, p)
 	if _, refused := errors.AsType[*provider.Refused](err); refused && p.Lost != "" {
 		return m.lost(ctx, r, fmt.Errorf("%s; asked again, it says: %w", p.Lost, err))
 	}
 	// What the API has said holds, whoever interrupts the work by now.
-	return m.renewed(context.WithoutCancel(ctx), r, value, err)
+	return m.persistent().renewed(context.WithoutCancel(ctx), r, value, err)
+}
+
+// persistent is the machine for what is nowhere else: storage that does not take it is tried again for a while.
+func (m *Machine) persistent() *Machine {
+	persistent := *m
+	persistent.Save = func(ctx context.Context, r *Record) error {
+		err := m.Save(ctx, r)
+		for _, wait := range keepWaits {
+			if err == nil || !m.Wait(wait) {
+				return err
+			}
+			err = m.Save(ctx, r)
+		}
+		return err
+	}
+	return &persistent
 }
 
 // renewed stores what the API has said.
@@ -70,7 +87,9 @@ func (m *Machine) renewed(ctx context.Context, r *Record, value provider.Values,
 	case err == nil && m.Unchanged(value, r.Current.Credential):
 		return m.needPerson(ctx, r, errNotNew(p.Source))
 	case err == nil:
-		return m.keep(ctx, r, value)
+		p.Note = m.describeDropped(ctx, p)
+		m.take(r, value)
+		return m.Save(ctx, r)
 	case refused:
 		return m.giveUp(ctx, r, err)
 	case isSilence && silence.NotSent:
@@ -86,20 +105,6 @@ func (m *Machine) renewed(ctx context.Context, r *Record, value provider.Values,
 		return m.giveUp(ctx, r, fmt.Errorf("no new value after %s: %w", maxRequestAge, err))
 	}
 	return m.askLater(ctx, r, err)
-}
-
-// keep stores a new value. It is nowhere else, so a storage that fails is tried again for a while.
-func (m *Machine) keep(ctx context.Context, r *Record, value provider.Values) error {
-	r.Pending.Note = m.describeDropped(ctx, r.Pending)
-	m.take(r, value)
-	err := m.Save(ctx, r)
-	for _, wait := range keepWaits {
-		if err == nil || !m.Wait(wait) {
-			return err
-		}
-		err = m.Save(ctx, r)
-	}
-	return err
 }
 
 // describeDropped tells of what an API has given, or may have given, before the value of now, and that nobody keeps.
