@@ -26,7 +26,7 @@ type stuckStorage struct {
 	work context.Context
 }
 
-func newStuckStorage(storage logical.Storage, work context.Context) *stuckStorage {
+func newStuckStorage(work context.Context, storage logical.Storage) *stuckStorage {
 	s := &stuckStorage{goOn: make(chan struct{}), work: work}
 	s.SlowReads = testkit.SlowReads{Storage: storage, Before: s.getStuck}
 	return s
@@ -66,7 +66,7 @@ func startStuck(t *testing.T, fillers int) (*fixture, *stuckStorage) {
 	config := logical.TestBackendConfig()
 	config.Logger = hclog.NewNullLogger()
 	b := newBackend(f.clock.Now)
-	stuck := newStuckStorage(f.storage, b.work)
+	stuck := newStuckStorage(b.work, f.storage)
 	config.StorageView = stuck
 	if err := b.setUp(t.Context(), config); err != nil {
 		t.Fatalf("setting the engine up: %v", err)
