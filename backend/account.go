@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/cache"
@@ -40,7 +39,7 @@ type accountEntry struct {
 // account is a stored account, ready for use.
 type account struct {
 	accountEntry
-	platform *provider.Provider
+	platform *platform
 	call     provider.Account
 	// hookClient is for the reset hook, nil where there is none.
 	hookClient *http.Client
@@ -68,10 +67,11 @@ func (b *backend) decodeAccount(ctx context.Context, storage logical.Storage, _ 
 	if p == nil {
 		return nil, fmt.Errorf("its provider %q is not known to this plugin (%s)", entry.Provider, Version)
 	}
+	entry.upgrade(accountFields(p))
 	return b.newAccount(p, entry)
 }
 
-func (b *backend) newAccount(p *provider.Provider, entry accountEntry) (*account, error) {
+func (b *backend) newAccount(p *platform, entry accountEntry) (*account, error) {
 	client, err := provider.NewClient(provider.ClientConfig{
 		CACert:    entry.Settings["ca_cert"],
 		Timeout:   time.Duration(entry.RequestTimeout) * time.Second,
@@ -102,12 +102,28 @@ func (b *backend) newAccount(p *provider.Provider, entry accountEntry) (*account
 	return a, nil
 }
 
-// setting is the value in force: what is stored, else the default.
+// setting is the value in force: what is stored, else the default. The default of an endpoint is stored with the account.
 func (e *accountEntry) setting(f provider.Field) string {
-	if value := e.Settings[f.Name]; value != "" {
+	if value := e.Settings[f.Name]; value != "" || f.Endpoint {
 		return value
 	}
 	return f.Default
+}
+
+// upgrade makes an entry of schema 1 one of today, which had no defaults of endpoints in it.
+func (e *accountEntry) upgrade(fields []provider.Field) {
+	if e.Schema == accountSchema {
+		return
+	}
+	e.Schema = accountSchema
+	for _, f := range fields {
+		if f.Endpoint && f.Default != "" && e.Settings[f.Name] == "" {
+			if e.Settings == nil {
+				e.Settings = provider.Values{}
+			}
+			e.Settings[f.Name] = f.Default
+		}
+	}
 }
 
 // account returns the named account. That it does not exist is the caller's mistake.
@@ -119,57 +135,6 @@ func (b *backend) account(ctx context.Context, storage logical.Storage, name str
 	return a, err
 }
 
-// apply returns the entry with the fields of a write. The receiver stays as it is.
-func (e *accountEntry) apply(d *framework.FieldData, fields []provider.Field) (*accountEntry, error) {
-	next := *e
-	next.Settings = provider.Values{}
-	for _, f := range fields {
-		value := e.Settings[f.Name]
-		if raw, given := d.GetOk(f.Name); given {
-			var err error
-			if value, err = f.Canonical(raw.(string)); err != nil {
-				return nil, badInput("%s", err)
-			}
-		}
-		if value != "" {
-			next.Settings[f.Name] = value
-		}
-	}
-	for name, timeout := range map[string]struct {
-		seconds *int
-		most    int
-	}{
-		"request_timeout":    {&next.RequestTimeout, maxRequestTimeout},
-		"reset_hook_timeout": {&next.ResetHookTimeout, maxHookTimeout},
-	} {
-		if raw, ok := d.GetOk(name); ok {
-			*timeout.seconds = raw.(int)
-		}
-		if *timeout.seconds < 1 || *timeout.seconds > timeout.most {
-			return nil, badInput("%s must be between 1s and %s", name, provider.DurationText(seconds(timeout.most)))
-		}
-	}
-	if raw, ok := d.GetOk("verify_connection"); ok {
-		next.VerifyConnection = raw.(bool)
-	}
-	return &next, nil
-}
-
-// checkForeignFields refuses fields that only accounts of another provider have.
-func (b *backend) checkForeignFields(d *framework.FieldData, own []provider.Field, providerName string) error {
-	for _, p := range b.providers {
-		for _, f := range p.AccountFields {
-			if _, ok := provider.Lookup(own, f.Name); ok {
-				continue
-			}
-			if _, given := d.GetOk(f.Name); given {
-				return badInput("%s is a field of %s accounts; the provider of this account is %s", f.Name, p.Name, providerName)
-			}
-		}
-	}
-	return nil
-}
-
 // changedEndpoints names the fields that would send the account's secrets, or trust for them, somewhere else.
 func (e *accountEntry) changedEndpoints(next *accountEntry, fields []provider.Field) []string {
 	var changed []string
@@ -179,17 +144,6 @@ func (e *accountEntry) changedEndpoints(next *accountEntry, fields []provider.Fi
 		}
 	}
 	return changed
-}
-
-// secretsLeftOut names the secrets that are set and not part of the write.
-func (e *accountEntry) secretsLeftOut(d *framework.FieldData, fields []provider.Field) []string {
-	var missing []string
-	for _, f := range fields {
-		if _, given := d.GetOk(f.Name); f.Secret && e.Settings[f.Name] != "" && !given {
-			missing = append(missing, f.Name)
-		}
-	}
-	return missing
 }
 
 // connectionChanged says whether anything differs that the provider would see.

@@ -16,13 +16,13 @@ const (
 func commonAccountFields() []provider.Field {
 	return append([]provider.Field{
 		{Name: "contact_email", Check: provider.EmailAddress, Description: "Address that the provider warns about the account's API access. A team's, not a person's."},
-		{Name: "ca_cert", Endpoint: true, Check: provider.CACertificates, Description: "PEM encoded CA certificates to trust for base_url and the provider's other addresses, instead of the system's."},
+		{Name: "ca_cert", Endpoint: true, Check: provider.CACertificates, Description: "PEM encoded CA certificates to trust for the provider's addresses, instead of the system's."},
 		{Name: fieldHookCACert, Endpoint: true, Check: provider.CACertificates, Description: "PEM encoded CA certificates to trust for reset_hook_url, instead of the system's."},
 	}, resethook.Fields()...)
 }
 
 // accountFields are all string fields of the provider's accounts.
-func accountFields(p *provider.Provider) []provider.Field {
+func accountFields(p *platform) []provider.Field {
 	return append(commonAccountFields(), p.AccountFields...)
 }
 

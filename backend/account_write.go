@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
@@ -23,11 +22,37 @@ const (
 // maxAccountTries is how often a write of an account begins again because another write came between.
 const maxAccountTries = 4
 
-// writeAccount makes the account of what is stored and the request's fields, and stores that. Where its credentials have to be tried
+// writeAccount tries the account's own credentials, where it has any, and stores it.
+func (b *backend) writeAccount(ctx context.Context, storage logical.Storage, w *accountWrite) (*logical.Response, error) {
+	var tried *account
+	for range maxAccountTries {
+		response := &logical.Response{}
+		next, done, err := b.storeAccount(ctx, storage, w, tried, response)
+		if next != nil {
+			defer next.hangUp()
+		}
+		if err != nil {
+			return nil, err
+		}
+		if done {
+			b.sendEvent(ctx, eventConfigWrite, configPrefix+w.name, "account", w.name)
+			return response, nil
+		}
+		// No lock is held while the provider is asked.
+		if tried, err = next, verifyConnection(ctx, next); err != nil {
+			return nil, err
+		}
+	}
+	return nil, logical.CodedError(http.StatusConflict, fmt.Sprintf(
+		"nothing was changed, because others changed account %q each time while its credentials were tried; read it, and try again", w.name))
+}
+
+// storeAccount makes the account of what is stored and what the write gives, and stores that. Where its credentials have to be tried
 // before, and are not those of tried, it is returned without being stored.
-func (b *backend) writeAccount(
-	ctx context.Context, storage logical.Storage, d *framework.FieldData, name string, tried *account, response *logical.Response,
+func (b *backend) storeAccount(
+	ctx context.Context, storage logical.Storage, w *accountWrite, tried *account, response *logical.Response,
 ) (next *account, done bool, err error) {
+	name := w.name
 	unlock, err := b.accountLocks.Lock(ctx, name)
 	if err != nil {
 		return nil, false, err
@@ -37,14 +62,14 @@ func (b *backend) writeAccount(
 	if err != nil {
 		return nil, false, err
 	}
-	if next, err = b.nextAccount(ctx, storage, d, stored); err != nil {
+	if next, err = b.nextAccount(ctx, storage, w, stored); err != nil {
 		return nil, false, err
 	}
-	if err := b.checkAccountShown(d, next); err != nil {
+	if err := b.checkAccountShown(w, next); err != nil {
 		return next, false, err
 	}
 	if stored != nil {
-		if err := b.checkEndpoints(ctx, storage, d, name, stored, next); err != nil {
+		if err := b.checkEndpoints(ctx, storage, w, stored, next); err != nil {
 			return next, false, err
 		}
 	}
@@ -59,12 +84,18 @@ func (b *backend) writeAccount(
 		return next, false, err
 	}
 	defer release()
+	unlockDefinition, err := b.checkPlatform(ctx, storage, next.platform)
+	if err != nil {
+		return next, false, err
+	}
+	defer unlockDefinition()
 	if err := b.accounts.Put(ctx, storage, name, next.accountEntry); err != nil {
 		return next, false, err
 	}
 	if next.doubtful != "" {
 		response.AddWarning(next.doubtful)
 	}
+	warnUnverified(next.platform, response)
 	// Whether the tokens rotate by themselves may have changed. The account is stored, so from here on nothing is an error.
 	if err := b.lookAtTokensOf(ctx, storage, name); err != nil {
 		b.scheduler.Hasten(schedule.Job{Account: name, Kind: schedule.Look, At: b.now().Add(retryStorage)})
@@ -79,36 +110,22 @@ func (b *backend) writeAccount(
 }
 
 // nextAccount is what a write makes of the stored account (nil for a new one), checked.
-func (b *backend) nextAccount(ctx context.Context, storage logical.Storage, d *framework.FieldData, stored *account) (*account, error) {
-	entry := &accountEntry{
-		Schema: accountSchema, RequestTimeout: defaultRequestTimeout, ResetHookTimeout: defaultHookTimeout, VerifyConnection: true,
-	}
-	if stored != nil {
-		entry = &stored.accountEntry
-	}
-	switch given, ok := d.GetOk("provider"); {
-	case stored == nil && !ok:
-		return nil, badInput("provider is missing; give one of %s", strings.Join(b.providers.Names(), ", "))
-	case stored == nil:
-		entry.Provider = strings.TrimSpace(given.(string))
-	case ok && strings.TrimSpace(given.(string)) != stored.Provider:
-		return nil, badInput("provider is fixed once an account exists; configure another account for another provider")
-	}
-	p, err := b.platform(ctx, storage, entry.Provider)
+func (b *backend) nextAccount(ctx context.Context, storage logical.Storage, w *accountWrite, stored *account) (*account, error) {
+	p, err := b.findPlatform(ctx, storage, w.provider, stored)
 	if err != nil {
 		return nil, err
 	}
-	if p == nil {
-		return nil, badInput("provider must be one of %s", strings.Join(b.providers.Names(), ", "))
+	if p.Name != w.platform.Name {
+		return nil, logical.CodedError(http.StatusConflict, fmt.Sprintf(
+			"account %q was deleted and configured anew for another provider while this request waited; nothing was changed", w.name))
 	}
-	fields := accountFields(p)
-	if err := b.checkForeignFields(d, fields, p.Name); err != nil {
-		return nil, err
+	entry := accountEntry{
+		Schema: accountSchema, Provider: p.Name, RequestTimeout: defaultRequestTimeout, ResetHookTimeout: defaultHookTimeout, VerifyConnection: true,
 	}
-	if entry, err = entry.apply(d, fields); err != nil {
-		return nil, err
+	if stored != nil {
+		entry = stored.accountEntry
 	}
-	next, err := b.newAccount(p, *entry)
+	next, err := b.newAccount(p, entry.apply(w, accountFields(p)))
 	if err != nil {
 		return nil, badInput("%s", err)
 	}
@@ -123,17 +140,17 @@ func (b *backend) nextAccount(ctx context.Context, storage logical.Storage, d *f
 // checkEndpoints keeps secrets from following a changed address: see configHelpLong. Google's login_customer_id and api_version are
 // no endpoints: they decide what is asked there, in a header or a part of the path of the same host, and the credential decides
 // whether it may. A wrong one is refused by Google as a mistake of the request, and takes nothing from the credential.
-func (b *backend) checkEndpoints(ctx context.Context, storage logical.Storage, d *framework.FieldData, name string, stored, next *account) error {
+func (b *backend) checkEndpoints(ctx context.Context, storage logical.Storage, w *accountWrite, stored, next *account) error {
 	fields := accountFields(stored.platform)
 	changed := stored.changedEndpoints(&next.accountEntry, fields)
 	if len(changed) == 0 {
 		return nil
 	}
-	if missing := stored.secretsLeftOut(d, fields); len(missing) > 0 {
+	if missing := w.secretsLeftOut(stored, fields); len(missing) > 0 {
 		return badInput("%s can change only together with the account's secrets: give %s in the same write",
 			strings.Join(changed, ", "), strings.Join(missing, ", "))
 	}
-	tokens, err := b.tokensOf(ctx, storage, name)
+	tokens, err := b.tokensOf(ctx, storage, w.name)
 	if err != nil {
 		return err
 	}

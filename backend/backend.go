@@ -6,6 +6,7 @@
 //	config/<account>                 accountEntry  connection settings and secrets, seal-wrapped
 //	token/<name>                     tokenEntry    definition, policy and rotation.Record with the credential, seal-wrapped
 //	account-token/<account>/<name>   empty         which tokens use an account; may outlive its token after a crash
+//	provider/<name>                  definitionEntry  an operator's definition of an ad platform
 //	salt                             string        key of the fingerprints, seal-wrapped
 //
 // Locks: a request that changes a token holds that token's lock, and takes its account's lock (shared) around the
@@ -27,9 +28,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/cache"
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/googleads"
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/impact"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/schedule"
 )
 
@@ -37,10 +36,12 @@ const (
 	configPrefix       = "config/"
 	tokenPrefix        = "token/"
 	accountTokenPrefix = "account-token/"
+	definitionPrefix   = "provider/"
 )
 
 const backendHelp = `
-The adtokens secrets engine keeps the API tokens of ad platforms (Google Ads, impact.com).
+The adtokens secrets engine keeps the API tokens of ad platforms. The platforms that it knows are listed at providers/, where others
+can be defined.
 
 Configure an account at config/, define its tokens at tokens/, and let apps read creds/<name>. When a token has been
 reset at the provider, hand the new value in at tokens/<name>/rotate: it is verified against the provider, published
@@ -51,14 +52,17 @@ the token is reset.
 type backend struct {
 	*framework.Backend
 
-	// providers are those that are built in.
-	providers provider.Registry
-	now       func() time.Time
+	// builtIn are the platforms that come with the engine, and definitions those of operators.
+	builtIn     map[string]*platform
+	definitions *cache.Store[platform]
+	now         func() time.Time
 
 	accounts     *cache.Store[account]
 	tokens       *cache.Store[token]
 	accountLocks cache.Locks
 	tokenLocks   cache.Locks
+	// definitionLocks are held by whoever changes a definition, and shared by whoever begins to use one.
+	definitionLocks cache.Locks
 	// ownerLocks are held by whoever makes or cleans up keys of an owner at a provider, while holding a token's lock.
 	ownerLocks cache.Locks
 	// valueLocks are held by whoever ends a value, or takes one in, while holding a token's lock.
@@ -108,7 +112,9 @@ func (b *backend) setUp(ctx context.Context, config *logical.BackendConfig) erro
 func newBackend(now func() time.Time) *backend {
 	b := &backend{now: now, watchers: map[string]*watcher{}, metrics: newMetrics()}
 	b.work, b.stopWork = context.WithCancel(context.Background())
-	b.providers = provider.NewRegistry(takenNames(), googleads.New(), impact.New())
+	b.builtIn = builtIn(googleads.New())
+	checkNames(b.builtIn)
+	b.definitions = cache.New(definitionPrefix, b.now, b.decodeDefinition)
 	b.accounts = cache.New(configPrefix, b.now, b.decodeAccount)
 	b.accounts.Release = (*account).hangUp
 	b.tokens = cache.New(tokenPrefix, b.now, b.decodeToken)
@@ -130,6 +136,8 @@ func newBackend(now func() time.Time) *backend {
 			b.accounts.Clear()
 		},
 		Paths: []*framework.Path{
+			b.pathProviders(),
+			b.pathProvidersList(),
 			b.pathConfig(),
 			b.pathConfigList(),
 			b.pathTokens(),
@@ -155,6 +163,10 @@ func (b *backend) invalidate(_ context.Context, key string) {
 	switch {
 	case strings.HasPrefix(key, configPrefix):
 		b.accounts.Invalidate(strings.TrimPrefix(key, configPrefix))
+	case strings.HasPrefix(key, definitionPrefix):
+		name := strings.TrimPrefix(key, definitionPrefix)
+		b.definitions.Invalidate(name)
+		b.forgetPlatform(name)
 	case strings.HasPrefix(key, tokenPrefix):
 		b.tokens.Invalidate(strings.TrimPrefix(key, tokenPrefix))
 	case key == salt.DefaultLocation:

@@ -16,3 +16,13 @@ func endPrevious(kind *provider.TokenType) string {
 	}
 	return cmp.Or(kind.EndPrevious, endPreviousNames[0])
 }
+
+// endsReplaced says whether the engine ends a value of the type by itself, after the grace period, that it has replaced by an API.
+func endsReplaced(kind *provider.TokenType) bool {
+	return kind.Keys != nil || kind.Renew != nil && kind.Retire != nil && kind.ResetSemantics == provider.Overlapping
+}
+
+// endedBy lists the types whose replaced values the engine ends where a rotation has the given field.
+func (b *backend) endedBy(field string) string {
+	return b.typesThat(func(kind *provider.TokenType) bool { return endPrevious(kind) == field })
+}

@@ -255,7 +255,7 @@ func TestIsCurrent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bare, err := f.newAccount(f.providers["google_ads"], accountEntry{Provider: "google_ads", RequestTimeout: 1, ResetHookTimeout: 1})
+	bare, err := f.newAccount(f.builtIn["google_ads"], accountEntry{Provider: "google_ads", RequestTimeout: 1, ResetHookTimeout: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,7 +279,7 @@ func TestIsCurrent(t *testing.T) {
 			t.Errorf("%s: got %t", name, got)
 		}
 	}
-	c := &token{tokenEntry: tokenEntry{Type: "oauth_client"}, kind: f.providers["google_ads"].Type("oauth_client")}
+	c := &token{tokenEntry: tokenEntry{Type: "oauth_client"}, kind: f.builtIn["google_ads"].Type("oauth_client")}
 	before := provider.Values{"client_id": "c", "client_secret": "s1", "refresh_token": "r"}
 	after := provider.Values{"client_id": "c", "client_secret": "s2", "refresh_token": "r"}
 	if !c.sameValue(before, after) || c.unchanged(before, after) {

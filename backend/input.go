@@ -36,7 +36,7 @@ func (b *backend) checkInput(ctx context.Context, req *logical.Request) error {
 			continue
 		}
 		if _, _, err := d.GetOkErr(name); err != nil || !fits(req.Data[name], schema.Type) {
-			return badInput("%s must be %s%s; nothing was changed", name, fieldForms[schema.Type], shapeOf(req.Data[name], schema.Type))
+			return notOfForm(name, req.Data[name], schema.Type)
 		}
 	}
 	// A read or list with a parameter too many answers all the same, with the sdk's warning: nothing is done or lost.
@@ -44,30 +44,6 @@ func (b *backend) checkInput(ctx context.Context, req *logical.Request) error {
 		return nil
 	}
 	return b.checkFieldNames(ctx, req, path)
-}
-
-// shapeOf says what came in place of a text, where that is something with parts: a program that has read a file of JSON, such as a key
-// file, sends its members rather than its text.
-func shapeOf(value any, to framework.FieldType) string {
-	if to != framework.TypeString {
-		return ""
-	}
-	switch value.(type) {
-	case map[string]any:
-		return ", and this is an object: send the text of the file as one JSON string (jq: `tojson`)"
-	case []any:
-		return ", and this is a list: send one value, as a JSON string"
-	}
-	return ""
-}
-
-// fieldForms completes the sentence "<field> must be …".
-var fieldForms = map[framework.FieldType]string{
-	framework.TypeString:         "a string",
-	framework.TypeBool:           "true or false",
-	framework.TypeInt:            "a whole number",
-	framework.TypeKVPairs:        "key=value pairs; an empty object ({}, as JSON) removes them all",
-	framework.TypeDurationSecond: "a duration of zero or more whole seconds, such as 90, 15m or 24h",
 }
 
 // namedPaths are the first parts of paths that are followed by a name, with what bears the name.
@@ -94,6 +70,15 @@ func checkPathName(path string, routed bool) error {
 	return badInput("the name of %s must be %s, such as acme-rw; nothing was changed", bearer, nameRule)
 }
 
+// given is what came with the request in a field that the path declares; nil where the field was left out. It is for path files.
+func given[T any](d *framework.FieldData, field string) *T {
+	raw, has := d.GetOk(field)
+	if !has {
+		return nil
+	}
+	return new(raw.(T))
+}
+
 // noPathBelow explains a path that goes on after the name where there is none.
 func noPathBelow(noun, bearer string) error {
 	has := fmt.Sprintf("%s/<name> has none", noun)
@@ -105,9 +90,9 @@ func noPathBelow(noun, bearer string) error {
 }
 
 // checkFieldNames refuses fields that the path, or the type of its token, does not have. The sdk would ignore them, and do the
-// rest: with a misspelt credential field, an automatic rotation.
+// rest: with a misspelt credential field, an automatic rotation. Fields that their handler explains are left to it.
 func (b *backend) checkFieldNames(ctx context.Context, req *logical.Request, path *framework.Path) error {
-	own := b.inputNames(ctx, req, path)
+	takes := b.findInputs(ctx, req, path)
 	var unknown []string
 	for _, name := range slices.Sorted(maps.Keys(req.Data)) {
 		switch {
@@ -115,7 +100,8 @@ func (b *backend) checkFieldNames(ctx context.Context, req *logical.Request, pat
 			if fmt.Sprint(req.Data[name]) != strings.Split(req.Path, "/")[1] {
 				return badInput("%s is a part of the path, and the path has another one: leave the field out; nothing was changed", name)
 			}
-		case path.Fields[name] == nil, req.Operation == logical.DeleteOperation && !slices.Contains(own, name):
+		case slices.Contains(takes.names, name), slices.Contains(takes.explained, name):
+		default:
 			unknown = append(unknown, name)
 		}
 	}
@@ -127,21 +113,33 @@ func (b *backend) checkFieldNames(ctx context.Context, req *logical.Request, pat
 		what = "a deletion of " + req.Path
 	}
 	has := "it takes no fields"
-	if len(own) > 0 {
-		has = "its fields are " + strings.Join(own, ", ")
+	if len(takes.names) > 0 {
+		has = "its fields are " + strings.Join(takes.names, ", ")
 	}
-	return badInput("%s; %s. Nothing was changed%s", noFieldOf(what, unknown, own, path.Fields), has, membersOf(unknown, own))
+	return badInput("%s; %s. Nothing was changed%s", takes.noFieldOf(what, unknown), has, membersOf(unknown, takes.own))
 }
 
-// fileMembers are members of files that people have from a provider, with the field that takes the whole file.
-var fileMembers = map[string]string{"private_key": "service_account_key", "private_key_id": "service_account_key", "client_email": "service_account_key"}
+// warnOfIgnored says of a read what the sdk says where a path takes only the fields that it declares.
+func (b *backend) warnOfIgnored(req *logical.Request, response *logical.Response) {
+	if response == nil || req.Operation != logical.ReadOperation || len(req.Data) == 0 {
+		return
+	}
+	path := b.Route(req.Path)
+	if path == nil || !path.TakesArbitraryInput {
+		return
+	}
+	ignored := slices.DeleteFunc(slices.Sorted(maps.Keys(req.Data)), func(name string) bool { return path.Fields[name] != nil })
+	if len(ignored) > 0 {
+		response.AddWarning(fmt.Sprintf("Endpoint ignored these unrecognized parameters: %v", ignored))
+	}
+}
 
 // membersOf explains unknown fields that are the members of a file: the CLI reads a file without a field's name in front of it as the
 // fields themselves.
-func membersOf(unknown, own []string) string {
-	for _, name := range unknown {
-		if field := fileMembers[name]; field != "" && slices.Contains(own, field) {
-			return fmt.Sprintf(". These are members of a key file: hand the file in as one value, in the CLI with %s=@key-file.json", field)
+func membersOf(unknown []string, own []provider.Field) string {
+	for _, f := range own {
+		if slices.ContainsFunc(unknown, func(name string) bool { return slices.Contains(f.Members, name) }) {
+			return fmt.Sprintf(". These are members of a key file: hand the file in as one value, in the CLI with %s=@key-file.json", f.Name)
 		}
 	}
 	return ""
@@ -152,79 +150,32 @@ func capturedBy(path *framework.Path, field string) bool {
 	return strings.Contains(path.Pattern, "(?P<"+field+">")
 }
 
-// inputNames lists the fields that a write or deletion takes: of the token's type and of the account's provider, where these are
-// known.
-func (b *backend) inputNames(ctx context.Context, req *logical.Request, path *framework.Path) []string {
+// findInputs finds the fields that a write or deletion takes, whether the path declares them or not.
+func (b *backend) findInputs(ctx context.Context, req *logical.Request, path *framework.Path) inputs {
+	var takes providerInputs
 	noun, rest, _ := strings.Cut(req.Path, "/")
-	name, _, _ := strings.Cut(rest, "/")
-	foreign := map[string]bool{}
-	switch noun {
-	case "tokens":
-		foreign = b.foreignTokenFields(ctx, req, name)
-	case "config":
-		foreign = b.foreignAccountFields(ctx, req, name)
+	switch name, below, _ := strings.Cut(rest, "/"); {
+	case noun == "config":
+		takes = b.accountInputs(ctx, req.Storage, name, req.Data)
+	case noun == "tokens" && below == "":
+		takes = b.tokenInputs(ctx, req.Storage, name, req.Data)
+	case noun == "tokens" && below == "rotate":
+		takes = b.rotateInputs(ctx, req.Storage, name)
 	}
-	var names []string
+	deletion := req.Operation == logical.DeleteOperation
+	explained := slices.Concat(namesOf(takes.explained), slices.Collect(maps.Keys(path.Fields)))
+	if deletion {
+		takes.own, explained = nil, nil
+	}
 	_, deletes := path.Operations[logical.DeleteOperation]
+	names := namesOf(takes.own)
 	for field := range path.Fields {
+		_, isProviders := provider.Lookup(takes.all, field)
 		forDeletion := deletes && field == fieldForce
-		if !capturedBy(path, field) && !foreign[field] && forDeletion == (req.Operation == logical.DeleteOperation) {
+		if !isProviders && !capturedBy(path, field) && !slices.Contains(takes.idle, field) && forDeletion == deletion {
 			names = append(names, field)
 		}
 	}
 	slices.Sort(names)
-	return names
-}
-
-// foreignTokenFields are the fields that only tokens of other types have. An error of storage hides nothing but that.
-func (b *backend) foreignTokenFields(ctx context.Context, req *logical.Request, name string) map[string]bool {
-	var own *provider.TokenType
-	t, err := b.tokens.Get(ctx, req.Storage, name)
-	exists := err == nil && t != nil
-	if exists {
-		own = t.kind
-	} else if a, err := b.accounts.Get(ctx, req.Storage, strings.TrimSpace(fmt.Sprint(req.Data["account"]))); err == nil && a != nil {
-		own = a.platform.Type(strings.TrimSpace(fmt.Sprint(req.Data["type"])))
-	}
-	foreign := map[string]bool{}
-	if own == nil {
-		return foreign
-	}
-	if exists && req.Path == "tokens/"+name {
-		own = &provider.TokenType{Options: own.Options} // values are for tokens/<name>/rotate
-		foreign["reason"], foreign["verify"] = true, true
-	}
-	for _, field := range endPreviousNames {
-		foreign[field] = field != endPrevious(own)
-	}
-	for _, kind := range b.allTypes() {
-		for _, f := range slices.Concat(kind.Fields, kind.Options) {
-			foreign[f.Name] = true
-		}
-	}
-	for _, f := range slices.Concat(own.Fields, own.Options) {
-		delete(foreign, f.Name)
-	}
-	return foreign
-}
-
-// foreignAccountFields are the fields that only accounts of other providers have.
-func (b *backend) foreignAccountFields(ctx context.Context, req *logical.Request, name string) map[string]bool {
-	own, _ := b.platform(ctx, req.Storage, fmt.Sprint(req.Data["provider"]))
-	if a, err := b.accounts.Get(ctx, req.Storage, name); err == nil && a != nil {
-		own = a.platform
-	}
-	foreign := map[string]bool{}
-	if own == nil {
-		return foreign
-	}
-	for _, p := range b.providers {
-		for _, f := range p.AccountFields {
-			foreign[f.Name] = true
-		}
-	}
-	for _, f := range accountFields(own) {
-		delete(foreign, f.Name)
-	}
-	return foreign
+	return inputs{names: slices.Compact(names), explained: explained, own: takes.own}
 }

@@ -8,24 +8,38 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
 // maxUnknown bounds how many unknown fields a message names.
 const maxUnknown = 5
 
+// inputs are the fields that a write or deletion takes.
+type inputs struct {
+	// names are those of all of them, in their order, but for the name in the path.
+	names []string
+	// explained are those that are not taken, and whose handler says why: what the path declares for other types and providers, too.
+	explained []string
+	// own are those that the token's type or the account's provider has.
+	own []provider.Field
+}
+
+func (in inputs) isSecret(name string) bool {
+	return slices.ContainsFunc(in.own, func(f provider.Field) bool { return f.Name == name && f.Secret })
+}
+
 // noFieldOf says which fields are unknown, and what was most likely meant.
-func noFieldOf(what string, unknown, own []string, schemas map[string]*framework.FieldSchema) string {
+func (in inputs) noFieldOf(what string, unknown []string) string {
 	var named []string
 	unnamed := 0
 	for _, name := range unknown {
-		near := nearest(name, own)
+		near := nearest(name, in.names)
 		switch {
 		case len(named) == maxUnknown || near == "" && !plainWord.MatchString(name):
 			unnamed++
 		case near == "":
 			named = append(named, name)
-		case isSensitive(schemas[near]):
+		case in.isSecret(near):
 			named = append(named, fmt.Sprintf("%s (did you mean %s=-?)", name, near))
 		default:
 			named = append(named, fmt.Sprintf("%s (did you mean %s?)", name, near))
@@ -42,10 +56,6 @@ func noFieldOf(what string, unknown, own []string, schemas map[string]*framework
 	return strings.Join(named, ", ") + " are no fields of " + what
 }
 
-func isSensitive(schema *framework.FieldSchema) bool {
-	return schema != nil && schema.DisplayAttrs != nil && schema.DisplayAttrs.Sensitive
-}
-
 // plainWord is what a field's name looks like that may be repeated: a secret in its place, such as the beginning of one that ends in
 // "=", has digits, capitals or more letters in a row.
 var plainWord = regexp.MustCompile(`^[a-z]{1,12}(?:[_-][a-z]{1,12}){0,3}$`)
@@ -54,8 +64,7 @@ var plainWord = regexp.MustCompile(`^[a-z]{1,12}(?:[_-][a-z]{1,12}){0,3}$`)
 var otherWords = map[string]string{
 	"checkandset": "cas", "comment": "reason", "message": "reason", "why": "reason",
 	"metadata": "custom_metadata", "schedule": "rotation_schedule", "cron": "rotation_schedule", "period": "rotation_period",
-	"ttl": "refresh_ttl", "sid": "account_sid", "email": "contact_email", "customerid": "login_customer_id",
-	"keyfile": "service_account_key", "graceperiod": "rotation_grace_period",
+	"ttl": "refresh_ttl", "email": "contact_email", "graceperiod": "rotation_grace_period",
 }
 
 // nearest is the known field that was most likely meant; empty where none is near.

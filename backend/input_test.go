@@ -104,7 +104,7 @@ func TestUnknownFields_AreRefusedAndNothingChanges(t *testing.T) { //nolint:tpar
 		})
 	}
 	f.write(t, "tokens/acme-rw", map[string]any{"name": "acme-rw", "refresh_ttl": "30s"}) // the path's own name again is harmless
-	for path, data := range map[string]map[string]any{"creds/acme-rw": {"version": "1"}, "status": {"limt": "1"}} {
+	for path, data := range map[string]map[string]any{"creds/acme-rw": {"version": "1"}, "status": {"limt": "1"}, "config/acme": {"verson": "1"}} {
 		if response, err := f.HandleRequest(t.Context(), &logical.Request{
 			Operation: logical.ReadOperation, Path: path, Data: data, Storage: f.storage,
 		}); err != nil || response.IsError() || len(response.Warnings) != 1 {
@@ -348,7 +348,7 @@ func TestRegister_KnowsAllNamesThatPathsUse(t *testing.T) {
 	t.Parallel()
 	b := newBackend(time.Now)
 	ofProviders := map[string]bool{}
-	for _, p := range b.providers {
+	for _, p := range b.builtIn {
 		for _, f := range accountFields(p) {
 			ofProviders["config "+f.Name] = true
 		}

@@ -7,8 +7,48 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/go-secure-stdlib/parseutil"
 	"github.com/hashicorp/vault/sdk/framework"
 )
+
+// textOf is the text of a field that a path need not declare. It takes and refuses what the sdk and fits do where a path declares the
+// field as a text.
+func textOf(field string, value any) (string, error) {
+	text, err := parseutil.ParseString(value)
+	if err != nil || !fits(value, framework.TypeString) {
+		return "", notOfForm(field, value, framework.TypeString)
+	}
+	return text, nil
+}
+
+// notOfForm says what form a field has, and never repeats the value.
+func notOfForm(field string, value any, form framework.FieldType) error {
+	return badInput("%s must be %s%s; nothing was changed", field, fieldForms[form], shapeOf(value, form))
+}
+
+// fieldForms completes the sentence "<field> must be …".
+var fieldForms = map[framework.FieldType]string{
+	framework.TypeString:         "a string",
+	framework.TypeBool:           "true or false",
+	framework.TypeInt:            "a whole number",
+	framework.TypeKVPairs:        "key=value pairs; an empty object ({}, as JSON) removes them all",
+	framework.TypeDurationSecond: "a duration of zero or more whole seconds, such as 90, 15m or 24h",
+}
+
+// shapeOf says what came in place of a text, where that is something with parts: a program that has read a file of JSON, such as a key
+// file, sends its members rather than its text.
+func shapeOf(value any, to framework.FieldType) string {
+	if to != framework.TypeString {
+		return ""
+	}
+	switch value.(type) {
+	case map[string]any:
+		return ", and this is an object: send the text of the file as one JSON string (jq: `tojson`)"
+	case []any:
+		return ", and this is a list: send one value, as a JSON string"
+	}
+	return ""
+}
 
 // fits refuses what the sdk would convert although it is most likely a mistake: an empty text, such as that of an unset
 // shell variable, to anything but a text; a fraction to a whole number; and a boolean or a large number to anything.

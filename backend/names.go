@@ -19,6 +19,8 @@ func namePattern(field string) string {
 // nameRule is the rule for names of accounts and tokens in words.
 const nameRule = "letters, digits and underscores, joined by dashes or single dots, at most 128 characters"
 
+const providersPrefix = "providers/"
+
 const credsPrefix = "creds/"
 
 const accessTokenPrefix = "access-token/"

@@ -2,9 +2,7 @@ package backend
 
 import (
 	"context"
-	"fmt"
 	"maps"
-	"net/http"
 	"strings"
 
 	"github.com/hashicorp/vault/sdk/framework"
@@ -15,28 +13,29 @@ const (
 	configHelp = "Configure a provider account."
 
 	configHelpLong = `
-An account is one Google Ads manager account or one impact.com account, with its connection settings. Tokens belong to
-an account.
+An account is one account at an ad platform, its provider, with its connection settings. Tokens belong to an account. The providers and
+what their accounts take are listed at providers/.
 
 A reset hook (reset_hook_url) is a company's own automation that performs resets: with one, the account's tokens rotate
 without a person, by "vault write -f tokens/<name>/rotate" or by their schedule.
 
-Secrets are write-only. What decides where requests go (base_url, token_url, revoke_url, iam_url, ca_cert, account_type) can
+Secrets are write-only. What decides where requests go (ca_cert, the provider's addresses, and settings that are a part of one) can
 change only together with every secret that the account has, in the same write, and not while tokens of the account hold
 credentials: otherwise whoever may write here could have Vault send those to a host of their own, or have every app send its
 requests to another place at once.
 
-With verify_connection the OAuth identity of a google_ads account is tried before it is stored. impact.com accounts
-have no identity of their own: each token carries its Account SID and Auth Token.
+With verify_connection the account's own identity, where the provider has one for accounts, is tried before it is stored.
 `
 )
 
 func (b *backend) pathConfig() *framework.Path {
 	return &framework.Path{
-		Pattern:        configPrefix + namePattern("account") + "$",
-		Fields:         b.configFields(),
-		ExistenceCheck: b.pathConfigExists,
-		DisplayAttrs:   &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "account"},
+		Pattern: configPrefix + namePattern("account") + "$",
+		Fields:  b.configFields(),
+		// Not all providers are known when the mount starts. The door refuses what the account's provider does not have.
+		TakesArbitraryInput: true,
+		ExistenceCheck:      b.pathConfigExists,
+		DisplayAttrs:        &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "account"},
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.CreateOperation: writeOperation(b.pathConfigWrite, "Configure a provider account.", "configure", warningsOnly),
 			logical.UpdateOperation: writeOperation(b.pathConfigWrite, "Change a provider account.", "configure", warningsOnly),
@@ -65,7 +64,7 @@ const accountKeyInfo = "Provider of each account."
 func (b *backend) configFields() map[string]*framework.FieldSchema {
 	fields := map[string]*framework.FieldSchema{
 		"account":  {Type: framework.TypeString, Required: true, Description: "Name of the account."},
-		"provider": {Type: framework.TypeString, AllowedValues: allowed(b.providers.Names()), Description: "Ad platform: google_ads or impact. Fixed once the account exists."},
+		"provider": {Type: framework.TypeString, Description: "Ad platform, one of those at providers/. Fixed once the account exists."},
 		"request_timeout": {
 			Type: framework.TypeDurationSecond, Default: defaultRequestTimeout,
 			Description: "How long one request to the provider may take, 1s to 60s.",
@@ -79,8 +78,8 @@ func (b *backend) configFields() map[string]*framework.FieldSchema {
 	for _, f := range commonAccountFields() {
 		addFieldSchema(fields, f, "")
 	}
-	for _, name := range b.providers.Names() {
-		for _, f := range b.providers[name].AccountFields {
+	for _, name := range b.builtInNames() {
+		for _, f := range b.builtIn[name].AccountFields {
 			addFieldSchema(fields, f, name+": ")
 		}
 	}
@@ -148,52 +147,44 @@ func (b *backend) pathConfigRead(ctx context.Context, req *logical.Request, d *f
 }
 
 func (b *backend) pathConfigWrite(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	name := d.Get("account").(string)
-	if len(name) > maxNameLength {
+	w, err := b.readAccountWrite(ctx, req, d)
+	if err != nil {
+		return nil, err
+	}
+	return b.writeAccount(ctx, req.Storage, w)
+}
+
+// readAccountWrite reads a write of an account, whose provider decides which settings there are.
+func (b *backend) readAccountWrite(ctx context.Context, req *logical.Request, d *framework.FieldData) (*accountWrite, error) {
+	w := &accountWrite{
+		name:             d.Get("account").(string),
+		provider:         given[string](d, "provider"),
+		requestTimeout:   given[int](d, "request_timeout"),
+		resetHookTimeout: given[int](d, "reset_hook_timeout"),
+		verifyConnection: given[bool](d, "verify_connection"),
+	}
+	if len(w.name) > maxNameLength {
 		return nil, badInput("the account's name must have at most %d characters", maxNameLength)
 	}
-	var tried *account
-	for range maxAccountTries {
-		response := &logical.Response{}
-		next, done, err := b.writeAccount(ctx, req.Storage, d, name, tried, response)
-		if next != nil {
-			defer next.hangUp()
-		}
-		if err != nil {
-			return nil, err
-		}
-		if done {
-			b.sendEvent(ctx, eventConfigWrite, configPrefix+name, "account", name)
-			return response, nil
-		}
-		// No lock is held while the provider is asked.
-		if tried, err = next, verifyConnection(ctx, next); err != nil {
-			return nil, err
-		}
+	if w.provider != nil {
+		*w.provider = strings.TrimSpace(*w.provider)
 	}
-	return nil, logical.CodedError(http.StatusConflict, fmt.Sprintf(
-		"nothing was changed, because others changed account %q each time while its credentials were tried; read it, and try again", name))
+	stored, err := b.accounts.Get(ctx, req.Storage, w.name)
+	if err != nil {
+		return nil, err
+	}
+	if w.platform, err = b.findPlatform(ctx, req.Storage, w.provider, stored); err != nil {
+		return nil, err
+	}
+	if err := b.checkForeignSettings(d.Raw, w.platform); err != nil {
+		return nil, err
+	}
+	if w.settings, err = readFields(d.Raw, accountFields(w.platform)); err != nil {
+		return nil, err
+	}
+	return w, w.check()
 }
 
 func (b *backend) pathConfigDelete(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	name := d.Get("account").(string)
-	unlock, err := b.accountLocks.Lock(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-
-	tokens, err := b.tokensOf(ctx, req.Storage, name)
-	if err != nil {
-		return nil, err
-	}
-	if len(tokens) > 0 {
-		return nil, badInput("account %q is used by %d token(s), among them %q; delete those first", name, len(tokens), tokens[0].name)
-	}
-	if err := b.accounts.Delete(ctx, req.Storage, name); err != nil {
-		return nil, err
-	}
-	b.scheduler.ForgetAccount(name)
-	b.sendEvent(ctx, eventConfigDelete, configPrefix+name, "account", name)
-	return nil, nil
+	return nil, b.deleteAccount(ctx, req.Storage, d.Get("account").(string))
 }

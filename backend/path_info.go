@@ -27,7 +27,7 @@ func (b *backend) pathInfo() *framework.Path {
 
 func (b *backend) pathInfoRead(context.Context, *logical.Request, *framework.FieldData) (*logical.Response, error) {
 	providers := map[string]any{}
-	for name, p := range b.providers {
+	for name, p := range b.builtIn {
 		kinds := map[string]any{}
 		for _, kind := range p.Types {
 			fields := make([]string, len(kind.Fields))

@@ -9,7 +9,7 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
 const rotateHelpLong = `
@@ -20,15 +20,14 @@ fields to hand in. It prints as text with
 
 Write the new value here once it exists, for example
 
-    vault write adtokens/tokens/acme-rw/rotate auth_token=- reason="left the team: J. Doe"
+    vault write adtokens/tokens/acme-rw/rotate FIELD=- reason="left the team: J. Doe"
 
 It is checked for its form, tried at the provider, and published in one storage write; then the old value is tried,
 to confirm that it is dead. A value that the provider refuses is never published, and nothing changes. If the provider
 cannot be reached nothing changes either; verify=false publishes all the same. cas=N refuses the rotation unless N is
 the current version. Fields that are left out keep their value.
 
-Without a credential the engine gets the new value itself, where it can: a service account key by Google's IAM API, the
-other types by the account's reset hook.
+Without a credential the engine gets the new value itself, where it can: by the provider's API, or by the account's reset hook.
 
     vault write -f adtokens/tokens/acme-rw/rotate reason=monthly
 
@@ -40,15 +39,17 @@ func (b *backend) pathRotate() *framework.Path {
 	fields := b.credentialSchemas()
 	maps.Copy(fields, handInFields())
 	fields["name"] = nameField()
-	fields["retire_previous"] = &framework.FieldSchema{Type: framework.TypeBool, Default: false, Description: "service_account_key: have the engine delete the old key after rotation_grace_period. A rotation by the engine does so by itself."}
-	fields["revoke_previous"] = &framework.FieldSchema{Type: framework.TypeBool, Default: false, Description: "oauth_client: have the engine revoke the old refresh token after rotation_grace_period."}
+	fields["retire_previous"] = &framework.FieldSchema{Type: framework.TypeBool, Default: false, Description: "Have the engine end the old value after rotation_grace_period. A rotation by the provider's API does so by itself. For the types " + b.endedBy("retire_previous") + "."}
+	fields["revoke_previous"] = &framework.FieldSchema{Type: framework.TypeBool, Default: false, Description: "Have the engine revoke the old value after rotation_grace_period. For the types " + b.endedBy("revoke_previous") + "."}
 	fields["cas"] = &framework.FieldSchema{Type: framework.TypeInt, Description: "Rotate only if this is the current version."}
 	responses := publishResponses()
 	delete(responses, http.StatusNoContent)
 	return &framework.Path{
-		Pattern:      "tokens/" + namePattern("name") + "/rotate$",
-		Fields:       fields,
-		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix},
+		Pattern: "tokens/" + namePattern("name") + "/rotate$",
+		Fields:  fields,
+		// As for tokens/<name>.
+		TakesArbitraryInput: true,
+		DisplayAttrs:        &framework.DisplayAttributes{OperationPrefix: operationPrefix},
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.ReadOperation: &framework.PathOperation{
 				Callback: b.pathRotateRead, Summary: "Read how to rotate this token.", Responses: ok("The runbook.", runbookFields()),
@@ -64,7 +65,8 @@ func (b *backend) pathRotate() *framework.Path {
 func runbookFields() map[string]*framework.FieldSchema {
 	return map[string]*framework.FieldSchema{
 		"runbook":             {Type: framework.TypeString, Required: true, Description: "All of this as text for a terminal, the steps numbered. It begins with the command that has the engine rotate the token, where the engine can."},
-		"console_url":         {Type: framework.TypeString, Required: true, Description: "Where the provider's console is."},
+		"console_url":         {Type: framework.TypeString, Required: true, Description: "Where the provider's console is; empty where that is not known."},
+		"role":                {Type: framework.TypeString, Required: true, Description: "Who can do it there; empty where that is not known."},
 		"steps":               {Type: framework.TypeStringSlice, Required: true, Description: "What a person does, in order."},
 		"reset_semantics":     {Type: framework.TypeString, Required: true, Description: "immediate: the old value dies at the reset. overlapping: both can be live."},
 		"previous_credential": {Type: framework.TypeString, Required: true, Description: "What becomes of the old value."},
@@ -87,6 +89,7 @@ func (b *backend) pathRotateRead(ctx context.Context, req *logical.Request, d *f
 	return &logical.Response{Data: map[string]any{
 		"runbook":             runbook.text(),
 		"console_url":         runbook.ConsoleURL,
+		"role":                runbook.Role,
 		"steps":               runbook.Steps,
 		"reset_semantics":     string(t.kind.ResetSemantics),
 		"previous_credential": runbook.Previous,
@@ -97,30 +100,40 @@ func (b *backend) pathRotateRead(ctx context.Context, req *logical.Request, d *f
 }
 
 func (b *backend) pathRotateWrite(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	name := d.Get("name").(string)
-	known, a, err := b.tokenWithAccount(ctx, req.Storage, name)
+	known, a, err := b.tokenWithAccount(ctx, req.Storage, d.Get("name").(string))
 	if err != nil {
 		return nil, err
 	}
-	given, err := b.credentialFields(d, known.kind)
+	r, err := b.readRotateRequest(req, d, known.kind)
 	switch {
 	case err != nil:
 		return nil, err
-	case given == nil && source(a, known) == "":
+	case r.given != nil:
+		return b.rotateAssisted(ctx, req.Storage, known, r)
+	case source(a, known) == "":
 		return nil, needsPerson(a, known)
-	case given == nil:
-		return b.rotateAutomatically(ctx, req, d, known)
 	}
-	release := b.precedence.claim(name)
-	defer release()
-	t, unlock, err := b.lockToken(ctx, req.Storage, name)
+	return b.rotateAutomatically(ctx, req.Storage, known, r)
+}
+
+// readRotateRequest reads a request for a token of the given type.
+func (b *backend) readRotateRequest(req *logical.Request, d *framework.FieldData, kind *provider.TokenType) (*rotateRequest, error) {
+	credential, err := b.readCredential(d.Raw, kind, nil)
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
-	// The fields were read for this token's type, and neither that nor its account changes.
-	if err := sameToken(t, known); err != nil {
-		return nil, err
+	r := &rotateRequest{given: credential, verify: d.Get("verify").(bool), cas: given[int](d, "cas"), by: requesterOf(req)}
+	if r.cas != nil && *r.cas < 0 {
+		return nil, badInput("cas must be a version number of 0 or more")
 	}
-	return b.handIn(ctx, req, d, handedIn{token: t, given: given, source: rotation.SourceAssisted})
+	for _, field := range endPreviousNames {
+		end := d.Get(field).(bool)
+		if end && endPrevious(kind) != field {
+			return nil, badInput("%s is for tokens of the type %s; this is a %s", field,
+				b.endedBy(field), kind.Name)
+		}
+		r.endPrevious = r.endPrevious || end
+	}
+	r.reason, err = readReason(d.Get("reason").(string))
+	return r, err
 }

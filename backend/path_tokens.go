@@ -2,10 +2,8 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -13,8 +11,7 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/cache"
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
 // maxKeyInfo bounds the details of one list: Vault's audit log hashes each string of them.
@@ -36,10 +33,12 @@ A rotation_period or rotation_schedule says when the token is due; one that need
 
 func (b *backend) pathTokens() *framework.Path {
 	return &framework.Path{
-		Pattern:        "tokens/" + namePattern("name") + "$",
-		Fields:         b.tokenFields(),
-		ExistenceCheck: b.pathTokensExists,
-		DisplayAttrs:   &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "token"},
+		Pattern: "tokens/" + namePattern("name") + "$",
+		Fields:  b.tokenFields(),
+		// Not all types are known when the mount starts. The door refuses what the token's type does not have.
+		TakesArbitraryInput: true,
+		ExistenceCheck:      b.pathTokensExists,
+		DisplayAttrs:        &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "token"},
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.CreateOperation: writeOperation(b.pathTokensCreate, "Create a token, with or without importing its credential.", "write", publishResponses()),
 			logical.UpdateOperation: writeOperation(b.pathTokensUpdate, "Change a token's policy.", "write", publishResponses()),
@@ -156,133 +155,94 @@ func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *f
 }
 
 func (b *backend) pathTokensCreate(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	name := d.Get("name").(string)
-	existing, unlock, err := b.lockToken(ctx, req.Storage, name)
+	c, err := b.readTokenCreation(ctx, req, d)
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
-	if existing != nil {
-		return nil, logical.CodedError(http.StatusConflict, "the token was created by somebody else a moment ago; read it, and write again if it still needs to change")
-	}
-	t, a, err := b.newToken(ctx, req.Storage, d, name)
-	if err != nil {
-		return nil, err
-	}
-	credential, err := b.credentialFields(d, t.kind)
-	if err != nil {
-		return nil, err
-	}
-	if err := t.checkMetadata(credential); err != nil {
-		return nil, err
-	}
-	if err := b.checkShown(d, t); err != nil {
-		return nil, err
-	}
-	response := &logical.Response{}
-	if credential == nil {
-		err = b.commit(ctx, req, a, t)
-		response.AddWarning("the token has no credential yet: hand today's value in with " + t.handInCommand() + "; " + readRunbook(name) + " tells how")
-	} else {
-		response, err = b.handIn(ctx, req, d, handedIn{token: t, account: a, given: credential, source: rotation.SourceImport})
-	}
-	if err != nil {
-		return nil, err
-	}
-	(&policyWrite{raw: req.Data, fields: d, token: t, account: a, isNew: true}).warn(response)
-	b.sendTokenEvent(ctx, eventTokenWrite, t, "type", t.Type)
-	return response, nil
+	return b.createToken(ctx, req.Storage, c)
 }
 
-// policyPatience is how long a write of a policy waits for the engine's own work on the token before it interrupts that.
-const policyPatience = 2 * time.Second
+// readTokenCreation reads a request for a new token, whose account decides which types there are.
+func (b *backend) readTokenCreation(ctx context.Context, req *logical.Request, d *framework.FieldData) (*tokenCreation, error) {
+	c := &tokenCreation{name: d.Get("name").(string), accountName: strings.TrimSpace(d.Get("account").(string))}
+	switch {
+	case len(c.name) > maxNameLength:
+		return nil, badInput("the token's name must have at most %d characters", maxNameLength)
+	case c.accountName == "":
+		return nil, badInput("account is missing; name an account of config/")
+	case !validName.MatchString(c.accountName):
+		return nil, badInput("account must be the name of an account of config/: " + nameRule)
+	}
+	var err error
+	if c.account, err = b.account(ctx, req.Storage, c.accountName); err != nil {
+		return nil, err
+	}
+	if c.kind, err = c.account.findType(strings.TrimSpace(d.Get("type").(string))); err != nil {
+		return nil, err
+	}
+	if c.policy, err = b.readPolicy(d, c.kind); err != nil {
+		return nil, err
+	}
+	if c.value.given, err = b.readCredential(d.Raw, c.kind, c.kind.Options); err != nil || c.value.given == nil {
+		return c, err
+	}
+	c.value.verify, c.value.by = d.Get("verify").(bool), requesterOf(req)
+	c.value.reason, err = readReason(d.Get("reason").(string))
+	return c, err
+}
 
 func (b *backend) pathTokensUpdate(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	name := d.Get("name").(string)
-	t, unlock, err := b.lockTokenWithin(ctx, req.Storage, name, policyPatience)
-	if _, busy := errors.AsType[*cache.BusyError](err); busy {
-		// Whoever works on the token is interrupted only then: it may be about to make a key.
-		release := b.precedence.claim(name)
-		defer release()
-		t, unlock, err = b.lockToken(ctx, req.Storage, name)
-	}
+	known, err := b.token(ctx, req.Storage, d.Get("name").(string))
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
-	if t == nil {
-		return nil, unknownToken(name)
-	}
-	for fixed, value := range map[string]string{"account": t.Account, "type": t.Type} {
-		if given, ok := d.GetOk(fixed); ok && strings.TrimSpace(given.(string)) != value {
+	for fixed, value := range map[string]string{"account": known.Account, "type": known.Type} {
+		if text := given[string](d, fixed); text != nil && strings.TrimSpace(*text) != value {
 			return nil, badInput("%s is fixed once a token exists; create another token", fixed)
 		}
 	}
-	for _, field := range slices.Sorted(maps.Keys(b.credentialSchemas())) {
-		if _, given := d.GetOk(field); given {
-			return nil, badInput("%s is accepted only when a token is created; hand a new value in with %s; %s tells how. Nothing was changed",
-				field, t.handInCommand(), readRunbook(name))
-		}
+	if field := b.credentialFieldIn(d.Raw, known.kind); field != "" {
+		return nil, badInput("%s is accepted only when a token is created; hand a new value in with %s; %s tells how. Nothing was changed",
+			field, known.handInCommand(), readRunbook(known.name))
 	}
-	if err := b.checkForeignOptions(d, t.kind); err != nil {
-		return nil, err
-	}
-	if err := t.applyPolicy(d, b.now()); err != nil {
-		return nil, err
-	}
-	if err := b.checkShown(d, t); err != nil {
-		return nil, err
-	}
-	a, err := b.account(ctx, req.Storage, t.Account)
+	policy, err := b.readPolicy(d, known.kind)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.saveToken(ctx, req.Storage, t); err != nil {
-		return nil, err
+	return b.changePolicy(ctx, req.Storage, known, &policy)
+}
+
+// readPolicy reads how a token of the given type is to be treated.
+func (b *backend) readPolicy(d *framework.FieldData, kind *provider.TokenType) (w policyWrite, err error) {
+	if err := b.checkForeignOptions(d.Raw, kind); err != nil {
+		return w, err
 	}
-	b.plan(a, t)
-	b.sendTokenEvent(ctx, eventTokenWrite, t, "type", t.Type)
-	response := &logical.Response{}
-	(&policyWrite{raw: req.Data, fields: d, token: t, account: a}).warn(response)
-	return response, nil
+	w = policyWrite{
+		refreshTTL:               given[int](d, "refresh_ttl"),
+		verifyPeriod:             given[int](d, "verify_period"),
+		rotationGracePeriod:      given[int](d, "rotation_grace_period"),
+		leaseTTL:                 given[int](d, "lease_ttl"),
+		rotationPeriod:           given[int](d, "rotation_period"),
+		rotationWindow:           given[int](d, "rotation_window"),
+		rotationSchedule:         given[string](d, "rotation_schedule"),
+		disableAutomatedRotation: given[bool](d, "disable_automated_rotation"),
+		bareNumbers:              readBareNumbers(d.Raw),
+		reasonOrVerify:           given[string](d, "reason") != nil || given[bool](d, "verify") != nil,
+		force:                    given[bool](d, fieldForce) != nil,
+	}
+	if w.rotationSchedule != nil {
+		*w.rotationSchedule = strings.TrimSpace(*w.rotationSchedule)
+	}
+	if metadata := given[map[string]string](d, "custom_metadata"); metadata != nil {
+		w.customMetadata = map[string]string{}
+		maps.Copy(w.customMetadata, *metadata)
+	}
+	if w.options, err = readFields(d.Raw, kind.Options); err != nil {
+		return w, err
+	}
+	return w, w.check(b.now())
 }
 
 func (b *backend) pathTokensDelete(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	name, force := d.Get("name").(string), d.Get("force").(bool)
-	release := b.precedence.claim(name)
-	defer release()
-	unlock, err := b.tokenLocks.Lock(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	response := &logical.Response{}
-	t, err := b.tokens.Load(ctx, req.Storage, name)
-	switch {
-	case err != nil && force:
-		response.AddWarning("the token was deleted without looking at it, because " + err.Error() + ". What it had made at the provider lives on there")
-		if err := b.forgetToken(ctx, req, name); err != nil {
-			return nil, err
-		}
-		return response, nil
-	case err != nil:
-		return nil, fmt.Errorf("%w; force=true deletes it all the same", err)
-	case t == nil:
-		return nil, nil
-	}
-	if err := b.retireAll(ctx, req, force, t, response); err != nil {
-		return nil, err
-	}
-	if err := b.nameWhatIsLeft(ctx, req, t, response); err != nil {
-		return nil, err
-	}
-	if err := b.forgetToken(ctx, req, name); err != nil {
-		return nil, err
-	}
-	// The token is gone, so nothing is an error from here on.
-	if err := req.Storage.Delete(ctx, accountTokenKey(t)); err != nil {
-		response.AddWarning(fmt.Sprintf("the token is deleted; its entry in the index of account %q may be left, which harms nothing: %s", t.Account, err))
-	}
-	b.sendTokenEvent(ctx, eventTokenDelete, t, "type", t.Type)
-	return response, nil
+	return b.deleteToken(ctx, req.Storage, d.Get("name").(string), d.Get("force").(bool))
 }

@@ -2,12 +2,11 @@ package backend
 
 import (
 	"context"
-	"errors"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/cache"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
 const verifyHelpLong = `The provider is asked about the current credential now. The outcome is accepted, rejected (somebody reset, revoked or
@@ -36,38 +35,24 @@ func (b *backend) pathVerify() *framework.Path {
 }
 
 func (b *backend) pathVerifyWrite(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	name := d.Get("name").(string)
-	for range maxVerifyTries {
-		t, a, err := b.storedPair(ctx, req.Storage, name)
-		switch {
-		case err != nil:
-			return nil, err
-		case t == nil:
-			return nil, unknownToken(name)
-		case t.Current == nil:
-			return nil, noCredential(t)
-		}
-		o, err := b.verifyCurrent(ctx, req.Storage, a, t)
-		_, busy := errors.AsType[*cache.BusyError](err)
-		switch {
-		case err != nil && (!busy || ctx.Err() != nil):
-			return nil, err
-		case err == nil && !o.recorded: // it is not about the current version any more
-			continue
-		}
-		response := &logical.Response{Data: map[string]any{
-			"outcome":       string(o.Outcome),
-			"detail":        o.Detail,
-			"provider_code": o.Code,
-			"request_id":    o.RequestID,
-			"checked_at":    timestamp(o.at),
-			"version":       t.Number(),
-		}}
-		if busy {
-			response.AddWarning("the token's health does not show this: a rotation holds the token, and waits for its reset hook or provider; " +
-				"the engine verifies the token again by itself when that is over")
-		}
-		return response, nil
+	t, o, err := b.verifyNow(ctx, req.Storage, d.Get("name").(string))
+	if err != nil {
+		return nil, err
 	}
-	return nil, errKeepsChanging(name)
+	response := &logical.Response{Data: map[string]any{
+		"outcome":       string(o.Outcome),
+		"detail":        o.Detail,
+		"provider_code": o.Code,
+		"request_id":    o.RequestID,
+		"checked_at":    timestamp(o.at),
+		"version":       t.Number(),
+	}}
+	if o.Outcome == provider.Rejected {
+		response.AddWarning("the provider rejects the current credential; " + readRunbook(t.name) + " tells how it is replaced")
+	}
+	if !o.recorded {
+		response.AddWarning("the token's health does not show this: a rotation holds the token, and waits for its reset hook or provider; " +
+			"the engine verifies the token again by itself when that is over")
+	}
+	return response, nil
 }

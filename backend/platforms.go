@@ -1,26 +1,72 @@
 package backend
 
 import (
-	"context"
 	"fmt"
+	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/catalogue"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/definition"
 )
 
-// platform returns the named provider; nil where there is none.
-func (b *backend) platform(_ context.Context, _ logical.Storage, name string) (*provider.Provider, error) {
-	return b.providers[name], nil
+// Where a provider comes from.
+const (
+	originEngine    = "engine"
+	originCatalogue = "catalogue"
+	originCustom    = "custom"
+)
+
+// definitionName is what a definition can be called.
+var definitionName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+
+// platform is a provider, ready for use.
+type platform struct {
+	*provider.Provider
+	origin string
+	// definition is nil for a provider of the engine.
+	definition *definition.Definition
 }
+
+func newPlatform(d *definition.Definition, origin string) *platform {
+	return &platform{Provider: d.Provider(), origin: origin, definition: d}
+}
+
+// builtIn are the platforms that come with the engine. A mistake in one is a mistake in the code.
+func builtIn(engine ...*provider.Provider) map[string]*platform {
+	platforms := map[string]*platform{}
+	for _, p := range engine {
+		platforms[p.Name] = &platform{Provider: p, origin: originEngine}
+	}
+	for _, name := range catalogue.Names() {
+		if platforms[name] != nil {
+			panic(fmt.Sprintf("two providers have the name %q", name))
+		}
+		platforms[name] = newPlatform(catalogue.Load(name), originCatalogue)
+	}
+	return platforms
+}
+
+// warnUnverified tells whoever begins to use a platform what is not known of it for sure.
+func warnUnverified(p *platform, response *logical.Response) {
+	if !p.Unverified {
+		return
+	}
+	response.AddWarning("the definition of " + p.Name + " is not confirmed in all points: " + strings.Join(p.Notes, " "))
+}
+
+// builtInNames lists the platforms that come with the engine, in order.
+func (b *backend) builtInNames() []string { return slices.Sorted(maps.Keys(b.builtIn)) }
 
 // allTypes are the token types of all built-in providers, in order.
 func (b *backend) allTypes() []*provider.TokenType {
 	var all []*provider.TokenType
-	for _, name := range b.providers.Names() {
-		all = append(all, b.providers[name].Types...)
+	for _, name := range b.builtInNames() {
+		all = append(all, b.builtIn[name].Types...)
 	}
 	return all
 }
@@ -48,7 +94,7 @@ func (b *backend) typesThat(holds func(*provider.TokenType) bool) string {
 }
 
 // kindOf returns the provider's token type of this name.
-func kindOf(p *provider.Provider, name string) (*provider.TokenType, error) {
+func kindOf(p *platform, name string) (*provider.TokenType, error) {
 	kind := p.Type(name)
 	if kind == nil {
 		return nil, fmt.Errorf("its type %q is not known to this plugin (%s) among those of %s", name, Version, p.Name)

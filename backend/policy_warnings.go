@@ -2,11 +2,9 @@ package backend
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
-	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
@@ -22,25 +20,17 @@ const (
 // barePeriods are the periods that are rarely shorter than an hour.
 var barePeriods = []string{"rotation_period", "verify_period", "rotation_grace_period"}
 
-// policyWrite is a write of a token's definition that was stored.
-type policyWrite struct {
-	raw     map[string]any
-	fields  *framework.FieldData
+// writtenPolicy is a write of a token's definition that was stored.
+type writtenPolicy struct {
+	*policyWrite
 	token   *token
 	account *account
 	// isNew says that the write has made the token: then its plan is looked at whether the write speaks of it or not.
 	isNew bool
 }
 
-func (w *policyWrite) gives(names ...string) bool {
-	return slices.ContainsFunc(names, func(name string) bool {
-		_, given := w.fields.GetOk(name)
-		return given
-	})
-}
-
 // warn says in the response what the policy will do that its author may not expect.
-func (w *policyWrite) warn(response *logical.Response) {
+func (w *writtenPolicy) warn(response *logical.Response) {
 	w.warnOfBareNumbers(response)
 	w.warnOfConsumers(response)
 	w.warnOfPlan(response)
@@ -48,9 +38,9 @@ func (w *policyWrite) warn(response *logical.Response) {
 	w.warnOfIdleFields(response)
 }
 
-func (w *policyWrite) warnOfBareNumbers(response *logical.Response) {
+func (w *writtenPolicy) warnOfBareNumbers(response *logical.Response) {
 	for _, name := range barePeriods {
-		if seconds, ok := bareSeconds(w.raw[name]); ok && seconds > 0 && seconds < shortestUsual {
+		if seconds := w.bareNumbers[name]; seconds > 0 && seconds < shortestUsual {
 			response.AddWarning(fmt.Sprintf("%s=%d is %s; for other units write %[2]dm, %[2]dh or %[2]dd", name, seconds, inSeconds(seconds)))
 		}
 	}
@@ -61,6 +51,17 @@ func inSeconds(n int) string {
 		return "1 second"
 	}
 	return fmt.Sprintf("%d seconds", n)
+}
+
+// readBareNumbers finds the periods that were given as a number without a unit, in seconds by field.
+func readBareNumbers(given map[string]any) map[string]int {
+	numbers := map[string]int{}
+	for _, name := range barePeriods {
+		if seconds, ok := bareSeconds(given[name]); ok {
+			numbers[name] = seconds
+		}
+	}
+	return numbers
 }
 
 // bareSeconds is a duration that was given as a number without a unit.
@@ -79,20 +80,20 @@ func bareSeconds(raw any) (int, bool) {
 
 // warnOfConsumers tells of settings that Vault Secrets Operator cannot live with: it takes a ttl of 1 or 2 seconds for the moment of a
 // rotation, and for good as a failure; and with allowStaticCreds it never renews a read that has a lease.
-func (w *policyWrite) warnOfConsumers(response *logical.Response) {
-	if w.gives("refresh_ttl") && w.token.RefreshTTL < shortestForOperator {
+func (w *writtenPolicy) warnOfConsumers(response *logical.Response) {
+	if w.refreshTTL != nil && w.token.RefreshTTL < shortestForOperator {
 		response.AddWarning(fmt.Sprintf("refresh_ttl is %ds: Vault Secrets Operator takes a ttl below %ds for a rotation under way and turns "+
 			"unhealthy; give at least %ds if it reads this token", w.token.RefreshTTL, shortestForOperator, shortestForOperator))
 	}
-	if w.gives("lease_ttl") && w.token.LeaseTTL > 0 {
+	if w.leaseTTL != nil && w.token.LeaseTTL > 0 {
 		response.AddWarning("with lease_ttl, reads of creds/ carry a lease: Vault Secrets Operator must then not have allowStaticCreds set " +
 			"for this token, because it would read once and keep the old value after a rotation")
 	}
 }
 
 // warnOfPlan says what comes of the rotation's plan, or of having none.
-func (w *policyWrite) warnOfPlan(response *logical.Response) {
-	if !w.isNew && !w.gives("rotation_period", "rotation_schedule", "disable_automated_rotation") {
+func (w *writtenPolicy) warnOfPlan(response *logical.Response) {
+	if !w.isNew && w.rotationPeriod == nil && w.rotationSchedule == nil && w.disableAutomatedRotation == nil {
 		return
 	}
 	t := w.token
@@ -111,25 +112,25 @@ func (w *policyWrite) warnOfPlan(response *logical.Response) {
 }
 
 // warnOfPace tells of periods that are shorter than what they depend on.
-func (w *policyWrite) warnOfPace(response *logical.Response) {
+func (w *writtenPolicy) warnOfPace(response *logical.Response) {
 	t := w.token
-	if w.gives("verify_period") && t.VerifyPeriod > 0 && t.VerifyPeriod < shortestVerification {
+	if w.verifyPeriod != nil && t.VerifyPeriod > 0 && t.VerifyPeriod < shortestVerification {
 		response.AddWarning(fmt.Sprintf("verify_period is %ds, and the engine verifies the tokens of an account together about once a minute "+
 			"at most, to stay below the provider's quota: verifications come later than that", t.VerifyPeriod))
 	}
 	grace := time.Duration(t.RotationGracePeriod) * time.Second
-	if w.gives("rotation_period", "rotation_grace_period") && t.kind.Keys != nil && t.RotationPeriod > 0 && grace >= t.RotationPeriod {
+	if (w.rotationPeriod != nil || w.rotationGracePeriod != nil) && t.kind.Keys != nil && t.RotationPeriod > 0 && grace >= t.RotationPeriod {
 		response.AddWarning("rotation_grace_period is not shorter than rotation_period: " +
 			"old values that are still to be retired pile up at the provider")
 	}
 }
 
 // warnOfIdleFields tells of fields that the path has and this write had no use for.
-func (w *policyWrite) warnOfIdleFields(response *logical.Response) {
-	if (!w.isNew || w.token.Current == nil) && w.gives("reason", "verify") {
+func (w *writtenPolicy) warnOfIdleFields(response *logical.Response) {
+	if (!w.isNew || w.token.Current == nil) && w.reasonOrVerify {
 		response.AddWarning("reason and verify belong to a credential that is handed in; without one they do nothing")
 	}
-	if w.gives(fieldForce) {
+	if w.force {
 		response.AddWarning("force is for deletions; it did nothing here")
 	}
 }

@@ -16,24 +16,6 @@ import (
 // means that the same token and account gave the same answer before, gets that answer from WarmRead. Any other
 // is answered by what hotRead finds.
 
-// hotRead finds what answers a read that apps send all the time; nil where the framework has to look at the request. Any
-// node answers these reads, and they take no fields; yet the framework would ask Vault's process at each request whether
-// to forward it, and that costs as much as all the rest of the work.
-func hotRead(req *logical.Request) (read func(*backend, context.Context, logical.Storage, string) (*logical.Response, error), name string) {
-	if req.Operation != logical.ReadOperation || len(req.Data) > 0 {
-		return nil, ""
-	}
-	name, isCreds, ok := hotName(req.Path)
-	switch {
-	case !ok || !validName.MatchString(name):
-		return nil, ""
-	case isCreds:
-		return (*backend).readCreds, name
-	default:
-		return (*backend).readAccessToken, name
-	}
-}
-
 func (b *backend) readCreds(ctx context.Context, storage logical.Storage, name string) (*logical.Response, error) {
 	t, a, err := b.tokenWithAccount(ctx, storage, name)
 	if err != nil {

@@ -64,7 +64,7 @@ func TestRecover_ARotationThatPanicsLetsGoOfItsToken(t *testing.T) {
 	f := newFixture(t)
 	sid := f.withImpact(t, nil).AccountSID
 	fresh := f.resetReadWrite(t)
-	kind := f.providers["impact"].Type("legacy_read_write")
+	kind := f.builtIn["impact"].Type("legacy_read_write")
 	verify, first := kind.Verify, true
 	kind.Verify = func(ctx context.Context, a provider.Account, t provider.Token) (provider.Verification, error) {
 		if first { // the token's lock is held

@@ -30,7 +30,26 @@ func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (resp
 	// It goes into the history, and is what an identity provider says.
 	req.DisplayName = cleanText(req.DisplayName)
 	response, err = b.Backend.HandleRequest(ctx, req)
+	b.warnOfIgnored(req, response)
 	return finishAnswer(req, response, err)
+}
+
+// hotRead finds what answers a read that apps send all the time; nil where the framework has to look at the request. Any
+// node answers these reads, and they take no fields; yet the framework would ask Vault's process at each request whether
+// to forward it, and that costs as much as all the rest of the work.
+func hotRead(req *logical.Request) (read func(*backend, context.Context, logical.Storage, string) (*logical.Response, error), name string) {
+	if req.Operation != logical.ReadOperation || len(req.Data) > 0 {
+		return nil, ""
+	}
+	name, isCreds, ok := hotName(req.Path)
+	switch {
+	case !ok || !validName.MatchString(name):
+		return nil, ""
+	case isCreds:
+		return (*backend).readCreds, name
+	default:
+		return (*backend).readAccessToken, name
+	}
 }
 
 // HandleExistenceCheck looks at the path only. The sdk would also convert the request's data here, and quote what it

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/hashicorp/vault/sdk/logical"
@@ -10,34 +11,27 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
-// handedIn is a credential that a person hands in.
-type handedIn struct {
-	// token is a copy to change, under its lock.
-	token *token
-	// account is the one that a new token was checked with, nil where the token is stored. handIn reads it again.
-	account *account
-	// given are the fields that came with the request; the others keep their value.
-	given  provider.Values
-	source rotation.Source
-	// retirePrevious has the engine retire the value that is replaced. handIn sets it.
-	retirePrevious bool
-}
-
 // admit checks what a value that is handed in does to the one before, and keeps the value from being ended elsewhere until
 // release is called.
 func (b *backend) admit(ctx context.Context, in handedIn, value provider.Values) (release func(), err error) {
-	if in.retirePrevious {
-		if err := checkRetirement(in.account, in.token, value); err != nil {
+	if in.endPrevious {
+		if err := checkEnd(in, value); err != nil {
 			return nil, err
 		}
 	}
 	return b.lockValue(ctx, in.account, in.token, value)
 }
 
-// checkRetirement refuses to retire the current value behind a new one where that would end the new one as well, where
-// nothing proves whose it is, or where too many wait already.
-func checkRetirement(a *account, t *token, fresh provider.Values) error {
-	v := t.Current
+// checkEnd refuses to end the current value behind a new one where that would end the new one as well, where nothing proves whose it is,
+// or where too many wait already.
+func checkEnd(in handedIn, fresh provider.Values) error {
+	t, v := in.token, in.token.Current
+	if known := t.leftOut(in.given); t.kind.Retire != nil {
+		maps.Copy(known, in.given)
+		if t.sameValue(known, v.Credential) {
+			return badInput("%[1]s would revoke the %[2]s that stays in use; give a new %[2]s, or leave %[1]s out", endPrevious(t.kind), t.secretField())
+		}
+	}
 	if t.sameValue(fresh, v.Credential) {
 		return badInput("the new value is the same %s at the provider as version %d, so that the end of one would be the end of both; leave out %s",
 			t.Type, v.Number, endPrevious(t.kind))

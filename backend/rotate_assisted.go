@@ -10,12 +10,27 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
+
+// rotateAssisted publishes the value that a person gives for a stored token. known is the token as the request found it.
+func (b *backend) rotateAssisted(ctx context.Context, storage logical.Storage, known *token, r *rotateRequest) (*logical.Response, error) {
+	release := b.precedence.claim(known.name)
+	defer release()
+	t, unlock, err := b.lockToken(ctx, storage, known.name)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	// The request was read for this token's type, and neither that nor its account changes.
+	if err := sameToken(t, known); err != nil {
+		return nil, err
+	}
+	return b.handIn(ctx, storage, handedIn{rotateRequest: *r, token: t, source: rotation.SourceAssisted})
+}
 
 // handIn verifies and publishes a credential that a person hands in. It ends an automatic rotation that is under way, in whatever
 // state, once the credential is published. The account is read here, under the token's lock and just before the credential is
@@ -28,9 +43,9 @@ import (
 //  3. published in one storage write: nothing changed, or everything
 //  4. previous value tried, its end noted in the history: published; the history does not say when the old value died
 //  5. event sent: published; subscribers miss one event
-func (b *backend) handIn(ctx context.Context, req *logical.Request, d *framework.FieldData, in handedIn) (*logical.Response, error) {
+func (b *backend) handIn(ctx context.Context, storage logical.Storage, in handedIn) (*logical.Response, error) {
 	t := in.token
-	a, err := b.account(ctx, req.Storage, t.Account)
+	a, err := b.account(ctx, storage, t.Account)
 	if err != nil {
 		return nil, err
 	}
@@ -38,21 +53,17 @@ func (b *backend) handIn(ctx context.Context, req *logical.Request, d *framework
 		return nil, accountChanged(t)
 	}
 	in.account = a
-	candidate, err := b.checkHandIn(ctx, req, d, in)
+	candidate, err := b.checkHandIn(ctx, storage, in)
 	if err != nil {
 		return nil, err
 	}
-	if in.source == rotation.SourceAssisted {
-		if in.retirePrevious, err = b.retirePrevious(d, t, in.given); err != nil {
-			return nil, err
-		}
-	}
+	in.endPrevious = in.endPrevious && t.Current != nil
 	release, err := b.admit(ctx, in, candidate.Credential)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	if d.Get("verify").(bool) {
+	if in.verify {
 		v, err := b.prove(ctx, in, candidate)
 		if err != nil {
 			b.metrics.rotated(in.source, triggerByHand, outcomeFailed)
@@ -61,7 +72,7 @@ func (b *backend) handIn(ctx context.Context, req *logical.Request, d *framework
 		}
 		candidate.Verified = &v
 	}
-	dropped, err := b.dropped(ctx, req, t, candidate.Credential)
+	dropped, err := b.describeDropped(ctx, storage, t, candidate.Credential)
 	if err != nil {
 		return nil, err
 	}
@@ -69,28 +80,28 @@ func (b *backend) handIn(ctx context.Context, req *logical.Request, d *framework
 	previous := t.Current
 	t.Supersede(b.now())
 	t.Publish(candidate, b.now())
-	if in.retirePrevious {
+	if in.endPrevious {
 		t.RetireAfter(*previous, b.now().UTC().Add(time.Duration(t.RotationGracePeriod)*time.Second))
 	}
-	if err := b.commit(ctx, req, a, t); err != nil {
+	if err := b.commit(ctx, storage, a, t); err != nil {
 		return nil, err
 	}
-	response := publishedResponse(req, t, t.History[len(t.History)-1], previous, candidate.Verified)
-	b.warnShared(ctx, req.Storage, in.account, t, candidate.Credential, response)
+	response := publishedResponse(t, t.History[len(t.History)-1], previous, candidate.Verified)
+	b.warnShared(ctx, storage, in.account, t, candidate.Credential, response)
 	for _, warning := range dropped.warnings {
 		response.AddWarning(warning)
 	}
 	b.metrics.rotated(in.source, triggerByHand, t.History[len(t.History)-1].Verification)
-	b.tellPrevious(ctx, req, in, previous, response)
+	b.tellPrevious(ctx, storage, in, previous, response)
 	b.sendTokenEvent(ctx, eventRotate, t, "source", string(in.source),
 		"version", fmt.Sprint(t.Number()), "fingerprint", candidate.Fingerprint, "verification", fmt.Sprint(response.Data["verification"]))
 	return response, nil
 }
 
 // tellPrevious says in the response what becomes of the value that was replaced.
-func (b *backend) tellPrevious(ctx context.Context, req *logical.Request, in handedIn, previous *rotation.Version, response *logical.Response) {
-	if !in.retirePrevious {
-		b.checkPrevious(ctx, req, in.account, in.token, previous, response)
+func (b *backend) tellPrevious(ctx context.Context, storage logical.Storage, in handedIn, previous *rotation.Version, response *logical.Response) {
+	if !in.endPrevious {
+		b.checkPrevious(ctx, storage, in.account, in.token, previous, response)
 		return
 	}
 	retiring := in.token.Retiring
@@ -101,18 +112,18 @@ func (b *backend) tellPrevious(ctx context.Context, req *logical.Request, in han
 // checkHandIn makes a candidate of what was handed in. cas comes first: a request for another version is not told whether its
 // values are the current ones. The exception is a request that is sent again because its answer was lost, by Vault or by a person:
 // it is told what became of it.
-func (b *backend) checkHandIn(ctx context.Context, req *logical.Request, d *framework.FieldData, in handedIn) (c rotation.Candidate, err error) {
+func (b *backend) checkHandIn(ctx context.Context, storage logical.Storage, in handedIn) (c rotation.Candidate, err error) {
 	t := in.token
-	outdated := checkAndSet(d, t)
+	outdated := in.checkVersion(t)
 	credential, err := t.complete(in.given)
 	if err != nil {
 		return c, cmp.Or(outdated, err)
 	}
 	replaced := t.Number()
 	if outdated != nil {
-		replaced, _ = d.Get("cas").(int)
+		replaced = *in.cas
 	}
-	id, err := b.handInID(ctx, req, t, replaced, credential)
+	id, err := b.handInID(ctx, storage, in, replaced, credential)
 	switch {
 	case err != nil:
 		return c, err
@@ -123,25 +134,24 @@ func (b *backend) checkHandIn(ctx context.Context, req *logical.Request, d *fram
 	case outdated != nil:
 		return c, outdated
 	}
-	why, err := b.reason(d, t.kind, credential)
-	if err != nil {
+	if err := b.checkReason(in.reason, t.kind, credential); err != nil {
 		return c, err
 	}
-	fingerprint, err := b.fingerprint(ctx, req.Storage, credential)
+	fingerprint, err := b.fingerprint(ctx, storage, credential)
 	return rotation.Candidate{
-		Credential: credential, Fingerprint: fingerprint, Source: in.source, Reason: why,
-		EntityID: req.EntityID, DisplayName: req.DisplayName, RotationID: id, Same: t.sameValue,
+		Credential: credential, Fingerprint: fingerprint, Source: in.source, Reason: in.reason,
+		EntityID: in.by.entityID, DisplayName: in.by.displayName, RotationID: id, Same: t.sameValue,
 	}, err
 }
 
 // handInID identifies a request that hands a credential in: the same client that hands in the same values in place of the same
 // version of the same token sends the same request. It is a keyed hash, which tells nothing to whoever does not know all of them.
-func (b *backend) handInID(ctx context.Context, req *logical.Request, t *token, replaced int, credential provider.Values) (string, error) {
+func (b *backend) handInID(ctx context.Context, storage logical.Storage, in handedIn, replaced int, credential provider.Values) (string, error) {
 	request := maps.Clone(credential)
 	// No field's name has a space.
-	request["the token"], request["the version"] = t.ID, strconv.Itoa(replaced)
-	request["the client"] = cmp.Or(req.EntityID, req.ClientTokenAccessor, req.DisplayName)
-	return b.fingerprint(ctx, req.Storage, request)
+	request["the token"], request["the version"] = in.token.ID, strconv.Itoa(replaced)
+	request["the client"] = in.by.client()
+	return b.fingerprint(ctx, storage, request)
 }
 
 // droppedRotation is what a person has to know of a rotation that the value handed in puts an end to.
@@ -151,22 +161,22 @@ type droppedRotation struct {
 	warnings []string
 }
 
-// dropped says what becomes of the rotation under way. What the engine itself has made at the provider is cleaned up, and not
-// worth a word. A reset hook may go on, and its value may be a live one.
-func (b *backend) dropped(ctx context.Context, req *logical.Request, t *token, credential provider.Values) (dropped droppedRotation, err error) {
+// describeDropped says what becomes of the rotation under way. What the engine itself has made at the provider is cleaned up, and not
+// worth a word. A reset hook, or an API, may go on, and its value may be a live one.
+func (b *backend) describeDropped(ctx context.Context, storage logical.Storage, t *token, credential provider.Values) (dropped droppedRotation, err error) {
 	for p := t.Pending; p != nil; p = p.Replaces {
 		switch {
-		case p.Source != rotation.SourceHook || t.unchanged(p.Credential, credential):
+		case !p.Source.Irreplaceable() || t.unchanged(p.Credential, credential):
 		case p.Credential == nil:
-			dropped.warnings = append(dropped.warnings, hookMayStillReset(req, t, p))
-			dropped.note = joinNotes(dropped.note, "the reset hook had been asked for a value and had not answered")
+			dropped.warnings = append(dropped.warnings, mayStillReset(t, p))
+			dropped.note = joinNotes(dropped.note, p.Source.Giver()+" had been asked for a value and had not answered")
 		default:
-			fingerprint, err := b.fingerprint(ctx, req.Storage, p.Credential)
+			fingerprint, err := b.fingerprint(ctx, storage, p.Credential)
 			if err != nil {
 				return dropped, err
 			}
-			dropped.warnings = append(dropped.warnings, hookValueDropped(t, p, fingerprint))
-			dropped.note = joinNotes(dropped.note, "the reset hook's value with the fingerprint "+fingerprint+" was dropped for it, unpublished")
+			dropped.warnings = append(dropped.warnings, valueDropped(t, p, fingerprint))
+			dropped.note = joinNotes(dropped.note, p.Source.Giver()+"'s value with the fingerprint "+fingerprint+" was dropped for it, unpublished")
 		}
 	}
 	return dropped, nil
@@ -179,19 +189,23 @@ func joinNotes(first, second string) string {
 	return first + "; " + second
 }
 
-func hookMayStillReset(req *logical.Request, t *token, p *rotation.Pending) string {
+func mayStillReset(t *token, p *rotation.Pending) string {
 	danger := "which ends the value that is published now"
 	if t.kind.ResetSemantics == provider.Overlapping {
 		danger = "which ends the value that is published now, or leaves another live one at the provider that nobody uses and that is to be disabled there"
 	}
+	if p.Source == rotation.SourceAPI {
+		return fmt.Sprintf("the provider's API was asked to replace this token at %s and may have done so, %s. "+
+			"`vault write -f <mount>/tokens/%s/verify` shows whether the published value works", p.RequestedAt.UTC().Format(time.RFC3339), danger, t.name)
+	}
 	return fmt.Sprintf("the account's reset hook was asked for a reset of this token at %s and may still perform it, %s. Stop it there. "+
-		"If it does it all the same, `vault write -f %stokens/%s/verify` shows whether the published value still works: if not, hand in the value "+
-		"that the hook or the console shows then, or rotate again", p.RequestedAt.UTC().Format(time.RFC3339), danger, req.MountPoint, t.name)
+		"If it does it all the same, `vault write -f <mount>/tokens/%s/verify` shows whether the published value still works: if not, hand in the value "+
+		"that the hook or the console shows then, or rotate again", p.RequestedAt.UTC().Format(time.RFC3339), danger, t.name)
 }
 
-func hookValueDropped(t *token, p *rotation.Pending, fingerprint string) string {
-	message := fmt.Sprintf("the value that the reset hook gave at %s (fingerprint %s) was never published, and is dropped for the one that you have handed in",
-		p.ReceivedAt.UTC().Format(time.RFC3339), fingerprint)
+func valueDropped(t *token, p *rotation.Pending, fingerprint string) string {
+	message := fmt.Sprintf("the value that %s gave at %s (fingerprint %s) was never published, and is dropped for the one that you have handed in",
+		p.Source.Giver(), p.ReceivedAt.UTC().Format(time.RFC3339), fingerprint)
 	if t.kind.ResetSemantics == provider.Overlapping {
 		return message + "; it may be live at the provider: disable or delete it there"
 	}

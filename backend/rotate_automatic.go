@@ -1,12 +1,12 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
 	"time"
 
-	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
@@ -15,15 +15,15 @@ import (
 
 // rotateAutomatically starts a rotation by hand and waits for its end, or for rotateWait. known is the token as the request found
 // it.
-func (b *backend) rotateAutomatically(ctx context.Context, req *logical.Request, d *framework.FieldData, known *token) (*logical.Response, error) {
-	if !d.Get("verify").(bool) {
+func (b *backend) rotateAutomatically(ctx context.Context, storage logical.Storage, known *token, r *rotateRequest) (*logical.Response, error) {
+	if !r.verify {
 		return nil, badInput("verify=false is for values that a person hands in; what the engine gets by itself is always verified")
 	}
 	// Before the lock, which a rotation under way may hold for long.
-	if err := mayStart(d, known); err != nil {
+	if err := r.mayStart(known); err != nil {
 		return nil, err
 	}
-	started, err := b.startByHand(ctx, req, d, known)
+	started, err := b.startByHand(ctx, storage, known, r)
 	if err != nil {
 		return nil, err
 	}
@@ -33,20 +33,20 @@ func (b *backend) rotateAutomatically(ctx context.Context, req *logical.Request,
 	defer stop()
 	for {
 		changed := next()
-		t, err := b.tokens.Get(ctx, req.Storage, known.name)
+		t, err := b.tokens.Get(ctx, storage, known.name)
 		switch {
 		case err != nil:
 			return nil, fmt.Errorf("the rotation has begun and goes on by itself; how far it is cannot be told: %w. "+
-				"`vault read %stokens/%s` tells, once that is over", err, req.MountPoint, known.name)
+				"`vault read <mount>/tokens/%s` tells, once that is over", err, known.name)
 		case !started.concerns(t):
 			return nil, started.tokenIsGone(t)
 		case t.Pending == nil || t.Pending.ID != started.id:
-			return b.rotatedResponse(ctx, req, t, started)
+			return b.rotatedResponse(ctx, storage, t, started)
 		}
 		select {
 		case <-changed:
 		case <-deadline.C:
-			return underWayResponse(req, t), nil
+			return underWayResponse(t), nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -54,19 +54,19 @@ func (b *backend) rotateAutomatically(ctx context.Context, req *logical.Request,
 }
 
 // mayStart says whether an automatic rotation of the token may begin.
-func mayStart(d *framework.FieldData, t *token) error {
-	if err := checkAndSet(d, t); err != nil {
+func (r *rotateRequest) mayStart(t *token) error {
+	if err := r.checkVersion(t); err != nil {
 		return err
 	}
 	return underWay(t)
 }
 
 // startByHand stores the intent and lets the work begin. A value that a person hands in meanwhile comes first.
-func (b *backend) startByHand(ctx context.Context, req *logical.Request, d *framework.FieldData, known *token) (*startedRotation, error) {
+func (b *backend) startByHand(ctx context.Context, storage logical.Storage, known *token, r *rotateRequest) (*startedRotation, error) {
 	name := known.name
 	ctx, done := b.precedence.giveWay(ctx, name)
 	defer done()
-	t, unlock, err := b.lockToken(ctx, req.Storage, name)
+	t, unlock, err := b.lockToken(ctx, storage, name)
 	if err != nil {
 		return nil, unlessGaveWay(ctx, err)
 	}
@@ -79,29 +79,28 @@ func (b *backend) startByHand(ctx context.Context, req *logical.Request, d *fram
 	if err := sameToken(t, known); err != nil {
 		return nil, err
 	}
-	if err := mayStart(d, t); err != nil {
+	if err := r.mayStart(t); err != nil {
 		return nil, err
 	}
-	a, err := b.account(ctx, req.Storage, t.Account)
+	a, err := b.account(ctx, storage, t.Account)
 	if err != nil {
 		return nil, unlessGaveWay(ctx, err)
 	}
-	why, err := b.reason(d, t.kind, nil)
-	if err != nil {
+	if err := b.checkReason(r.reason, t.kind, nil); err != nil {
 		return nil, err
 	}
 	from := source(a, t)
 	if from == "" {
 		return nil, needsPerson(a, t)
 	}
-	intent, err := newRotation(from, why)
+	intent, err := newRotation(from, r.reason)
 	if err != nil {
 		return nil, err
 	}
-	intent.EntityID, intent.DisplayName = req.EntityID, req.DisplayName
+	intent.EntityID, intent.DisplayName = r.by.entityID, r.by.displayName
 	started := &startedRotation{id: intent.ID, name: name, tokenID: t.ID, replaces: t.Current}
-	m := b.machine(req.Storage, a, t)
-	if err := b.storeIntent(ctx, req, m, a, t, intent); err != nil {
+	m := b.machine(storage, a, t)
+	if err := b.storeIntent(ctx, storage, m, a, t, intent); err != nil {
 		return nil, err
 	}
 	keepLock = true
@@ -112,7 +111,7 @@ func (b *backend) startByHand(ctx context.Context, req *logical.Request, d *fram
 // storeIntent starts the rotation. Once its intent is stored, the account's addresses stay as they are, so that is done while the
 // account is still the one that the value is going to be sent to. Where the intent could not be stored, it may have been all the
 // same: then the work on the token finds it.
-func (b *backend) storeIntent(ctx context.Context, req *logical.Request, m *rotation.Machine, a *account, t *token, intent rotation.Pending) error {
+func (b *backend) storeIntent(ctx context.Context, storage logical.Storage, m *rotation.Machine, a *account, t *token, intent rotation.Pending) error {
 	held := t.holdsCredential()
 	save, saved := m.Save, error(nil)
 	m.Save = func(ctx context.Context, r *rotation.Record) error {
@@ -122,7 +121,7 @@ func (b *backend) storeIntent(ctx context.Context, req *logical.Request, m *rota
 				return err
 			}
 			defer unlock()
-			if err := b.sameAccount(ctx, req.Storage, a, t); err != nil {
+			if err := b.sameAccount(ctx, storage, a, t); err != nil {
 				return err
 			}
 		}
@@ -138,28 +137,28 @@ func (b *backend) storeIntent(ctx context.Context, req *logical.Request, m *rota
 		return unlessGaveWay(ctx, fmt.Errorf("nothing was changed: %w", err))
 	}
 	b.lookAgain(t)
-	return unknownWhether(req, "the rotation was started", t.name, saved)
+	return unknownWhether("the rotation was started", t.name, saved)
 }
 
 // goOn takes the due steps of a rotation by hand in the background, where the caller's hold on the token goes.
 func (b *backend) goOn(m *rotation.Machine, a *account, t *token, unlock func()) {
-	working, done := b.precedence.giveWay(b.work, t.name)
+	ctx, done := b.precedence.giveWay(b.work, t.name)
 	go func() {
 		defer unlock()
 		defer done()
-		b.advance(working, m, a, t)
+		b.advance(ctx, m, a, t)
 	}()
 }
 
 // advance takes the due steps of a rotation by hand, and plans the next ones.
-func (b *backend) advance(working context.Context, m *rotation.Machine, a *account, t *token) {
+func (b *backend) advance(ctx context.Context, m *rotation.Machine, a *account, t *token) {
 	job := schedule.Job{Token: t.name, Account: t.Account, Kind: schedule.Rotate}
 	defer b.recoverWork("rotating a token", job)
-	err := m.Advance(working, &t.Record)
+	err := m.Advance(ctx, &t.Record)
 	switch {
 	case err == nil:
 		b.plan(a, t)
-	case gaveWay(working):
+	case gaveWay(ctx):
 		b.retryWork(job, errGaveWay)
 	default:
 		b.logError("rotating a token", t.name, err)
@@ -168,30 +167,18 @@ func (b *backend) advance(working context.Context, m *rotation.Machine, a *accou
 }
 
 // unlessGaveWay says why a request for an automatic rotation was interrupted.
-func unlessGaveWay(working context.Context, err error) error {
-	if !gaveWay(working) {
+func unlessGaveWay(ctx context.Context, err error) error {
+	if !gaveWay(ctx) {
 		return err
 	}
 	return logical.CodedError(http.StatusConflict, "somebody hands in a value for this token, ends an old one, changes its policy, or deletes it at this moment, "+
 		"which comes first: no rotation was started by this request. See what has become of it, and try again if need be")
 }
 
-// sameToken refuses a request whose token was deleted, and perhaps made anew, while it waited.
-func sameToken(t, known *token) error {
-	switch {
-	case t == nil:
-		return unknownToken(known.name)
-	case t.ID != known.ID:
-		return logical.CodedError(http.StatusConflict, fmt.Sprintf(
-			"token %q was deleted and made anew while this request waited; nothing was changed. Read the token, and try again if that is the one you mean", t.name))
-	}
-	return nil
-}
-
 // needsPerson says what to hand in for a token that the engine cannot rotate by itself.
 func needsPerson(a *account, t *token) error {
 	return badInput("a person has to reset a %s: get the new value at %s, then hand it in with %s; %s tells each step",
-		t.Type, t.kind.Runbook(a.call.Settings).ConsoleURL, t.handInCommand(), readRunbook(t.name))
+		t.Type, cmp.Or(t.kind.Runbook(a.call.Settings).ConsoleURL, "the provider's console"), t.handInCommand(), readRunbook(t.name))
 }
 
 // underWay refuses a second automatic rotation beside one that needs nothing but patience.

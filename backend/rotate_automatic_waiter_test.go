@@ -290,5 +290,5 @@ func TestDelete_AnUnknownOutcomeIsNotClaimed(t *testing.T) {
 	f.withImpact(t, nil)
 	f.storage.FailDelete(true)
 	_, err := f.handle(t, logical.DeleteOperation, "tokens/acme-rw", nil)
-	wantSaid(t, "the error", said(nil, err), "it is not known whether the token was deleted", "vault read tokens/acme-rw")
+	wantSaid(t, "the error", said(nil, err), "it is not known whether the token was deleted", "vault read <mount>/tokens/acme-rw")
 }

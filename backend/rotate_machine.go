@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
@@ -30,13 +31,22 @@ func (b *backend) machine(storage logical.Storage, a *account, t *token) *rotati
 			return verifyObtained(ctx, a, t, credential)
 		},
 		Retire: func(ctx context.Context, old rotation.Retiring) error { return revoke(ctx, a, t, old.Credential) },
-		Obtain: func(ctx context.Context, p *rotation.Pending) (provider.Values, error) { return askHook(ctx, a, t, p) },
-		Same:   t.sameValue, Unchanged: t.unchanged, TryAfterRetiring: true,
+		Obtain: func(ctx context.Context, p *rotation.Pending) (provider.Values, error) {
+			if p.Source == rotation.SourceAPI {
+				return renew(ctx, a, t)
+			}
+			return askHook(ctx, a, t, p)
+		},
+		Same: t.sameValue, Unchanged: t.unchanged, TryAfterRetiring: true,
 		Hold: func(ctx context.Context, credential provider.Values) ([]string, func(), error) {
 			return b.hold(ctx, storage, a, t, credential)
 		},
 		Happened: func(ctx context.Context, r *rotation.Record, e rotation.Event) { b.rotationHappened(ctx, a, t, e) },
 	}
+	if t.kind.Renew != nil {
+		m.Once = !t.kind.Renew.Repeatable
+	}
+	m.RetiresPrevious = endsReplaced(t.kind)
 	if t.kind.Keys != nil && t.Current != nil {
 		ring := &keyRing{keys: t.kind.Keys, account: a, token: t, backend: b, storage: storage}
 		m.Keys, m.Obtain, m.Retire, m.TryAfterRetiring = ring, ring.create, ring.retire, false
@@ -90,6 +100,21 @@ func revoke(ctx context.Context, a *account, t *token, old provider.Values) erro
 		current = t.Current.Credential
 	}
 	return t.kind.Retire(ctx, a.call, t.call(old), current)
+}
+
+// renew has the provider's API replace the current credential. Nothing ends the call but its own deadline, because its answer may be the
+// only copy of the new one.
+func renew(ctx context.Context, a *account, t *token) (provider.Values, error) {
+	if t.kind.Renew == nil || t.Current == nil {
+		return nil, &provider.Refused{Detail: "This provider has no API any more that replaces the credential"}
+	}
+	fresh, err := t.kind.Renew.Call(context.WithoutCancel(ctx), a.call, t.call(t.Current.Credential))
+	if err != nil {
+		return nil, err
+	}
+	value := maps.Clone(t.Current.Credential)
+	maps.Copy(value, fresh)
+	return value, nil
 }
 
 // subject tells a reset hook which of the account's tokens is meant.

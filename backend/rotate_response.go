@@ -21,9 +21,7 @@ const (
 
 // publishedResponse tells of a published version, whose entry in the history is given. verified is nil where the provider was not
 // asked.
-func publishedResponse(
-	req *logical.Request, t *token, entry rotation.HistoryEntry, previous *rotation.Version, verified *provider.Verification,
-) *logical.Response {
+func publishedResponse(t *token, entry rotation.HistoryEntry, previous *rotation.Version, verified *provider.Verification) *logical.Response {
 	response := &logical.Response{Data: map[string]any{
 		"version":             entry.Version,
 		"previous_version":    0,
@@ -36,7 +34,7 @@ func publishedResponse(
 		response.Data["previous_version"] = previous.Number
 	}
 	if verified == nil {
-		response.AddWarning("the credential was published unverified; `vault write -f " + req.MountPoint + "tokens/" + t.name + "/verify` tries it")
+		response.AddWarning("the credential was published unverified; `vault write -f <mount>/tokens/" + t.name + "/verify` tries it")
 		return response
 	}
 	response.Data["verification_detail"] = verified.Detail
@@ -50,7 +48,7 @@ func publishedResponse(
 // published whatever is found here, so nothing here is an error. The caller holds the token's lock, and the account is one that
 // it has read since.
 func (b *backend) checkPrevious(
-	ctx context.Context, req *logical.Request, a *account, t *token, previous *rotation.Version, response *logical.Response,
+	ctx context.Context, storage logical.Storage, a *account, t *token, previous *rotation.Version, response *logical.Response,
 ) {
 	if previous == nil || response.Data["verification"] == rotation.VerificationSkipped {
 		return
@@ -68,7 +66,7 @@ func (b *backend) checkPrevious(
 	case v.Outcome == provider.Rejected:
 		response.Data["previous_credential"] = previousRejected
 		t.Retire(previous.Number, previousRejected, b.now())
-		if err := b.saveToken(ctx, req.Storage, t); err != nil {
+		if err := b.saveToken(ctx, storage, t); err != nil {
 			b.lookAgain(t)
 			response.AddWarning(fmt.Sprintf("version %d is published; it is not known whether the history says that version %d is dead: %s",
 				t.Number(), previous.Number, err))
@@ -76,14 +74,14 @@ func (b *backend) checkPrevious(
 	}
 }
 
-func underWayResponse(req *logical.Request, t *token) *logical.Response {
+func underWayResponse(t *token) *logical.Response {
 	response := &logical.Response{Data: map[string]any{
 		"version":        t.Number(),
 		"fingerprint":    t.fingerprint(),
 		"rotation_state": string(t.State()),
 	}}
-	response.AddWarning(fmt.Sprintf("the rotation is not finished after %s and goes on by itself; `vault read %stokens/%s` shows its state",
-		rotateWait, req.MountPoint, t.name))
+	response.AddWarning(fmt.Sprintf("the rotation is not finished after %s and goes on by itself; `vault read <mount>/tokens/%s` shows its state",
+		rotateWait, t.name))
 	if t.LastError != "" {
 		response.AddWarning("the last problem was: " + t.LastError)
 	}
@@ -91,20 +89,20 @@ func underWayResponse(req *logical.Request, t *token) *logical.Response {
 }
 
 // rotatedResponse says how a rotation by hand ended that is not under way any more.
-func (b *backend) rotatedResponse(ctx context.Context, req *logical.Request, t *token, started *startedRotation) (*logical.Response, error) {
+func (b *backend) rotatedResponse(ctx context.Context, storage logical.Storage, t *token, started *startedRotation) (*logical.Response, error) {
 	entry := t.Published(started.id)
 	if entry == nil {
-		return nil, started.unpublished(req, t)
+		return nil, started.unpublished(t)
 	}
 	verified := &provider.Verification{Outcome: provider.Outcome(entry.Verification)}
 	if t.LastVerification != nil && t.Number() == entry.Version {
 		verified.Detail = t.LastVerification.Detail
 	}
-	response := publishedResponse(req, t, *entry, started.replaces, verified)
+	response := publishedResponse(t, *entry, started.replaces, verified)
 	response.Data["rotation_state"] = string(t.State())
-	if t.Number() == entry.Version && entry.Source == rotation.SourceHook {
-		if a, err := b.account(ctx, req.Storage, t.Account); err == nil {
-			b.warnShared(ctx, req.Storage, a, t, t.Current.Credential, response)
+	if t.Number() == entry.Version && entry.Source.Irreplaceable() {
+		if a, err := b.account(ctx, storage, t.Account); err == nil {
+			b.warnShared(ctx, storage, a, t, t.Current.Credential, response)
 		}
 	}
 	if t.Number() != entry.Version {
@@ -116,8 +114,8 @@ func (b *backend) rotatedResponse(ctx context.Context, req *logical.Request, t *
 			return response, nil
 		}
 	}
-	if started.replaces != nil && entry.Source == rotation.SourceHook {
-		if err := b.checkReplaced(ctx, req, started, response); err != nil {
+	if started.replaces != nil && entry.Source.Irreplaceable() {
+		if err := b.checkReplaced(ctx, storage, started, response); err != nil {
 			response.AddWarning(fmt.Sprintf("whether version %d still works could not be checked: %s", started.number(), err))
 		}
 	}
@@ -126,10 +124,10 @@ func (b *backend) rotatedResponse(ctx context.Context, req *logical.Request, t *
 
 // checkReplaced tries the value that the rotation has replaced, if what it has published is still current. It gives way to a value
 // that a person hands in.
-func (b *backend) checkReplaced(ctx context.Context, req *logical.Request, started *startedRotation, response *logical.Response) error {
-	working, done := b.precedence.giveWay(ctx, started.name)
+func (b *backend) checkReplaced(ctx context.Context, storage logical.Storage, started *startedRotation, response *logical.Response) error {
+	ctx, done := b.precedence.giveWay(ctx, started.name)
 	defer done()
-	t, unlock, err := b.lockToken(working, req.Storage, started.name)
+	t, unlock, err := b.lockToken(ctx, storage, started.name)
 	if err != nil {
 		return err
 	}
@@ -137,10 +135,10 @@ func (b *backend) checkReplaced(ctx context.Context, req *logical.Request, start
 	if entry := t.published(started); entry == nil || entry.Version != t.Number() {
 		return nil
 	}
-	a, err := b.account(working, req.Storage, t.Account)
+	a, err := b.account(ctx, storage, t.Account)
 	if err != nil {
 		return err
 	}
-	b.checkPrevious(working, req, a, t, started.replaces, response)
+	b.checkPrevious(ctx, storage, a, t, started.replaces, response)
 	return nil
 }

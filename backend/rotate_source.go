@@ -16,6 +16,8 @@ func source(a *account, t *token) rotation.Source {
 		return ""
 	case t.kind.Keys != nil:
 		return rotation.SourceIAM
+	case t.kind.Renew != nil && t.Current != nil:
+		return rotation.SourceAPI
 	case a.Settings[fieldHookURL] != "":
 		return rotation.SourceHook
 	}

@@ -44,7 +44,7 @@ func (s *startedRotation) tokenIsGone(now *token) error {
 }
 
 // unpublished says why the rotation has published no version.
-func (s *startedRotation) unpublished(req *logical.Request, t *token) error {
+func (s *startedRotation) unpublished(t *token) error {
 	switch {
 	case t.Number() > s.number():
 		by := t.History[len(t.History)-1]
@@ -55,7 +55,7 @@ func (s *startedRotation) unpublished(req *logical.Request, t *token) error {
 	case t.Pending != nil:
 		return logical.CodedError(http.StatusConflict, "another rotation of this token has taken the place of this one; nothing was changed yet")
 	case t.LastError == "":
-		return logical.CodedError(http.StatusConflict, fmt.Sprintf("this rotation was ended without a new version; `vault read %stokens/%s` tells what is current", req.MountPoint, s.name))
+		return logical.CodedError(http.StatusConflict, fmt.Sprintf("this rotation was ended without a new version; `vault read <mount>/tokens/%s` tells what is current", s.name))
 	}
 	if t.PersonNeeded {
 		return badInput("nothing was changed in Vault: %s", t.LastError)

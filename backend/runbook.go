@@ -26,6 +26,8 @@ type tokenRunbook struct {
 	path string
 	// source is how the engine gets a new value by itself, empty where it cannot.
 	source rotation.Source
+	// endsPrevious says that the engine ends a value which it has replaced itself.
+	endsPrevious bool
 }
 
 // newTokenRunbook takes the platform's runbook, whose commands are for a token <name> of the mount adtokens/.
@@ -33,6 +35,7 @@ func newTokenRunbook(a *account, t *token, mount string) *tokenRunbook {
 	r := &tokenRunbook{
 		Runbook: t.kind.Runbook(a.call.Settings),
 		token:   t, path: mount + "tokens/" + t.name, source: source(a, t),
+		endsPrevious: endsReplaced(t.kind),
 	}
 	here := func(texts []string) []string {
 		named := make([]string, len(texts))
@@ -57,11 +60,17 @@ func (r *tokenRunbook) text() string {
 		p.space()
 	}
 	p.numbered(r.Steps)
-	p.section("Console")
-	p.item("  ", r.ConsoleURL)
+	if r.ConsoleURL != "" {
+		p.section("Console")
+		p.item("  ", r.ConsoleURL)
+	}
+	if r.Role != "" {
+		p.section("Who can do it")
+		p.item("  ", r.Role)
+	}
 	p.section("The old value")
 	p.item("  ", r.Previous)
-	if r.source == rotation.SourceIAM {
+	if r.endsPrevious {
 		p.item("  ", fmt.Sprintf("The engine ends a value that it has replaced itself, after rotation_grace_period (%s).",
 			provider.DurationText(seconds(r.token.RotationGracePeriod))))
 	}
@@ -75,7 +84,7 @@ func (r *tokenRunbook) text() string {
 
 func (r *tokenRunbook) writeAutomatic(p *terminalPage) {
 	from := "from the account's reset hook"
-	if r.source == rotation.SourceIAM {
+	if r.source != rotation.SourceHook {
 		from = "by the provider's API"
 	}
 	p.numbered([]string{

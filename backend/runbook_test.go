@@ -173,7 +173,7 @@ func TestPaths_SayTheirDefaults(t *testing.T) {
 			t.Errorf("the default of %s is said to be %q, want %q", name, said[name], want)
 		}
 	}
-	for _, p := range f.providers {
+	for _, p := range f.builtIn {
 		for _, field := range p.AccountFields {
 			schema := f.Route("config/acme").Fields[field.Name]
 			if field.Default != "" && !strings.Contains(schema.Description, "Default: "+field.Default+".") {

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hashicorp/vault/sdk/framework"
-
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
@@ -61,13 +59,10 @@ func (t *token) credentials() []provider.Values {
 	return all
 }
 
-// checkShown refuses a secret of the mount in what reading the token shows.
-func (b *backend) checkShown(d *framework.FieldData, t *token) error {
-	if _, given := d.GetOk("custom_metadata"); !given {
-		return nil
-	}
-	for _, key := range slices.Sorted(maps.Keys(t.CustomMetadata)) {
-		for _, text := range []string{key, t.CustomMetadata[key]} {
+// checkMetadataShown refuses a secret of the mount in custom_metadata, which reading the token shows.
+func (b *backend) checkMetadataShown(metadata map[string]string) error {
+	for _, key := range slices.Sorted(maps.Keys(metadata)) {
+		for _, text := range []string{key, metadata[key]} {
 			if secret := b.secretShownIn(text); secret != "" {
 				return badInput("custom_metadata must not contain %s, because it is shown; nothing was changed", secret)
 			}
@@ -77,11 +72,11 @@ func (b *backend) checkShown(d *framework.FieldData, t *token) error {
 }
 
 // checkAccountShown refuses a secret, of the account itself or of the mount, in what reading the account shows.
-func (b *backend) checkAccountShown(d *framework.FieldData, next *account) error {
+func (b *backend) checkAccountShown(w *accountWrite, next *account) error {
 	fields := accountFields(next.platform)
 	for _, f := range fields {
 		text := next.Settings[f.Name]
-		if _, given := d.GetOk(f.Name); !given || f.Secret || text == "" {
+		if _, given := w.settings[f.Name]; !given || f.Secret || text == "" {
 			continue
 		}
 		if f.Show != nil {

@@ -3,63 +3,71 @@ package backend
 import (
 	"context"
 	"fmt"
-	"strings"
+	"net/http"
 
 	"github.com/hashicorp/go-uuid"
-	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
-// newToken makes a token of a write's fields. It is not stored yet.
-func (b *backend) newToken(ctx context.Context, storage logical.Storage, d *framework.FieldData, name string) (*token, *account, error) {
-	if len(name) > maxNameLength {
-		return nil, nil, badInput("the token's name must have at most %d characters", maxNameLength)
-	}
-	id, err := uuid.GenerateUUID()
-	if err != nil {
-		return nil, nil, fmt.Errorf("making the token's ID: %w", err)
-	}
-	t := &token{name: name, tokenEntry: tokenEntry{
-		Schema:     tokenSchema,
-		ID:         id,
-		Account:    strings.TrimSpace(d.Get("account").(string)),
-		Type:       strings.TrimSpace(d.Get("type").(string)),
-		RefreshTTL: defaultRefreshTTL, VerifyPeriod: defaultVerifyPeriod, RotationGracePeriod: defaultGracePeriod,
-	}}
-	if t.Account == "" {
-		return nil, nil, badInput("account is missing; name an account of config/")
-	}
-	if !validName.MatchString(t.Account) {
-		return nil, nil, badInput("account must be the name of an account of config/: " + nameRule)
-	}
-	a, err := b.account(ctx, storage, t.Account)
-	if err != nil {
-		return nil, nil, err
-	}
-	if t.Provider, t.kind = a.Provider, a.platform.Type(t.Type); t.kind == nil {
-		var names []string
-		for _, kind := range a.platform.Types {
-			names = append(names, kind.Name)
-		}
-		return nil, nil, badInput("type must be one of %s for tokens of %s accounts", strings.Join(names, ", "), a.Provider)
-	}
-	if err := t.applyPolicy(d, b.now()); err != nil {
-		return nil, nil, err
-	}
-	return t, a, b.checkForeignOptions(d, t.kind)
+// tokenCreation asks for a new token. The path file that made it has refused what does not fit the token's type.
+type tokenCreation struct {
+	name, accountName string
+	// account is the one that the token is to belong to, as the request found it, and kind one of its platform's.
+	account *account
+	kind    *provider.TokenType
+	policy  policyWrite
+	// value is the credential that apps use today; its fields given are nil where the token is to have none yet.
+	value rotateRequest
 }
 
-// checkForeignOptions refuses settings that only tokens of other types have.
-func (b *backend) checkForeignOptions(d *framework.FieldData, own *provider.TokenType) error {
-	for _, kind := range b.allTypes() {
-		for _, f := range kind.Options {
-			_, has := provider.Lookup(own.Options, f.Name)
-			if _, given := d.GetOk(f.Name); given && !has {
-				return badInput("%s is no setting of a %s", f.Name, own.Name)
-			}
-		}
+// createToken makes and stores a token, and publishes its first credential where it comes with one.
+func (b *backend) createToken(ctx context.Context, storage logical.Storage, c *tokenCreation) (*logical.Response, error) {
+	existing, unlock, err := b.lockToken(ctx, storage, c.name)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	defer unlock()
+	if existing != nil {
+		return nil, logical.CodedError(http.StatusConflict, "the token was created by somebody else a moment ago; read it, and write again if it still needs to change")
+	}
+	t, err := b.newToken(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.checkMetadata(c.value.given); err != nil {
+		return nil, err
+	}
+	if err := b.checkMetadataShown(c.policy.customMetadata); err != nil {
+		return nil, err
+	}
+	response := &logical.Response{}
+	if c.value.given == nil {
+		err = b.commit(ctx, storage, c.account, t)
+		response.AddWarning("the token has no credential yet: hand today's value in with " + t.handInCommand() + "; " + readRunbook(t.name) + " tells how")
+	} else {
+		response, err = b.handIn(ctx, storage, handedIn{rotateRequest: c.value, token: t, account: c.account, source: rotation.SourceImport})
+	}
+	if err != nil {
+		return nil, err
+	}
+	(&writtenPolicy{policyWrite: &c.policy, token: t, account: c.account, isNew: true}).warn(response)
+	b.sendTokenEvent(ctx, eventTokenWrite, t, "type", t.Type)
+	return response, nil
+}
+
+// newToken makes a token that is not stored yet.
+func (b *backend) newToken(c *tokenCreation) (*token, error) {
+	id, err := uuid.GenerateUUID()
+	if err != nil {
+		return nil, fmt.Errorf("making the token's ID: %w", err)
+	}
+	t := &token{name: c.name, kind: c.kind, tokenEntry: tokenEntry{
+		Schema: tokenSchema, ID: id, Account: c.accountName, Provider: c.account.Provider, Type: c.kind.Name,
+		RefreshTTL: defaultRefreshTTL, VerifyPeriod: defaultVerifyPeriod, RotationGracePeriod: defaultGracePeriod,
+	}}
+	t.applyPolicy(&c.policy, b.now())
+	return t, t.checkOptions()
 }

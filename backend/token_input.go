@@ -6,42 +6,67 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hashicorp/vault/sdk/framework"
-
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
-// credentialFields collects the credential of a write, in canonical form; nil where it carries none. Fields of other
-// types are refused.
-func (b *backend) credentialFields(d *framework.FieldData, kind *provider.TokenType) (provider.Values, error) {
-	for _, name := range slices.Sorted(maps.Keys(b.credentialSchemas())) {
-		if _, own := provider.Lookup(kind.Fields, name); own {
-			continue
-		}
-		if _, given := d.GetOk(name); given {
-			return nil, badInput("%s is no field of a %s; its fields are %s", name, kind.Name, fieldNames(kind.Fields))
-		}
+// findType finds one of the types that the account's tokens can have.
+func (a *account) findType(name string) (*provider.TokenType, error) {
+	if kind := a.platform.Type(name); kind != nil {
+		return kind, nil
 	}
-	var credential provider.Values
+	var names []string
+	for _, kind := range a.platform.Types {
+		names = append(names, kind.Name)
+	}
+	return nil, badInput("type must be one of %s for tokens of %s accounts", strings.Join(names, ", "), a.Provider)
+}
+
+// readCredential takes the credential out of the fields of a write, in canonical form; nil where they have none. Fields that only other
+// types have are refused, unless they are the options that the write may have beside.
+func (b *backend) readCredential(given map[string]any, kind *provider.TokenType, options []provider.Field) (provider.Values, error) {
+	if name := foreignField(given, slices.Concat(kind.Fields, options), fieldsOf(b.allTypes())); name != "" {
+		return nil, badInput("%s is no field of a %s; its fields are %s", name, kind.Name, fieldNames(kind.Fields))
+	}
+	credential, err := readFields(given, kind.Fields)
+	if err != nil {
+		return nil, err
+	}
 	for _, f := range kind.Fields {
-		raw, given := d.GetOk(f.Name)
-		if !given {
-			continue
-		}
-		value, err := f.Canonical(raw.(string))
-		if err != nil {
-			return nil, badInput("%s", err)
-		}
-		if value == "" {
+		if value, has := credential[f.Name]; has && value == "" {
 			return nil, badInput("%s must not be empty", f.Name)
 		}
-		if credential == nil {
-			credential = provider.Values{}
-		}
-		credential[f.Name] = value
 	}
 	return credential, nil
+}
+
+// checkForeignOptions refuses settings that only tokens of other types have.
+func (b *backend) checkForeignOptions(given map[string]any, kind *provider.TokenType) error {
+	if name := foreignField(given, slices.Concat(kind.Fields, kind.Options), optionsOf(b.allTypes())); name != "" {
+		return badInput("%s is no setting of a %s", name, kind.Name)
+	}
+	return nil
+}
+
+// credentialFieldIn names a given field that is part of a credential, of whatever type, and no option of this one; empty where there is
+// none.
+func (b *backend) credentialFieldIn(given map[string]any, kind *provider.TokenType) string {
+	return foreignField(given, kind.Options, fieldsOf(b.allTypes()))
+}
+
+// fieldsOf are the credential fields of the types.
+func fieldsOf(kinds []*provider.TokenType) (fields []provider.Field) {
+	for _, kind := range kinds {
+		fields = append(fields, kind.Fields...)
+	}
+	return fields
+}
+
+// optionsOf are the options of the types.
+func optionsOf(kinds []*provider.TokenType) (options []provider.Field) {
+	for _, kind := range kinds {
+		options = append(options, kind.Options...)
+	}
+	return options
 }
 
 // complete fills what was left out with the current values.
@@ -64,27 +89,31 @@ func (t *token) leftOut(given provider.Values) provider.Values {
 		maps.Copy(values, t.Current.Credential)
 	}
 	isGivenSecret := func(f provider.Field) bool { return f.Secret && given[f.Name] != "" }
-	if t.Pending == nil || t.Pending.Source != rotation.SourceHook || slices.ContainsFunc(t.kind.Fields, isGivenSecret) {
+	if t.Pending == nil || !t.Pending.Source.Irreplaceable() || slices.ContainsFunc(t.kind.Fields, isGivenSecret) {
 		return values
 	}
 	maps.Copy(values, t.Pending.Credential)
 	return values
 }
 
-// reason reads the free text that goes into the history. It is refused where it holds a part of the credential,
-// or a secret that the mount holds already.
-func (b *backend) reason(d *framework.FieldData, kind *provider.TokenType, credential provider.Values) (string, error) {
-	text := strings.TrimSpace(d.Get("reason").(string))
+// readReason checks the form of the free text that goes into the history.
+func readReason(text string) (string, error) {
+	text = strings.TrimSpace(text)
 	if len(text) > maxReasonLength || !plainText(text) {
 		return "", badInput("reason must be one line of at most %d bytes, "+textRule, maxReasonLength)
 	}
+	return text, nil
+}
+
+// checkReason refuses a reason that holds a part of the credential beside it, or a secret that the mount holds already.
+func (b *backend) checkReason(text string, kind *provider.TokenType, credential provider.Values) error {
 	if field := secretIn(text, kind, credential); field != "" {
-		return "", badInput("reason must not contain the value of %s; Vault's audit log may have it in clear by now, so reset the token at the provider again", field)
+		return badInput("reason must not contain the value of %s; Vault's audit log may have it in clear by now, so reset the token at the provider again", field)
 	}
 	if secret := b.secretShownIn(text); secret != "" {
-		return "", badInput("reason must not contain %s; Vault's audit log may have it in clear by now, so have it replaced", secret)
+		return badInput("reason must not contain %s; Vault's audit log may have it in clear by now, so have it replaced", secret)
 	}
-	return text, nil
+	return nil
 }
 
 // handInCommand is what to type to hand a value in: the last secret from the terminal, and, for a token that has no value yet, every
@@ -125,14 +154,6 @@ func (t *token) checkMetadata(credential provider.Values) error {
 	return nil
 }
 
-func fieldNames(fields []provider.Field) string {
-	names := make([]string, len(fields))
-	for i, f := range fields {
-		names[i] = f.Name
-	}
-	return strings.Join(names, ", ")
-}
-
 // secretField is the field to hand in.
 func (t *token) secretField() string {
 	name := t.kind.Fields[len(t.kind.Fields)-1].Name
@@ -142,40 +163,4 @@ func (t *token) secretField() string {
 		}
 	}
 	return name
-}
-
-// retirePrevious says whether the engine is to retire the value that a person replaces.
-func (b *backend) retirePrevious(d *framework.FieldData, t *token, given provider.Values) (bool, error) {
-	for _, name := range endPreviousNames {
-		if end, _ := d.Get(name).(bool); !end {
-			continue
-		}
-		if endPrevious(t.kind) != name {
-			return false, badInput("%s is for tokens of the type %s; this is a %s", name, b.typesThat(func(kind *provider.TokenType) bool { return endPrevious(kind) == name }), t.Type)
-		}
-		if t.Current == nil {
-			return false, nil
-		}
-		value := t.leftOut(given)
-		maps.Copy(value, given)
-		if t.kind.Retire != nil && t.sameValue(value, t.Current.Credential) {
-			return false, badInput("%[1]s would end the %[2]s that stays in use; give a new %[2]s, or leave %[1]s out", name, t.secretField())
-		}
-		return true, nil
-	}
-	return false, nil
-}
-
-// checkAndSet refuses a rotation of another version than the caller knows.
-func checkAndSet(d *framework.FieldData, t *token) error {
-	expected, given := d.GetOk("cas")
-	switch {
-	case !given:
-		return nil
-	case expected.(int) < 0:
-		return badInput("cas must be a version number of 0 or more")
-	case expected.(int) != t.Number():
-		return badInput("cas is %d and the current version is %d: somebody rotated this token in the meantime; nothing was changed", expected, t.Number())
-	}
-	return nil
 }

@@ -3,10 +3,8 @@ package backend
 import (
 	"hash/fnv"
 	"maps"
-	"strings"
 	"time"
 
-	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/helper/custommetadata"
 	sdkrotation "github.com/hashicorp/vault/sdk/rotation"
 
@@ -14,92 +12,116 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
-// applyPolicy takes the fields of a write that say how the token is treated.
-func (t *token) applyPolicy(d *framework.FieldData, now time.Time) error {
-	for name, seconds := range t.durations() {
-		if raw, ok := d.GetOk(name); ok {
-			*seconds = raw.(int)
-		}
-	}
-	if t.RefreshTTL < 1 {
+// policyWrite is what a write says of how a token is treated. What is nil was left out. The path file that made it has refused what does
+// not fit.
+type policyWrite struct {
+	// These are in seconds.
+	refreshTTL, verifyPeriod, rotationGracePeriod, leaseTTL *int
+	rotationPeriod, rotationWindow                          *int
+	rotationSchedule                                        *string
+	disableAutomatedRotation                                *bool
+	customMetadata                                          map[string]string
+	// options are those of the token's type, in canonical form; empty ones are to be removed.
+	options provider.Values
+	// bareNumbers are the periods that came as a number without a unit, in seconds by field.
+	bareNumbers map[string]int
+	// reasonOrVerify says that a field came that belongs to a credential, and force that the field of a deletion did.
+	reasonOrVerify, force bool
+}
+
+// check refuses values that exclude each other, are too small, or mean nothing.
+func (w *policyWrite) check(now time.Time) error {
+	if w.refreshTTL != nil && *w.refreshTTL < 1 {
 		return badInput("refresh_ttl must be at least 1s")
 	}
-	if raw, ok := d.GetOk("custom_metadata"); ok {
-		t.CustomMetadata = raw.(map[string]string)
-		if err := custommetadata.Validate(t.CustomMetadata); err != nil {
-			return badInput("custom_metadata must have at most 64 printable keys of up to 128 bytes, with values of 1 to 512 bytes")
-		}
-		for key, value := range t.CustomMetadata {
-			if !plainText(key) || !plainText(value) {
-				return badInput("custom_metadata must have at most 64 printable keys, with values " + textRule)
-			}
-		}
-	}
-	options := maps.Clone(t.Options)
-	for _, f := range t.kind.Options {
-		raw, ok := d.GetOk(f.Name)
-		if !ok {
-			continue
-		}
-		value, err := f.Canonical(raw.(string))
-		if err != nil {
-			return badInput("%s", err)
-		}
-		if options == nil {
-			options = provider.Values{}
-		}
-		if options[f.Name] = value; value == "" {
-			delete(options, f.Name)
-		}
-	}
-	t.Options = options
-	if err := t.applyRotationPolicy(d, now); err != nil {
+	if err := checkCustomMetadata(w.customMetadata); err != nil {
 		return err
 	}
-	t.planRotation()
+	expression := orZero(w.rotationSchedule)
+	if err := checkPlan(orZero(w.rotationPeriod), orZero(w.rotationWindow), expression); err != nil {
+		return err
+	}
+	return checkSchedule(expression, now)
+}
+
+// checkCustomMetadata refuses what Vault takes nowhere, and what could deceive whoever reads it.
+func checkCustomMetadata(metadata map[string]string) error {
+	if err := custommetadata.Validate(metadata); err != nil {
+		return badInput("custom_metadata must have at most 64 printable keys of up to 128 bytes, with values of 1 to 512 bytes")
+	}
+	for key, value := range metadata {
+		if !plainText(key) || !plainText(value) {
+			return badInput("custom_metadata must have at most 64 printable keys, with values " + textRule)
+		}
+	}
 	return nil
 }
 
-// durations are the policy's plain lengths of time, in seconds, by field.
-func (t *token) durations() map[string]*int {
-	return map[string]*int{
-		"refresh_ttl":           &t.RefreshTTL,
-		"verify_period":         &t.VerifyPeriod,
-		"rotation_grace_period": &t.RotationGracePeriod,
-		"lease_ttl":             &t.LeaseTTL,
+// applyPolicy changes the token as a write says.
+func (t *token) applyPolicy(w *policyWrite, now time.Time) {
+	for _, length := range []struct{ current, given *int }{
+		{&t.RefreshTTL, w.refreshTTL},
+		{&t.VerifyPeriod, w.verifyPeriod},
+		{&t.RotationGracePeriod, w.rotationGracePeriod},
+		{&t.LeaseTTL, w.leaseTTL},
+	} {
+		if length.given != nil {
+			*length.current = *length.given
+		}
 	}
+	if w.customMetadata != nil {
+		t.CustomMetadata = w.customMetadata
+	}
+	if len(w.options) > 0 {
+		options := provider.Values{}
+		maps.Copy(options, t.Options)
+		maps.Copy(options, w.options)
+		maps.DeleteFunc(options, func(_, value string) bool { return value == "" })
+		t.Options = options
+	}
+	t.applyRotationPolicy(w, now)
+	t.planRotation()
 }
 
-// applyRotationPolicy takes the fields of a write that say when the credential is replaced. Giving one of the two ways to plan takes
-// the place of the other. That a person is late is told once for a version, whatever is written here.
-func (t *token) applyRotationPolicy(d *framework.FieldData, now time.Time) error {
-	period, _ := d.Get("rotation_period").(int)
-	window, _ := d.Get("rotation_window").(int)
-	expression, _ := d.Get("rotation_schedule").(string)
-	expression = strings.TrimSpace(expression)
-	if err := checkPlan(period, window, expression); err != nil {
-		return err
+// checkOptions applies the type's rules for its options as a whole.
+func (t *token) checkOptions() error {
+	if t.kind.CheckOptions == nil {
+		return nil
 	}
-	if err := checkSchedule(expression, now); err != nil {
-		return err
+	if err := t.kind.CheckOptions(t.Options); err != nil {
+		return badInput("%s", err)
 	}
+	return nil
+}
+
+// applyRotationPolicy changes when the credential is replaced. Giving one of the two ways to plan takes the place of the other. That a
+// person is late is told once for a version, whatever is written here.
+func (t *token) applyRotationPolicy(w *policyWrite, now time.Time) {
+	period, window, expression := orZero(w.rotationPeriod), orZero(w.rotationWindow), orZero(w.rotationSchedule)
 	before := t.RotationSchedule
-	if _, given := d.GetOk("rotation_schedule"); given || period != 0 {
+	if w.rotationSchedule != nil || period != 0 {
 		t.RotationSchedule = expression
 	}
-	if _, given := d.GetOk("rotation_period"); given || expression != "" {
+	if w.rotationPeriod != nil || expression != "" {
 		t.RotationPeriod = seconds(period)
 	}
 	if t.RotationSchedule != before {
 		t.ScheduleSince = now.UTC()
 	}
-	if disable, given := d.GetOk("disable_automated_rotation"); given {
-		t.DisableAutomatedRotation = disable.(bool)
+	if w.disableAutomatedRotation != nil {
+		t.DisableAutomatedRotation = *w.disableAutomatedRotation
 	}
-	if _, given := d.GetOk("rotation_window"); given || t.RotationSchedule == "" {
+	if w.rotationWindow != nil || t.RotationSchedule == "" {
 		t.RotationWindow = seconds(window)
 	}
-	return nil
+}
+
+// orZero is what a field was given, or the zero value where it was left out.
+func orZero[T any](given *T) (value T) {
+	if given != nil {
+		value = *given
+	}
+	return value
 }
 
 // checkPlan refuses ways to plan that exclude each other, and a window that is too short or without a schedule.

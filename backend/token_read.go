@@ -62,6 +62,18 @@ func (b *backend) storedPair(ctx context.Context, storage logical.Storage, name 
 	return nil, nil, errKeepsChanging(name)
 }
 
+// sameToken refuses a request whose token was deleted, and perhaps made anew, while it waited.
+func sameToken(t, known *token) error {
+	switch {
+	case t == nil:
+		return unknownToken(known.name)
+	case t.ID != known.ID:
+		return logical.CodedError(http.StatusConflict, fmt.Sprintf(
+			"token %q was deleted and made anew while this request waited; nothing was changed. Read the token, and try again if that is the one you mean", t.name))
+	}
+	return nil
+}
+
 // sameVersion says whether both are the same version of the same token. One that was deleted and made anew is another token.
 func (t *token) sameVersion(other *token) bool {
 	if t.Account != other.Account || t.Type != other.Type || (t.Current == nil) != (other.Current == nil) {

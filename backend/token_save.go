@@ -34,7 +34,7 @@ func (b *backend) saveToken(ctx context.Context, storage logical.Storage, t *tok
 
 // commit stores the token, provided that its account is still the one that the caller worked with: else the
 // credential could follow a changed address, or stay behind without an account.
-func (b *backend) commit(ctx context.Context, req *logical.Request, a *account, t *token) error {
+func (b *backend) commit(ctx context.Context, storage logical.Storage, a *account, t *token) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTimeout)
 	defer cancel()
 	unlock, err := b.accountLocks.RLock(ctx, t.Account)
@@ -42,23 +42,30 @@ func (b *backend) commit(ctx context.Context, req *logical.Request, a *account, 
 		return unpublished(err)
 	}
 	defer unlock()
-	if err := b.sameAccount(ctx, req.Storage, a, t); err != nil {
+	if err := b.sameAccount(ctx, storage, a, t); err != nil {
 		return unpublished(err)
+	}
+	if len(t.History) <= 1 {
+		release, err := b.checkPlatform(ctx, storage, a.platform)
+		if err != nil {
+			return unpublished(err)
+		}
+		defer release()
 	}
 	// The index comes first: an entry without a token is a harmless leftover, a token without an entry would let its
 	// account be deleted.
 	if len(t.History) <= 1 {
-		if err := req.Storage.Put(ctx, &logical.StorageEntry{Key: accountTokenKey(t)}); err != nil {
+		if err := storage.Put(ctx, &logical.StorageEntry{Key: accountTokenKey(t)}); err != nil {
 			return unpublished(cache.StorageError("adding the token to its account's index", err))
 		}
 	}
-	if err := b.saveToken(ctx, req.Storage, t); err != nil {
+	if err := b.saveToken(ctx, storage, t); err != nil {
 		b.lookAgain(t)
 		what := fmt.Sprintf("version %d was published", t.Number())
 		if t.Current == nil {
 			what = "the token was created"
 		}
-		return unknownWhether(req, what, t.name, err)
+		return unknownWhether(what, t.name, err)
 	}
 	b.plan(a, t)
 	return nil
@@ -101,12 +108,12 @@ func unpublished(err error) error {
 
 // unknownWhether is the error after a storage write that ended with one: the write may have arrived, or arrive later. Only a node
 // that may not write is sure that it has written nothing.
-func unknownWhether(req *logical.Request, what, name string, err error) error {
+func unknownWhether(what, name string, err error) error {
 	if errors.Is(err, logical.ErrReadOnly) {
 		return err // bare, as Vault wants it
 	}
 	return fmt.Errorf("it is not known whether %s, because the storage write ended with an error: %w. "+
-		"`vault read %stokens/%s` tells, once storage works again; then try again if need be", what, err, req.MountPoint, name)
+		"`vault read <mount>/tokens/%s` tells, once storage works again; then try again if need be", what, err, name)
 }
 
 var errUnknownOutcome = errors.New("the outcome of a storage write is not known")

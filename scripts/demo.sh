@@ -95,6 +95,30 @@ run 'VAULT_TOKEN=$(cat jane-token) vault write -f adtokens/tokens/acme-ro/rotate
 expect '^version +2$'
 expect '^previous_credential +rejected by provider$'
 
+define_platform
+expect '^verification +accepted$'
+run 'VAULT_TOKEN=$(cat app-token) vault read adtokens/creds/acme-key'
+expect '^version +1$'
+expect '^account_url +http'
+
+say 'Somebody resets the key in the console of Acme Ads. The engine notices, and knows what to do there.'
+run 'adtokens-simulator console platform reset acme_ads shop > /dev/null'
+run 'vault write -f adtokens/tokens/acme-key/verify'
+expect '^outcome +rejected$'
+run 'VAULT_TOKEN=$(cat jane-token) vault read -field=runbook adtokens/tokens/acme-key/rotate'
+expect 'press Reset'
+run 'adtokens-simulator console platform show acme_ads shop -field api_key |
+    VAULT_TOKEN=$(cat jane-token) vault write adtokens/tokens/acme-key/rotate api_key=- reason="reset in the console"'
+expect '^version +2$'
+expect '^previous_credential +rejected by provider$'
+
+say 'The document also names the call that replaces a key. So the engine can do without a person from here on.'
+run 'VAULT_TOKEN=$(cat jane-token) vault write -f adtokens/tokens/acme-key/rotate'
+expect '^version +3$'
+expect '^verification +accepted$'
+run 'VAULT_TOKEN=$(cat app-token) vault read adtokens/creds/acme-key'
+expect '^version +3$'
+
 say 'Who rotated what, when and why? And how are the others?'
 run 'vault read -format=json -field=versions adtokens/tokens/acme-rw/history'
 expect '"display_name": "token-jane"'

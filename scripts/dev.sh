@@ -11,13 +11,14 @@ mount_engine
 say "Google ignores developer tokens since 9 September 2026. So does the simulator from here on."
 run 'adtokens-simulator console google developer-token-mode ignored'
 import_tokens
+define_platform
 
 say 'Everything runs. In another terminal:'
 cat <<EOF
   export PATH=\$PATH:$bin
   export VAULT_ADDR=$VAULT_ADDR VAULT_TOKEN=$VAULT_TOKEN
   export ADTOKENS_SIMULATOR_CONTROL=$ADTOKENS_SIMULATOR_CONTROL
-  export IMPACT_URL=$impact GOOGLE_URL=$google
+  export IMPACT_URL=$impact GOOGLE_URL=$google PLATFORMS_URL=$platforms
   export PLUGIN_DIR=$plugins AUDIT_LOG=$work/audit.log
 
 The README's quickstart works with these as it stands. Or try what is there already:
@@ -28,6 +29,12 @@ The README's quickstart works with these as it stands. Or try what is there alre
   vault read -field=runbook adtokens/tokens/acme-rw/rotate      # what to do next, step by step
   adtokens-simulator console impact show-credentials -field auth_token |
     vault write adtokens/tokens/acme-rw/rotate auth_token=- reason="reset in the console"
+  adtokens-simulator console platform reset acme_ads shop       # the same for a platform that a document describes
+  vault write -f adtokens/tokens/acme-key/verify
+  adtokens-simulator console platform show acme_ads shop -field api_key |
+    vault write adtokens/tokens/acme-key/rotate api_key=- reason="reset in the console"
+  vault write -f adtokens/tokens/acme-key/rotate                # its API replaces a key too
+  adtokens-simulator console platform list                      # what else is simulated, each at \$PLATFORMS_URL/<name>
   vault read adtokens/status
   adtokens-simulator console -h                                 # what else the consoles can do
   vault path-help adtokens

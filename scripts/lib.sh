@@ -125,8 +125,22 @@ start_simulator() {
   await simulator grep -q '}' "$ready"
   google=$(sed -n 's/.*"google":"\([^"]*\)".*/\1/p' "$ready")
   impact=$(sed -n 's/.*"impact":"\([^"]*\)".*/\1/p' "$ready")
+  platforms=$(sed -n 's/.*"platforms":"\([^"]*\)".*/\1/p' "$ready")
   ADTOKENS_SIMULATOR_CONTROL=$(sed -n 's/.*"control":"\([^"]*\)".*/\1/p' "$ready")
   export ADTOKENS_SIMULATOR_CONTROL
+}
+
+# define_platform makes Acme Ads, of which no release of the engine knows, a platform, and imports a key of it.
+define_platform() {
+  cp "$root/scripts/acme_ads.yaml" "$work"
+  say 'A platform that the engine does not know is a document: which fields its tokens have, what proves and what replaces them.'
+  run 'grep -A 36 ^token_types acme_ads.yaml'
+  run 'vault write adtokens/providers/acme_ads definition=@acme_ads.yaml'
+  run "vault write adtokens/config/acme-shop provider=acme_ads base_url=$platforms/acme_ads region=eu"
+  run 'adtokens-simulator console platform make acme_ads api_key shop > /dev/null # a person makes a key in the console of Acme Ads'
+  run 'adtokens-simulator console platform show acme_ads shop -field api_key |
+    vault write adtokens/tokens/acme-key account=acme-shop type=api_key api_key=- \
+      key_id="$(adtokens-simulator console platform show acme_ads shop -field key_id)"'
 }
 
 # start_hook runs the reference reset hook, with a new secret in the work directory's file hook-secret.

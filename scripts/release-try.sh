@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what scripts/release.sh has built for this machine as somebody does who has downloaded it (make release-try):
 # checks the checksums, unpacks in an empty directory, runs the programs without an environment, compares the SBOMs with what
-# is in the programs, and has a real Vault server run the plugin. It builds the container image where a builder answers.
+# is in the programs, and has a real Vault server run the plugin. It builds the container image where a builder answers,
+# on BASE if that is set: see scripts/release/Containerfile.
 set -euo pipefail
 
 dist=$(cd "${1:?usage: scripts/release-try.sh DIST}" && pwd -P)
@@ -42,7 +43,7 @@ say 'A Vault server takes the plugin by its checksum from SHA256SUMS, and no oth
 port=$(free_port 8200)
 export VAULT_ADDR=http://127.0.0.1:$port VAULT_TOKEN=root-$RANDOM$RANDOM$RANDOM
 printf 'plugin_directory = "%s"\n' "$(cd "$unpacked" && pwd -P)" >"$work/vault.hcl"
-start vault vault server -dev -dev-no-store-token -dev-root-token-id="$VAULT_TOKEN" \
+VAULT_DEV_ROOT_TOKEN_ID=$VAULT_TOKEN start vault vault server -dev -dev-no-store-token \
   -dev-listen-address="127.0.0.1:$port" -config="$work/vault.hcl"
 await vault vault token lookup
 sum=$(awk -v file="$name/$plugin" '$2 == file { print $1 }' "$work/SHA256SUMS")
@@ -70,7 +71,7 @@ for candidate in docker podman; do
   if [[ -z $builder && $platform == linux_* ]] && "$candidate" info >/dev/null 2>&1; then builder=$candidate; fi
 done
 if [[ $builder ]]; then
-  run "$builder build -q -f $containerfile --build-arg VERSION=$version -t $plugin:$version $unpacked"
+  run "$builder build -q -f $containerfile ${BASE:+--build-arg BASE=$BASE} --build-arg VERSION=$version -t $plugin:$version $unpacked"
   run "$builder run --rm $plugin:$version -version"
   [[ $output == "$version" ]] || fail "The image does not run $version."
 else

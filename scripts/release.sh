@@ -31,6 +31,13 @@ git clone --quiet --shared "$repository" "$source"
 cd "$source"
 version=$(make --silent version)
 committed=$(git log -1 --format=%ct)
+if [[ $version =~ ^v[0-9]+\.[0-9]+\.[0-9]+$ ]]; then # a tag, not a commit after one
+  newest=$(sed '1,/^## \[Unreleased\]$/d' CHANGELOG.md | grep -m 1 . || true)
+  if [[ ! $newest =~ ^"## [${version#v}] - "[0-9]{4}-[0-9]{2}-[0-9]{2}$ ]]; then
+    printf 'release: CHANGELOG.md has to have an empty section [Unreleased], and below it "## [%s] - YYYY-MM-DD".\n' "${version#v}" >&2
+    exit 1
+  fi
+fi
 printf 'Building %s from commit %s with %s.\n' "$version" "$(git rev-parse HEAD)" "$(go version)"
 if [[ -n $(git -C "$repository" status --porcelain) ]]; then
   printf 'The changes that are not committed are no part of it.\n'

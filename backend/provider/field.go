@@ -20,6 +20,8 @@ type Field struct {
 	Secret bool
 	// File values are the content of a file, which may have several lines.
 	File bool
+	// Members are names in such a file that tell it from others.
+	Members []string
 	// Endpoint values decide where requests go: addresses, the CA that is trusted for them, and whatever else is a part of an
 	// address that apps or the engine use.
 	Endpoint bool

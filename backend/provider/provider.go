@@ -103,6 +103,8 @@ type TokenType struct {
 	Fields []Field
 	// Options are settings of a token of this type, beside the policy that all tokens share.
 	Options []Field
+	// CheckOptions applies the rules that a type has for its options as a whole. Nil: there are none.
+	CheckOptions func(options Values) error
 	// Connection declares what Connect may give: what an app needs beside the credential to call the API. None is a secret.
 	Connection []Field
 	// Subject are the credential fields and account settings that tell a reset hook which token it is. None is a secret.

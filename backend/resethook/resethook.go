@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -147,10 +148,12 @@ func (e *Event) encode() ([]byte, error) {
 		Type string `json:"type"`
 		*Event
 	}{"reset", e})
-	if err != nil || len(e.Subject) == 0 {
+	known := maps.Clone(e.Subject)
+	maps.DeleteFunc(known, func(_, value string) bool { return value == "" })
+	if err != nil || len(known) == 0 {
 		return event, err
 	}
-	subject, err := json.Marshal(e.Subject)
+	subject, err := json.Marshal(known)
 	if err != nil {
 		return nil, err
 	}

@@ -54,7 +54,8 @@ const (
 //
 //  1. intent stored: nothing has happened
 //  2. value asked for: requested. A hook is asked again with the same ID and answers with the value of the first
-//     time; keys are listed, and the one that was made and whose secret was lost is deleted before another is made
+//     time; keys are listed, and the one that was made and whose secret was lost is deleted before another is made; an
+//     API that must not be asked twice is not, and a person is told
 //  3. value stored: as 2
 //  4. value accepted by the provider: pending, tried again
 //  5. published with what is to be retired, in one write: pending, tried again
@@ -84,7 +85,11 @@ type Machine struct {
 	TryAfterRetiring bool
 	// Keys is nil unless new values are keys of a provider's API.
 	Keys KeyRing
-	// Grace is how long a value lives on after a key has taken its place.
+	// Once says that an API must not be asked again after its answer may have been lost: a *provider.Error whose NotSent is not set.
+	Once bool
+	// RetiresPrevious has the value retired that a key or an API has replaced, after Grace.
+	RetiresPrevious bool
+	// Grace is how long a replaced value lives on.
 	Grace time.Duration
 	// Happened is told of events, after they were stored.
 	Happened func(context.Context, *Record, Event)
@@ -100,22 +105,30 @@ func (m *Machine) Start(ctx context.Context, r *Record, p Pending) error {
 	}
 	now := m.Now().UTC()
 	p.RequestedAt, p.AttemptedAt, p.NextAttempt, p.Attempts, p.fresh = now, now, now, 1, true
-	if m.Keys != nil {
-		if err := m.knowKeys(ctx, r, &p); err != nil {
-			r.ended = &p
-			return m.startFailed(ctx, r, err)
-		}
+	if err := m.prepare(ctx, r, &p); err != nil {
+		r.ended = &p
+		return m.startFailed(ctx, r, err)
 	}
 	p.Replaces = r.Pending
 	r.Pending, r.PersonNeeded = &p, false
 	return m.Save(ctx, r)
 }
 
+// prepare looks that a rotation can begin.
+func (m *Machine) prepare(ctx context.Context, r *Record, p *Pending) error {
+	if m.RetiresPrevious {
+		if err := r.RoomToRetire(); err != nil {
+			return err
+		}
+	}
+	if m.Keys == nil {
+		return nil
+	}
+	return m.knowKeys(ctx, r, p)
+}
+
 // knowKeys stores with the intent for whom a key is asked, by which right, and which keys that owner has.
 func (m *Machine) knowKeys(ctx context.Context, r *Record, p *Pending) error {
-	if err := r.RoomToRetire(); err != nil {
-		return err
-	}
 	key, err := m.Keys.Key(r.Current.Credential)
 	if err != nil {
 		return err
@@ -184,7 +197,7 @@ func (m *Machine) prove(ctx context.Context, r *Record) error {
 		Made: m.Keys != nil && p.Source == SourceIAM, Same: m.Same,
 	}, now)
 	r.Pending = nil
-	if previous != nil && m.Keys != nil {
+	if previous != nil && m.RetiresPrevious && p.Source != SourceHook {
 		r.RetireAfter(*previous, now.Add(m.Grace))
 	}
 	return m.saved(ctx, r, Published)
@@ -195,7 +208,7 @@ func (m *Machine) rejected(ctx context.Context, r *Record, refusal error) error 
 	p := r.Pending
 	p.Rejections++
 	now := m.Now().UTC()
-	if p.Source == SourceHook {
+	if p.Source.Irreplaceable() {
 		p.NextAttempt = now.Add(backoff(p.Rejections-1, firstBackoff, maxRejectedBackoff, nil))
 		// Another reset would not help a provider that refuses what it has just given out.
 		r.RetryAt = now.Add(rejectedRetry)

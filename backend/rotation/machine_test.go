@@ -415,7 +415,7 @@ func TestAHookThatAnswersWithTheCurrentValueHasFailed(t *testing.T) {
 	w := newWorld(t, hook)
 	w.resets["a"] = "first"
 	w.mustStart("a")
-	if r := w.last; r.Number() != 1 || r.State() != StateIdle || !strings.HasPrefix(r.LastError, errNotNew.Error()) || r.Failures != 1 || !r.PersonNeeded {
+	if r := w.last; r.Number() != 1 || r.State() != StateIdle || !strings.HasPrefix(r.LastError, errNotNew(SourceHook).Error()) || r.Failures != 1 || !r.PersonNeeded {
 		t.Errorf("version %d, %s, %d failures, %q", r.Number(), r.State(), r.Failures, r.LastError)
 	}
 }

@@ -229,7 +229,7 @@ func (w *world) machine(r *Record) *Machine {
 		},
 	}
 	if w.source == SourceIAM {
-		m.Keys = keyRing{world: w, record: r}
+		m.Keys, m.RetiresPrevious = keyRing{world: w, record: r}, true
 	}
 	return m
 }

@@ -16,8 +16,14 @@ func (e *NotYet) Error() string {
 	return fmt.Sprintf("the reset hook is still at work and asks to come back after %s", e.After)
 }
 
-var errNotNew = errors.New("the reset hook answered with the current value instead of a new one; its own log says why. " +
-	"If the token was reset, take the new value from the provider's console and hand it in")
+func errNotNew(source Source) error {
+	why := ""
+	if source == SourceHook {
+		why = "; its own log says why"
+	}
+	return fmt.Errorf("%s answered with the current value instead of a new one%s. "+
+		"If the token was reset, take the new value from the provider's console and hand it in", source.Giver(), why)
+}
 
 // obtain asks for a new value and stores it before anything else happens. Nobody else on the mount makes or cleans up keys
 // of its owner meanwhile: a key that was made and is not stored yet would be taken for a lost one.
@@ -39,7 +45,12 @@ func (m *Machine) obtain(ctx context.Context, r *Record) error {
 
 func (m *Machine) obtainAlone(ctx context.Context, r *Record) error {
 	p := r.Pending
-	if !p.fresh {
+	once := m.Once && p.Source == SourceAPI
+	if !p.fresh && once {
+		if goOn, err := m.askOnce(ctx, r); err != nil || !goOn {
+			return err
+		}
+	} else if !p.fresh {
 		if err := m.again(ctx, r); err != nil || r.Pending == nil || m.Now().Before(p.NextAttempt) {
 			return err
 		}
@@ -54,7 +65,7 @@ func (m *Machine) obtainAlone(ctx context.Context, r *Record) error {
 	now := m.Now().UTC()
 	switch {
 	case err == nil && r.Current != nil && m.Unchanged(value, r.Current.Credential):
-		return m.needPerson(ctx, r, errNotNew)
+		return m.needPerson(ctx, r, errNotNew(p.Source))
 	case err == nil:
 		p.Credential, p.ReceivedAt, p.NextAttempt, p.Replaces, p.Attempts = value, now, now, nil, 1
 		r.LastError = ""
@@ -62,6 +73,8 @@ func (m *Machine) obtainAlone(ctx context.Context, r *Record) error {
 			r.Searches[i].Known = m.withOwn(r, r.Searches[i].Known)
 		}
 		return m.Save(ctx, r)
+	case once && isLost(err):
+		return m.lost(ctx, r, err)
 	case errors.As(err, &spent):
 		return m.needPerson(ctx, r, err)
 	case errors.As(err, &refused):
@@ -77,6 +90,7 @@ func (m *Machine) obtainAlone(ctx context.Context, r *Record) error {
 	default:
 		p.Attempts++
 		p.NextAttempt = now.Add(backoff(p.Attempts-2, firstBackoff, maxBackoff, err))
+		p.NotSent = once
 		return m.fail(ctx, r, err)
 	}
 }

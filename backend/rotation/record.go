@@ -23,6 +23,8 @@ const (
 	SourceAssisted Source = "assisted"
 	// SourceIAM is a key that the engine made by the provider's API.
 	SourceIAM Source = "iam"
+	// SourceAPI is a credential that an API of the provider gave in place of the one before.
+	SourceAPI Source = "api"
 	// SourceHook is a credential that the account's reset hook gave.
 	SourceHook Source = "hook"
 )

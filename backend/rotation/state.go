@@ -69,6 +69,8 @@ type Pending struct {
 	Rejections int             `json:"rejections,omitempty"`
 	// NextAttempt is when to go on.
 	NextAttempt time.Time `json:"next_attempt,omitzero"`
+	// NotSent says that the last request is known not to have reached the provider, so that it may be sent again: see Machine.Once.
+	NotSent bool `json:"not_sent,omitempty"`
 	// Note is what an operator has to know of the credential where it does not work. It holds no secret.
 	Note string `json:"note,omitempty"`
 	// Replaces is a rejected value that is kept until this rotation has one.
@@ -79,11 +81,11 @@ type Pending struct {
 	fresh bool
 }
 
-// Stalled says whether a rejected value of a hook is not tried any more. Keys are given up instead.
-func (p *Pending) Stalled() bool { return p.Source == SourceHook && p.Rejections >= maxRejections }
+// Stalled says whether a rejected value that may be the only copy is not tried any more. Keys are given up instead.
+func (p *Pending) Stalled() bool { return p.Source.Irreplaceable() && p.Rejections >= maxRejections }
 
-// Restartable says whether a new rotation may take this one's place: a hook's value that the provider rejects.
-func (p *Pending) Restartable() bool { return p.Source == SourceHook && p.Rejections > 0 }
+// Restartable says whether a new rotation may take this one's place: a value that the provider rejects, and that may be the only copy.
+func (p *Pending) Restartable() bool { return p.Source.Irreplaceable() && p.Rejections > 0 }
 
 // maxRetiring bounds how many old values a record may have that wait for their end.
 const maxRetiring = 10

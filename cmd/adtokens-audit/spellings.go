@@ -9,7 +9,6 @@ import (
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/googleads"
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/impact"
 )
 
 // spelling is one way in which a value may have been handed in or kept. Its HMAC is another one for each.
@@ -73,17 +72,17 @@ func isObject(text string) bool {
 	return strings.HasPrefix(strings.TrimSpace(text), "{") && json.Valid([]byte(text))
 }
 
-// fieldsOfTheEngine are all that can hold a credential.
+// fieldsOfTheEngine are all that can hold a credential and that the engine may keep in another form than the one that was given. Those
+// of provider definitions lose nothing but the white space around.
 func fieldsOfTheEngine() []provider.Field {
 	var fields []provider.Field
-	for _, p := range []*provider.Provider{googleads.New(), impact.New()} {
-		for _, t := range p.Types {
-			fields = append(fields, t.Fields...)
-		}
-		for _, f := range p.AccountFields {
-			if f.Secret {
-				fields = append(fields, f)
-			}
+	p := googleads.New()
+	for _, t := range p.Types {
+		fields = append(fields, t.Fields...)
+	}
+	for _, f := range p.AccountFields {
+		if f.Secret {
+			fields = append(fields, f)
 		}
 	}
 	return slices.DeleteFunc(fields, func(f provider.Field) bool { return f.Endpoint })

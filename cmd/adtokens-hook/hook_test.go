@@ -21,8 +21,8 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/catalogue"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/googleads"
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/impact"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/resethook"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 )
@@ -166,7 +166,7 @@ func (r running) deliver(ctx context.Context, t *testing.T, e resethook.Event) (
 }
 
 func fieldsOf(tokenType string) []provider.Field {
-	for _, kind := range slices.Concat(googleads.New().Types, impact.New().Types) {
+	for _, kind := range slices.Concat(googleads.New().Types, catalogue.Load("impact").Provider().Types) {
 		if kind.Name == tokenType {
 			return kind.Fields
 		}

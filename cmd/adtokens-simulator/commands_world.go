@@ -11,7 +11,8 @@ import (
 
 func worldCommands() []command {
 	return []command{
-		{"fault inject", []string{"SERVICE", "KIND"}, "Make requests to google_token, google_ads, google_iam or impact fail", injectFault},
+		{"fault inject", []string{"SERVICE", "KIND"}, "Make requests to google_token, google_ads, google_iam, impact or " +
+			"a platform by rules fail", injectFault},
 		{"fault clear", nil, "End all faults", plain(
 			func(ctx context.Context, client *simulator.Client, _ []string) (any, error) {
 				return nil, client.ClearFaults(ctx)
@@ -37,6 +38,7 @@ func worldCommands() []command {
 func injectFault(flags *flag.FlagSet) action {
 	var fault simulator.Fault
 	flags.StringVar(&fault.Method, "method", "", "only requests with this HTTP `method`")
+	flags.StringVar(&fault.Path, "path", "", "only requests with this `text` in their path")
 	flags.DurationVar(&fault.Latency, "latency", 0, "hold the answer back for this `duration`")
 	flags.IntVar(&fault.Times, "times", 0, "`number` of requests that meet the fault; 0 means until \"fault clear\"")
 	flags.IntVar(&fault.Status, "status", 0, "HTTP `status` of the kind status")

@@ -121,7 +121,8 @@ func printResult(out io.Writer, result any) error {
 
 // commands lists all console actions.
 func commands() []command {
-	return slices.Concat(googleCommands(), oauthCommands(), serviceAccountCommands(), impactCommands(), scopedCommands(), worldCommands())
+	return slices.Concat(googleCommands(), oauthCommands(), serviceAccountCommands(), impactCommands(), scopedCommands(), platformCommands(),
+		worldCommands())
 }
 
 // plain is an action without flags.

@@ -48,6 +48,7 @@ func TestConsoleActions(t *testing.T) {
 		nothing        = `^$`
 		developerToken = `^[0-9A-Za-z][-_0-9A-Za-z]{21}\n$`
 		authToken      = `^[0-9A-Za-z]{32}\n$`
+		acmeKey        = `^acme_[0-9A-Za-z]{40}\n$`
 		accountSID     = `^IR[0-9A-Za-z]{32}\n$`
 		object         = `^\{\n(.*\n)+\}\n$`
 	)
@@ -84,27 +85,41 @@ func TestConsoleActions(t *testing.T) {
 		"google key-administration denied":                                  {"", nothing},
 		"google show-iam-settings":                                          {"google configure-iam -propagation 2s", `"key_propagation": 2000000000`},
 		"google configure-iam -propagation 2s -deletion-delay 1s -list-lag 1s -limit-error failed_precondition -key-creation forbidden": {"", nothing},
-		"hook reset oauth_client -field refresh_token":                      {"", `^1//0[-_0-9A-Za-z]{99}\n$`},
-		"impact create-account shop brand":                                  {"", nothing},
-		"impact enable-legacy-tokens -account brand":                        {"", nothing},
-		"impact show-credentials":                                           {"", object},
-		"impact show-credentials -token read-only -field account_sid":       {"", accountSID},
-		"impact show-credentials -field auth_token -account agency":         {"", authToken},
-		"impact reset-read-write":                                           {"", authToken},
-		"impact reset-read-only -account agency":                            {"", authToken},
-		"impact upgrade-api-version 3":                                      {"", nothing},
-		"impact rate-limit 5":                                               {"", nothing},
-		"impact create-scoped-token a -scopes CompanyInformation":           {"", object},
-		"impact create-scoped-token -account partner -field auth_token a":   {"", authToken},
-		"impact show-scoped-token a -field account_sid":                     {"impact create-scoped-token a", accountSID},
-		"impact duplicate-scoped-token a b -field auth_token":               {"impact create-scoped-token a", authToken},
-		"impact reset-scoped-token a":                                       {"impact create-scoped-token a", authToken},
-		"impact upgrade-scoped-token a 3":                                   {"impact create-scoped-token a -api-version 1", nothing},
-		"impact disable-scoped-token a":                                     {"impact create-scoped-token a", nothing},
-		"impact delete-scoped-token a":                                      {"impact create-scoped-token a", nothing},
-		"fault inject impact status -status 429 -retry-after 3 -times 1":    {"", nothing},
-		"fault inject google_ads latency -latency 2s":                       {"", nothing},
-		"fault inject google_token redirect -location https://example.com/": {"", nothing},
+		"hook reset oauth_client -field refresh_token":                        {"", `^1//0[-_0-9A-Za-z]{99}\n$`},
+		"impact create-account shop brand":                                    {"", nothing},
+		"impact enable-legacy-tokens -account brand":                          {"", nothing},
+		"impact show-credentials":                                             {"", object},
+		"impact show-credentials -token read-only -field account_sid":         {"", accountSID},
+		"impact show-credentials -field auth_token -account agency":           {"", authToken},
+		"impact reset-read-write":                                             {"", authToken},
+		"impact reset-read-only -account agency":                              {"", authToken},
+		"impact upgrade-api-version 3":                                        {"", nothing},
+		"impact rate-limit 5":                                                 {"", nothing},
+		"impact create-scoped-token a -scopes CompanyInformation":             {"", object},
+		"impact create-scoped-token -account partner -field auth_token a":     {"", authToken},
+		"impact show-scoped-token a -field account_sid":                       {"impact create-scoped-token a", accountSID},
+		"impact duplicate-scoped-token a b -field auth_token":                 {"impact create-scoped-token a", authToken},
+		"impact reset-scoped-token a":                                         {"impact create-scoped-token a", authToken},
+		"impact upgrade-scoped-token a 3":                                     {"impact create-scoped-token a -api-version 1", nothing},
+		"impact disable-scoped-token a":                                       {"impact create-scoped-token a", nothing},
+		"impact delete-scoped-token a":                                        {"impact create-scoped-token a", nothing},
+		"platform list":                                                       {"", `"name": "tiktok_ads"`},
+		"platform add simulator/platforms/acme_ads.yaml":                      {"", `^acme_ads\n$`},
+		"platform make acme_ads api_key app -field key_id":                    {"", `^K[0-9]{8}\n$`},
+		"platform make tiktok_ads marketing_api_token app":                    {"", object},
+		"platform show acme_ads app -field api_key":                           {"platform make acme_ads api_key app", acmeKey},
+		"platform reset acme_ads app -field api_key":                          {"platform make acme_ads api_key app", acmeKey},
+		"platform reset acme_ads app -fields key_id,api_key -previous lives":  {"platform make acme_ads api_key app", object},
+		"platform revoke acme_ads app":                                        {"platform make acme_ads api_key app", nothing},
+		"platform revoke acme_ads app -fields api_key":                        {"platform make acme_ads api_key app", nothing},
+		"platform expire acme_ads app -fields api_key":                        {"platform make acme_ads api_key app", nothing},
+		"platform rights acme_ads app denied":                                 {"platform make acme_ads api_key app", nothing},
+		"platform live acme_ads app":                                          {"platform make acme_ads api_key app", `"field": "api_key"`},
+		"platform calls acme_ads":                                             {"", `^\[\]\n$`},
+		"fault inject acme_ads drop_after -method POST -path /keys/ -times 1": {"", nothing},
+		"fault inject impact status -status 429 -retry-after 3 -times 1":      {"", nothing},
+		"fault inject google_ads latency -latency 2s":                         {"", nothing},
+		"fault inject google_token redirect -location https://example.com/":   {"", nothing},
 		"fault clear":       {"", nothing},
 		"clock advance 90m": {"", nothing},
 		"ledger":            {"", object},
@@ -137,6 +152,7 @@ func TestConsoleActions(t *testing.T) {
 	for _, path := range []string{ // TestConsoleActionsOnOneSecretOrKey
 		"google disable-client-secret", "google delete-client-secret",
 		"google disable-service-account-key", "google enable-service-account-key", "google delete-service-account-key",
+		"platform consent", // TestConsoleAllowsWhatAConsentPageAsksFor
 	} {
 		covered[path] = true
 	}

@@ -1,5 +1,5 @@
-// Command adtokens-simulator plays Google Ads and impact.com on the loopback interface, for demos and tests, and is the
-// console at which a person resets their tokens.
+// Command adtokens-simulator plays Google Ads, impact.com and further ad platforms on the loopback interface, for demos and tests,
+// and is the console at which a person resets their tokens.
 package main
 
 import "github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"

@@ -147,7 +147,9 @@ func requestOverTLS(t *testing.T, at ready) {
 	transport := cleanhttp.DefaultTransport()
 	transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	client := http.Client{Transport: transport}
-	for _, url := range []string{at.Google + "/v26/customers:listAccessibleCustomers", at.Impact + "/Agencies/IRx/CompanyInformation"} {
+	for _, url := range []string{
+		at.Google + "/v26/customers:listAccessibleCustomers", at.Impact + "/Agencies/IRx/CompanyInformation", at.Platforms + "/awin/publishers",
+	} {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 		if err != nil {
 			t.Fatal(err)

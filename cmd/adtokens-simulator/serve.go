@@ -15,9 +15,11 @@ import (
 
 // ready is the line that tells others where the simulator listens.
 type ready struct {
-	Google  string `json:"google"`
-	Impact  string `json:"impact"`
-	Control string `json:"control"`
+	Google string `json:"google"`
+	Impact string `json:"impact"`
+	// Platforms is what the platforms by rules have before their names: the base URL of acme_ads is Platforms/acme_ads.
+	Platforms string `json:"platforms"`
+	Control   string `json:"control"`
 	// CACert is the path of the PEM file to trust, empty without TLS.
 	CACert string `json:"ca_cert"`
 }
@@ -29,6 +31,7 @@ func serve(ctx context.Context, args []string, s cli.Streams) (err error) {
 	flags := cli.Flags("adtokens-simulator serve", "Usage: adtokens-simulator serve [flags]\n\nFlags:\n")
 	flags.StringVar(&options.GoogleAddress, "google", "127.0.0.1:0", "loopback `address` of Google; port 0 takes a free one")
 	flags.StringVar(&options.ImpactAddress, "impact", "127.0.0.1:0", "loopback `address` of impact.com")
+	flags.StringVar(&options.PlatformsAddress, "platforms", "127.0.0.1:0", "loopback `address` of the platforms by rules")
 	flags.StringVar(&options.ControlAddress, "control", "127.0.0.1:0", "loopback `address` of the control API")
 	flags.BoolVar(&options.TLS, "tls", false, "serve the providers over https, with a certificate of a new CA")
 	flags.StringVar(&readyFile, "ready-file", "", "`path` of a file to write the ready line to as well")
@@ -49,7 +52,7 @@ func serve(ctx context.Context, args []string, s cli.Streams) (err error) {
 			err = closeErr
 		}
 	}()
-	line := ready{Google: server.GoogleURL, Impact: server.ImpactURL, Control: server.ControlURL}
+	line := ready{Google: server.GoogleURL, Impact: server.ImpactURL, Platforms: server.PlatformsURL, Control: server.ControlURL}
 	if options.TLS {
 		directory, err := os.MkdirTemp("", "adtokens-simulator-")
 		if err != nil {

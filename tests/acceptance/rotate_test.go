@@ -355,6 +355,46 @@ func TestCasRefusesARotationOfAnotherVersion(t *testing.T) {
 	refused(t, err, http.StatusBadRequest, "current credential already (version 2)")
 }
 
+// What docs/rotation.md says of a token that is deleted and made anew: cas counts the versions of the one that has the name now, and
+// its fingerprint tells the two apart.
+func TestRotate_CasCountsTheTokenThatHasTheNameNow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	first := w.importLegacyTokens(t).ReadWrite
+	imported := w.data(t, "tokens/rw")["fingerprint"]
+	second := done(w.sim.ResetReadWrite(t.Context(), "agency"))(t)
+	has(t, w.write(t, "tokens/rw/rotate", fields{"auth_token": second.AuthToken, "cas": 1}).Data, fields{"version": 2})
+	rotated := w.data(t, "tokens/rw")["fingerprint"]
+	w.remove(t, "tokens/rw")
+
+	// Nobody's version is current.
+	third := done(w.sim.ResetReadWrite(t.Context(), "agency"))(t)
+	_, err := w.Write(t.Context(), "tokens/rw/rotate", fields{"auth_token": third.AuthToken, "cas": 2})
+	refused(t, err, http.StatusNotFound)
+
+	w.write(t, "tokens/rw", impactToken("legacy_read_write", third))
+	has(t, w.data(t, "tokens/rw"), fields{"version": 1})
+	if anew := w.data(t, "tokens/rw")["fingerprint"]; anew == imported || anew == rotated {
+		vaulttest.Errorf(t, "the token made anew has the fingerprint %v of the one before", anew)
+	}
+	before := w.snapshot(t)
+	_, err = w.Write(t.Context(), "tokens/rw/rotate", fields{"auth_token": second.AuthToken, "cas": 2})
+	refused(t, err, http.StatusBadRequest, "cas is 2", "current version is 1", "nothing was changed")
+	// A number that both tokens have had does not tell them apart; a value that has died meanwhile is refused all the same.
+	for _, dead := range []string{first.AuthToken, second.AuthToken} {
+		_, err = w.Write(t.Context(), "tokens/rw/rotate", fields{"auth_token": dead, "cas": 1})
+		refused(t, err, http.StatusBadRequest, "refuses this credential")
+	}
+	w.unchanged(t, before)
+
+	fourth := done(w.sim.ResetReadWrite(t.Context(), "agency"))(t)
+	has(t, w.write(t, "tokens/rw/rotate", fields{"auth_token": fourth.AuthToken, "cas": 1}).Data, fields{"version": 2, "previous_version": 1})
+	versions, _ := w.data(t, "tokens/rw/history")["versions"].([]any)
+	if len(versions) != 2 {
+		vaulttest.Errorf(t, "the history has %d versions, want those of the token made anew alone: 2", len(versions))
+	}
+}
+
 func TestVerifyFalsePublishesUnverifiedAndSaysSo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

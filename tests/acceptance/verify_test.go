@@ -157,7 +157,13 @@ func TestVerify_SaysWhatTheProviderTellsOfAToken(t *testing.T) {
 // detail, in the answer and in what is kept of it.
 func (w *world) verify(t *testing.T, name, outcome string, words ...string) fields {
 	t.Helper()
-	found := w.write(t, "tokens/"+name+"/verify", nil).Data
+	secret := w.write(t, "tokens/"+name+"/verify", nil)
+	if outcome == "rejected" {
+		warns(t, secret.Warnings, "vault read -field=runbook "+w.Path+"/tokens/"+name+"/rotate")
+	} else {
+		warnsNot(t, secret)
+	}
+	found := secret.Data
 	hasOnly(t, found, "outcome", "detail", "provider_code", "request_id", "checked_at", "version")
 	has(t, found, fields{"outcome": outcome, "version": 1})
 	mentions(t, "the detail", fmt.Sprint(found["detail"]), words...)

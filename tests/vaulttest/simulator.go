@@ -17,12 +17,14 @@ import (
 // Simulator is a process that plays the providers, with a world of its own.
 type Simulator struct {
 	*simulator.Client
-	// The providers' base URLs, without a slash at the end.
+	// The providers' base URLs, without a slash at the end. See Platform for the platforms by rules.
 	GoogleURL, ImpactURL string
 	// ControlURL is for the console command.
 	ControlURL string
 	// CACert is the PEM of the CA to trust; empty unless started by StartTLSSimulator.
 	CACert string
+
+	platformsURL string
 }
 
 // StartSimulator starts the providers on plain HTTP, for this test alone.
@@ -39,10 +41,11 @@ func StartTLSSimulator(t testing.TB) *Simulator {
 
 // ready is the line in which the command says where it listens.
 type ready struct {
-	Google  string `json:"google"`
-	Impact  string `json:"impact"`
-	Control string `json:"control"`
-	CACert  string `json:"ca_cert"`
+	Google    string `json:"google"`
+	Impact    string `json:"impact"`
+	Platforms string `json:"platforms"`
+	Control   string `json:"control"`
+	CACert    string `json:"ca_cert"`
 }
 
 func startSimulator(t testing.TB, flags ...string) *Simulator {
@@ -72,7 +75,9 @@ func startSimulator(t testing.TB, flags ...string) *Simulator {
 	if err := json.Unmarshal(content, &line); err != nil {
 		Fatalf(t, "the simulator did not say where it listens (see %s): %v", log, err)
 	}
-	s := &Simulator{Client: simulator.NewClient(line.Control), GoogleURL: line.Google, ImpactURL: line.Impact, ControlURL: line.Control}
+	s := &Simulator{
+		Client: simulator.NewClient(line.Control), GoogleURL: line.Google, ImpactURL: line.Impact, ControlURL: line.Control, platformsURL: line.Platforms,
+	}
 	if line.CACert != "" {
 		pem, err := os.ReadFile(line.CACert)
 		if err != nil {

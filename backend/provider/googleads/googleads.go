@@ -77,7 +77,7 @@ func identityFields(purpose string) []provider.Field {
 		{Name: fieldClientID, Check: checkClientID, Description: purpose + "client ID of the OAuth client."},
 		{Name: fieldClientSecret, Secret: true, Check: provider.Opaque, Description: purpose + "client secret of the OAuth client."},
 		{Name: fieldRefreshToken, Secret: true, Check: provider.Opaque, Description: purpose + "refresh token with the scope " + scopeAdWords + "."},
-		{Name: fieldServiceAccountKey, Secret: true, File: true, Check: checkKeyFile, Description: purpose + "JSON key file of a service account, as it " +
+		{Name: fieldServiceAccountKey, Secret: true, File: true, Members: []string{"private_key", "private_key_id", "client_email"}, Check: checkKeyFile, Description: purpose + "JSON key file of a service account, as it " +
 			"is or in base64."},
 	}
 }

@@ -20,6 +20,7 @@ func (s *Simulator) Control() http.Handler {
 	s.routeGoogle(mux)
 	s.routeIAM(mux)
 	s.routeImpact(mux)
+	s.routePlatforms(mux)
 	mux.Handle("POST /hook/show", action(s, s.controlHookShow))
 	mux.Handle("POST /hook/reset", action(s, s.controlHookReset))
 	return mux
@@ -142,7 +143,7 @@ func (s *Simulator) do(f func() (any, error)) ([]byte, error) {
 }
 
 func (s *Simulator) controlInjectFault(fault Fault) (none, error) {
-	if err := fault.validate(); err != nil {
+	if err := fault.validate(s.platforms); err != nil {
 		return none{}, err
 	}
 	s.faults = append(s.faults, &fault)
@@ -166,7 +167,14 @@ func (s *Simulator) controlAdvanceClock(in advance) (none, error) {
 func (s *Simulator) controlLedger(none) (Ledger, error) { return s.ledger(), nil }
 
 func (s *Simulator) controlState(none) (state, error) {
-	return state{Google: s.google, Impact: s.impact, Faults: s.faults}, nil
+	platforms := map[string]map[string]map[string]string{}
+	for name, p := range s.platforms {
+		platforms[name] = map[string]map[string]string{}
+		for credential, c := range p.credentials {
+			platforms[name][credential] = s.current(p, c)
+		}
+	}
+	return state{Google: s.google, Impact: s.impact, Platforms: platforms, Faults: s.faults}, nil
 }
 
 // free refuses a name that is empty or taken.

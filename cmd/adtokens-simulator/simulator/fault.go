@@ -26,6 +26,9 @@ const (
 	ResetHook   Service = "reset_hook" // see Hook, which has its faults from Break
 )
 
+// ownServices are those that are code. A platform by rules is a service of its name.
+var ownServices = []Service{GoogleToken, GoogleAds, GoogleIAM, Impact, ResetHook}
+
 // FaultKind says how a request fails.
 type FaultKind string
 
@@ -68,13 +71,22 @@ type Fault struct {
 	RetryAfter int `json:"retry_after,omitempty"`
 	// Location is the absolute URL of FaultRedirect.
 	Location string `json:"location,omitempty"`
+
+	// respond gives Status where the service is a platform by rules.
+	respond http.HandlerFunc
 }
 
 const oversize = 16 << 20
 
-func (f *Fault) validate() error {
-	if !slices.Contains([]Service{GoogleToken, GoogleAds, GoogleIAM, Impact}, f.Service) {
-		return fmt.Errorf("unknown service %q: use google_token, google_ads, google_iam or impact", f.Service)
+// isServed leaves the reset hook out, which is a server of its own.
+func (s Service) isServed(platforms map[string]*platform) bool {
+	return platforms[string(s)] != nil || (s != ResetHook && slices.Contains(ownServices, s))
+}
+
+// validate takes the services that there are beside the own ones.
+func (f *Fault) validate(platforms map[string]*platform) error {
+	if !f.Service.isServed(platforms) {
+		return fmt.Errorf("unknown service %q: use google_token, google_ads, google_iam, impact or a platform's name", f.Service)
 	}
 	if f.Skip < 0 || f.Times < 0 || f.Latency < 0 || f.RetryAfter < 0 {
 		return fmt.Errorf("skip, times, latency and wait must not be negative")
@@ -137,6 +149,9 @@ func (s *Simulator) arrive(service Service, r *http.Request) *Fault {
 		return nil
 	}
 	fault := *s.faults[i]
+	if p := s.platforms[string(service)]; p != nil {
+		fault.respond = func(w http.ResponseWriter, r *http.Request) { s.answerFault(p, &fault, w, r) }
+	}
 	switch {
 	case fault.Skip > 0:
 		s.faults[i].Skip--
@@ -248,6 +263,10 @@ func reset(w http.ResponseWriter) {
 // answerStatus gives f.Status in the provider's own form. Google documents no codes for the token endpoint's own troubles
 // and no Retry-After; internal_failure and the header are what clients meet in practice.
 func (f *Fault) answerStatus(w http.ResponseWriter, r *http.Request) {
+	if f.respond != nil {
+		f.respond(w, r)
+		return
+	}
 	if f.RetryAfter > 0 && f.Service != Impact {
 		w.Header().Set("Retry-After", strconv.Itoa(f.RetryAfter))
 	}

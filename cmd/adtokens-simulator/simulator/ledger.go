@@ -10,9 +10,11 @@ import (
 // Secret is one secret value that a provider handed out.
 type Secret struct {
 	Service Service `json:"service"`
-	// Kind is developer_token, client_secret, refresh_token, private_key, access_token or auth_token.
+	// Kind is developer_token, client_secret, refresh_token, private_key, access_token or auth_token; with a platform by rules, the
+	// field.
 	Kind string `json:"kind"`
-	// Owner names the OAuth client, service account or impact.com account.
+	// Owner names the OAuth client, service account or impact.com account; with a platform by rules, the credential, or the platform
+	// where all credentials share the value.
 	Owner string `json:"owner"`
 	// ID is what identifies the value without giving it away: a client id, key id or account SID.
 	ID    string `json:"id"`
@@ -83,6 +85,9 @@ func (s *Simulator) ledger() Ledger {
 }
 
 func (s *Simulator) isLive(secret Secret) bool {
+	if p := s.platforms[string(secret.Service)]; p != nil {
+		return p.isLive(secret, s.now())
+	}
 	switch secret.Kind {
 	case kindDeveloperToken:
 		return s.google.DeveloperToken == secret.Value

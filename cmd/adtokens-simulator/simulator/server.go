@@ -16,7 +16,7 @@ import (
 type ServerOptions struct {
 	// Options of the world; GoogleURL is filled in.
 	Options
-	GoogleAddress, ImpactAddress, ControlAddress string
+	GoogleAddress, ImpactAddress, PlatformsAddress, ControlAddress string
 	// TLS puts the providers, not the control API, behind a certificate of a new CA.
 	TLS bool
 	// Certificate says what is wrong with that certificate.
@@ -25,8 +25,8 @@ type ServerOptions struct {
 
 // Server is a Simulator that listens on the loopback interface.
 type Server struct {
-	// The base URLs, without a slash at the end.
-	GoogleURL, ImpactURL, ControlURL string
+	// The base URLs, without a slash at the end. That of a platform by rules is PlatformsURL, a slash and its name.
+	GoogleURL, ImpactURL, PlatformsURL, ControlURL string
 	// CACert is the PEM of the CA to trust, nil without TLS.
 	CACert []byte
 	// Failed gets an error when a listener stops by itself.
@@ -37,8 +37,8 @@ type Server struct {
 
 // Start listens and serves until Close.
 func Start(options ServerOptions) (*Server, error) {
-	var listeners [3]net.Listener
-	for i, address := range []string{options.GoogleAddress, options.ImpactAddress, options.ControlAddress} {
+	var listeners [4]net.Listener
+	for i, address := range []string{options.GoogleAddress, options.ImpactAddress, options.PlatformsAddress, options.ControlAddress} {
 		listener, err := listen(address)
 		if err != nil {
 			return nil, errors.Join(err, closeAll(listeners[:i]))
@@ -58,19 +58,20 @@ func Start(options ServerOptions) (*Server, error) {
 	}
 	server.GoogleURL = scheme + listeners[0].Addr().String()
 	server.ImpactURL = scheme + listeners[1].Addr().String()
-	server.ControlURL = "http://" + listeners[2].Addr().String()
+	server.PlatformsURL = scheme + listeners[2].Addr().String()
+	server.ControlURL = "http://" + listeners[3].Addr().String()
 	options.GoogleURL = server.GoogleURL
 
 	world := New(options.Options)
 	failed := make(chan error, len(listeners))
 	server.Failed = failed
-	for i, handler := range []http.Handler{world.Google(), world.Impact(), world.Control()} {
+	for i, handler := range []http.Handler{world.Google(), world.Impact(), world.Platforms(), world.Control()} {
 		httpServer := &http.Server{
 			Handler:           handler,
 			ReadHeaderTimeout: 10 * time.Second,
 			ErrorLog:          log.New(world.logger.StandardWriter(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}), "", 0),
 		}
-		if i < 2 { // the control API stays plain
+		if i < 3 { // the control API stays plain
 			httpServer.TLSConfig = config.Clone() // ServeTLS changes it
 		}
 		server.servers = append(server.servers, httpServer)
@@ -91,7 +92,7 @@ func listen(address string) (net.Listener, error) {
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return nil, fmt.Errorf("the address %q is not on the loopback interface: use 127.0.0.1", address)
 	}
-	listener, err := net.Listen("tcp", address)
+	listener, err := net.Listen("tcp", address) //nolint:noctx // nothing is waited for: the address is the machine's own
 	if err != nil {
 		return nil, fmt.Errorf("listening on %q: %w", address, err)
 	}

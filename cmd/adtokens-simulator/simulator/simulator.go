@@ -1,11 +1,13 @@
-// Package simulator plays Google Ads and impact.com over HTTP, from their public documentation, strictly enough that a
-// client cannot tell it from the real thing: a wrong path, method, header or credential gets the provider's own answer.
+// Package simulator plays ad platforms over HTTP, from their public documentation, strictly enough that a client cannot tell
+// them from the real thing: a wrong path, method, header or credential gets the provider's own answer.
 //
 // A Simulator holds one small world: a Google Ads manager account with its developer token, OAuth clients and service
-// accounts, and impact.com accounts of the three kinds with their tokens. Three handlers show it:
+// accounts, impact.com accounts of the three kinds with their tokens, and further platforms, each described by rules in a file
+// of platforms/. Four handlers show it:
 //
 //   - Google: the OAuth token and revocation endpoints, the Google Ads API and the keys of the IAM API
 //   - Impact: the impact.com REST API
+//   - Platforms: the platforms by rules, each below a path of its name
 //   - Control: what a person does in the providers' consoles, fault injection, the ledger; see Client
 //
 // Every world starts with an OAuth client and a service account named DefaultName, and one impact.com account per kind,
@@ -46,6 +48,7 @@ type Simulator struct {
 	clockOffset  time.Duration
 	google       googleWorld
 	impact       impactWorld
+	platforms    map[string]*platform
 	accessTokens map[string]*accessToken
 	faults       []*Fault
 	requests     map[Service]map[string]int
@@ -58,7 +61,9 @@ type Simulator struct {
 type state struct {
 	Google googleWorld `json:"google"`
 	Impact impactWorld `json:"impact"`
-	Faults []*Fault    `json:"faults"`
+	// Platforms has the newest fields of each credential, by platform and name.
+	Platforms map[string]map[string]map[string]string `json:"platforms"`
+	Faults    []*Fault                                `json:"faults"`
 }
 
 // New returns a Simulator with the default world.
@@ -81,6 +86,8 @@ func New(options Options) *Simulator {
 	}
 	s.google = s.newGoogleWorld()
 	s.impact = s.newImpactWorld()
+	s.platforms = map[string]*platform{}
+	s.loadPlatforms()
 	return s
 }
 

@@ -1,0 +1,181 @@
+package definition
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+)
+
+// Consent is how a person agrees in a browser to what gives a credential.
+type Consent struct {
+	// PKCE says that the platform takes a code challenge (RFC 7636).
+	PKCE bool
+	t    *tokenType
+}
+
+// Consent is that of a token type; nil where it has none.
+func (d *Definition) Consent(tokenType string) *Consent {
+	t := d.typeNamed(tokenType)
+	if t == nil || t.typeDocument.Consent == nil {
+		return nil
+	}
+	return &Consent{t: t, PKCE: t.typeDocument.Consent.PKCE}
+}
+
+// consent is the compiled form.
+type consent struct {
+	// address is where the person goes. It is an address of its own, or begins with that of an endpoint.
+	address    *template
+	endpoint   string
+	params     []parameter
+	exchange   *grant
+	credential answered
+}
+
+// Needs are the fields that have to be there before a consent.
+func (c *Consent) Needs() []string {
+	of := c.t.compiled().consent
+	var needs []string
+	for _, f := range c.t.fields {
+		given := slices.ContainsFunc(of.credential, func(a answeredField) bool { return a.name == f.name })
+		used := of.exchange.request.uses(ofCredential + f.name)
+		for _, p := range of.params {
+			used = used || slices.Contains(p.value.names(), ofCredential+f.name)
+		}
+		if used && !given {
+			needs = append(needs, f.name)
+		}
+	}
+	return needs
+}
+
+// Gives are the fields that the exchange gives.
+func (c *Consent) Gives() []string {
+	var names []string
+	for _, a := range c.t.compiled().consent.credential {
+		names = append(names, a.name)
+	}
+	return names
+}
+
+// Asked is what one consent is asked with.
+type Asked struct {
+	State, RedirectURI string
+	// Verifier is the secret of PKCE; only its hash goes into the address.
+	Verifier string
+}
+
+// AuthorizeURL is the address that a person opens. Nothing secret is in it. The error says which value is missing.
+func (c *Consent) AuthorizeURL(settings provider.Values, token provider.Token, asked Asked) (string, error) {
+	of := c.t.compiled().consent
+	v := c.t.variablesOf(settings, token)
+	text, err := of.address.encoded(v)
+	if err != nil {
+		return "", fmt.Errorf("the address of the consent needs %s, which has no value", of.address.undefined(v))
+	}
+	address, err := url.Parse(text)
+	if err != nil || address.Host == "" {
+		return "", errors.New("the address of the consent is none")
+	}
+	query := address.Query()
+	query.Set("response_type", "code")
+	for _, p := range of.params {
+		value, defined := p.value.text(v)
+		if missing := p.value.undefined(v); !defined && strings.HasPrefix(missing, ofCredential) {
+			return "", fmt.Errorf("the consent needs %s, which has no value; give it", strings.TrimPrefix(missing, ofCredential))
+		}
+		if defined {
+			query.Set(p.name, value)
+		}
+	}
+	query.Set("redirect_uri", asked.RedirectURI)
+	query.Set("state", asked.State)
+	if c.PKCE {
+		hash := sha256.Sum256([]byte(asked.Verifier))
+		query.Set("code_challenge", base64.RawURLEncoding.EncodeToString(hash[:]))
+		query.Set("code_challenge_method", "S256")
+	}
+	address.RawQuery = query.Encode()
+	return address.String(), nil
+}
+
+// Exchange makes the fields of a credential of the code that came back. The code can be used once, so the request is never repeated.
+// The error is a *provider.Refused or a *provider.Error.
+func (c *Consent) Exchange(ctx context.Context, a provider.Account, token provider.Token, code string, asked Asked) (provider.Values, error) {
+	of := c.t.compiled().consent
+	call := c.t.newCall(a, token)
+	call.know(consentCode, code)
+	call.variables[consentRedirect] = asked.RedirectURI
+	if c.PKCE {
+		call.know(consentVerifier, asked.Verifier)
+	}
+	j, err := call.ask(ctx, stepExchange, of.exchange)
+	if doubt, ok := errors.AsType[*undecided](err); ok {
+		return nil, &provider.Refused{Detail: c.t.definition.Title() + " does not exchange the code: " + doubt.detail, Code: doubt.code}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return of.received(ctx, j)
+}
+
+// received are the fields of an answer.
+func (c *consent) received(ctx context.Context, j *judged) (provider.Values, error) {
+	values, missing := c.credential.values(ctx, j.facts)
+	if missing != "" {
+		return nil, &provider.Error{Host: j.Host, Problem: fmt.Sprintf("has taken the code (HTTP %d), and its answer has no usable %s", j.Status, missing)}
+	}
+	return values, nil
+}
+
+// ofEngine are parameters that the engine sets itself.
+var ofEngine = []string{"state", "redirect_uri", "code_challenge", "code_challenge_method"}
+
+func (c *compiler) compileConsent(place string, d *consentDocument, s scope) *consent {
+	of := &consent{credential: c.answered(within(place, "credential"), d.Credential)}
+	at := within(place, "authorize_url")
+	switch {
+	case strings.HasPrefix(d.AuthorizeURL, "{"):
+		of.address, of.endpoint = c.address(at, d.AuthorizeURL, s)
+	case strings.ContainsAny(d.AuthorizeURL, "{}"):
+		c.add(at, "must be an https address without variables, or begin with an endpoint of the account; variables go into params")
+		of.address = &template{}
+	default:
+		var err error
+		if of.address, err = parseAddress(d.AuthorizeURL); err != nil {
+			of.address = &template{}
+		}
+		if address, urlErr := url.Parse(d.AuthorizeURL); err != nil || urlErr != nil || address.Scheme != "https" || address.Host == "" || address.User != nil || address.Fragment != "" {
+			c.add(at, "must be an address that begins with https://, or with an endpoint of the account")
+		}
+	}
+	if name := secretIn(of.address, s); name != "" {
+		c.add(at, "{%s} is secret, and a person's browser opens this address: leave it out", name)
+	}
+	of.params = c.parameters(within(place, "params"), d.Params, s)
+	for _, p := range of.params {
+		where := within(within(place, "params"), p.name)
+		if name := secretIn(p.value, s); name != "" {
+			c.add(where, "{%s} is secret, and a person's browser opens this address: leave it out", name)
+		}
+		if slices.Contains(ofEngine, p.name) {
+			c.add(where, "the engine sets %s itself: leave it out", p.name)
+		}
+	}
+	exchange := d.Exchange
+	if exchange.Type == "" {
+		exchange.Type = "authorization_code"
+	}
+	codes := s.with(consentCode, consentVerifier)
+	codes[consentRedirect] = false
+	of.exchange = c.compileGrant(within(place, "exchange"), &exchange, codes)
+	of.exchange.request.once = true
+	return of
+}

@@ -1,0 +1,27 @@
+package backend
+
+import (
+	"cmp"
+
+	"github.com/hashicorp/vault/sdk/logical"
+)
+
+// requester is who sent a request. The zero value is nobody that Vault knows.
+type requester struct {
+	// entityID is that of Vault's identity store; empty for a root token and the like.
+	entityID string
+	// displayName is the name that the auth method gave.
+	displayName string
+	// tokenAccessor is that of the Vault token that came with the request.
+	tokenAccessor string
+}
+
+// requesterOf reads who sent a request. It is for path files, which hand the answer down.
+func requesterOf(req *logical.Request) requester {
+	return requester{entityID: req.EntityID, displayName: req.DisplayName, tokenAccessor: req.ClientTokenAccessor}
+}
+
+// client tells one requester from another, as far as Vault can.
+func (r requester) client() string {
+	return cmp.Or(r.entityID, r.tokenAccessor, r.displayName)
+}
