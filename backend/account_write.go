@@ -79,17 +79,7 @@ func (b *backend) storeAccount(
 		}
 		next.doubtful = tried.doubtful
 	}
-	release, err := b.lockOwnIdentity(name, stored, next)
-	if err != nil {
-		return next, false, err
-	}
-	defer release()
-	unlockDefinition, err := b.checkPlatform(ctx, storage, next.platform)
-	if err != nil {
-		return next, false, err
-	}
-	defer unlockDefinition()
-	if err := b.accounts.Put(ctx, storage, name, next.accountEntry); err != nil {
+	if err := b.putAccount(ctx, storage, name, stored, next); err != nil {
 		return next, false, err
 	}
 	if next.doubtful != "" {
@@ -107,6 +97,21 @@ func (b *backend) storeAccount(
 		response.AddWarning(contactEmailMissing)
 	}
 	return next, true, nil
+}
+
+// putAccount stores an account, unless its provider's definition has changed, or a token works on a value that is to be its identity.
+func (b *backend) putAccount(ctx context.Context, storage logical.Storage, name string, stored, next *account) error {
+	release, err := b.lockOwnIdentity(name, stored, next)
+	if err != nil {
+		return err
+	}
+	defer release()
+	unlock, err := b.checkPlatform(ctx, storage, next.platform)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return b.accounts.Put(ctx, storage, name, next.accountEntry)
 }
 
 // nextAccount is what a write makes of the stored account (nil for a new one), checked.

@@ -27,7 +27,7 @@ func (b *backend) writeDefinition(ctx context.Context, storage logical.Storage, 
 	if d.Name() != name {
 		return nil, badInput("the definition's name is %s and the path's is %s: they must be the same; nothing was changed", d.Name(), name)
 	}
-	if wrong := d.RunExamples(); len(wrong) > 0 {
+	if wrong := d.RunExamples(ctx); len(wrong) > 0 {
 		return nil, badInput("nothing was changed, because the definition does not do what its examples say:\n%s", wrong)
 	}
 	unlock, err := b.definitionLocks.Lock(ctx, name)
