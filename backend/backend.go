@@ -69,6 +69,7 @@ type backend struct {
 	valueLocks  cache.Locks
 	holderIndex *holderIndex
 	precedence  precedence
+	unstored    unstored
 
 	saltMu sync.Mutex
 	salt   *salt.Salt
@@ -133,6 +134,7 @@ func newBackend(now func() time.Time) *backend {
 		},
 		Clean: func(context.Context) {
 			b.stopWork()
+			b.unstored.wait(unstoredPatience)
 			b.accounts.Clear()
 		},
 		Paths: []*framework.Path{

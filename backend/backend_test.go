@@ -1,78 +1,27 @@
 package backend
 
 import (
-	"context"
-	"errors"
 	"maps"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/hashicorp/vault/sdk/helper/testhelpers/schema"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/internal/testkit"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 )
 
 // fixture is an engine as Vault sets it up, beside simulated providers.
 type fixture struct {
 	*backend
-	storage  *countingStorage
+	storage  *testkit.Storage
 	server   *simulator.Server
 	provider *simulator.Client
-	clock    *clock
+	clock    *testkit.Clock
 }
-
-// countingStorage counts what reaches storage. Its embedded storage has fail switches.
-type countingStorage struct {
-	*logical.InmemStorage
-	gets, puts atomic.Int64
-	readOnly   atomic.Bool
-	// beforePut is called before each write.
-	beforePut atomic.Pointer[func()]
-	// refusals is how many of the next writes fail.
-	refusals atomic.Int64
-	// late has writes fail and arrive later.
-	late lateWrites
-}
-
-func (s *countingStorage) Get(ctx context.Context, key string) (*logical.StorageEntry, error) {
-	s.gets.Add(1)
-	if err := s.late.waitFor(ctx, key); err != nil {
-		return nil, err
-	}
-	return s.InmemStorage.Get(ctx, key)
-}
-
-func (s *countingStorage) Put(ctx context.Context, entry *logical.StorageEntry) error {
-	if s.readOnly.Load() {
-		return logical.ErrReadOnly
-	}
-	if s.refusals.Load() > 0 {
-		s.refusals.Add(-1)
-		return errors.New("storage is full")
-	}
-	if s.late.takes(entry.Key, func() error { return s.InmemStorage.Put(context.WithoutCancel(ctx), entry) }) {
-		return errLate
-	}
-	s.puts.Add(1)
-	if wait := s.beforePut.Load(); wait != nil {
-		(*wait)()
-	}
-	return s.InmemStorage.Put(ctx, entry)
-}
-
-// clock is the engine's time. It stands still unless a test moves it.
-type clock struct{ offset atomic.Int64 }
-
-var epoch = time.Now().Truncate(time.Second)
-
-func (c *clock) now() time.Time { return epoch.Add(time.Duration(c.offset.Load())) }
-
-func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
 
 func newFixture(t testing.TB, configure ...func(*logical.BackendConfig)) *fixture {
 	t.Helper()
@@ -81,10 +30,10 @@ func newFixture(t testing.TB, configure ...func(*logical.BackendConfig)) *fixtur
 		t.Fatalf("starting the simulators: %v", err)
 	}
 	t.Cleanup(func() { server.Close() })
-	c := &clock{}
+	c := &testkit.Clock{}
 	f := &fixture{
-		backend:  newBackend(c.now),
-		storage:  &countingStorage{InmemStorage: &logical.InmemStorage{}},
+		backend:  newBackend(c.Now),
+		storage:  testkit.NewStorage(),
 		server:   server,
 		provider: server.Client(),
 		clock:    c,
@@ -103,48 +52,13 @@ func newFixture(t testing.TB, configure ...func(*logical.BackendConfig)) *fixtur
 	return f
 }
 
-// handle sends a request as Vault does, existence check first, and checks the answer against the declared schema.
+// handle sends a request as Vault does, and checks the answer against the declared schema.
 func (f *fixture) handle(t testing.TB, operation logical.Operation, path string, data map[string]any) (*logical.Response, error) {
 	t.Helper()
-	req := &logical.Request{
+	return testkit.Handle(t, f, &logical.Request{
 		Operation: operation, Path: path, Data: maps.Clone(data), Storage: f.storage,
 		EntityID: "entity-jane", DisplayName: "userpass-jane",
-	}
-	if operation == logical.UpdateOperation {
-		if found, exists, err := f.HandleExistenceCheck(t.Context(), req); err != nil {
-			return nil, err
-		} else if found && !exists {
-			req.Operation = logical.CreateOperation
-		}
-	}
-	response, err := f.HandleRequest(t.Context(), req)
-	if t, ok := t.(*testing.T); ok && err == nil && response != nil && !response.IsError() { // the sdk's check takes nothing else
-		f.checkSchema(t, req.Operation, path, response)
-	}
-	return response, err
-}
-
-func (f *fixture) checkSchema(t *testing.T, operation logical.Operation, path string, response *logical.Response) {
-	t.Helper()
-	status := http.StatusOK
-	if response.Data == nil {
-		status = http.StatusNoContent
-		if len(response.Warnings) > 0 {
-			status = http.StatusOK
-		}
-	}
-	declared := schema.GetResponseSchema(t, f.Route(path), operation)
-	for _, r := range f.Route(path).Operations[operation].Properties().Responses[status] {
-		declared = &r
-	}
-	// The sdk's check prints the data when it fails, so it does not get the values.
-	shown := maps.Clone(response.Data)
-	for _, secret := range []string{"auth_token", "developer_token", "client_secret", "refresh_token", "service_account_key", "access_token"} {
-		if _, ok := shown[secret]; ok {
-			shown[secret] = "not shown"
-		}
-	}
-	schema.ValidateResponseData(t, declared, shown, true)
+	})
 }
 
 // write wants success.
@@ -312,7 +226,7 @@ func TestReadOnlyStorageGivesTheBareSentinel(t *testing.T) {
 	f := newFixture(t)
 	f.withImpact(t, nil)
 	fresh := f.resetReadWrite(t)
-	f.storage.readOnly.Store(true)
+	f.storage.ReadOnly.Store(true)
 	for path, data := range map[string]map[string]any{
 		"config/other":          {"provider": "impact", "account_type": "brand"},
 		"tokens/acme-rw":        {"refresh_ttl": "30s"},

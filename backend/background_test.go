@@ -52,7 +52,7 @@ func TestPlan_AWriteOfTheAccountChangesWhatItsTokensDo(t *testing.T) {
 	t.Parallel()
 	f := newStillFixture(t)
 	f.withImpact(t, map[string]any{"rotation_period": "1h"})
-	f.clock.advance(2 * time.Hour)
+	f.clock.Advance(2 * time.Hour)
 	f.doWork(t.Context(), schedule.Job{Token: "acme-rw", Account: "acme"})
 	f.scheduler.Forget("acme-rw")
 	_, hook := f.startHook(t, func() {})

@@ -33,7 +33,7 @@ func TestTokensWrite_DoesNotWaitForAHook(t *testing.T) {
 	}
 	<-hook.left
 	eventually(t, "the rotation to go on", func() bool {
-		f.clock.advance(time.Minute)
+		f.clock.Advance(time.Minute)
 		f.doWork(t.Context(), schedule.Job{Token: "acme-rw", Account: "acme", Kind: schedule.Rotate})
 		return f.read(t, "creds/acme-rw")["version"] == 2
 	})
@@ -59,7 +59,7 @@ func TestVerify_TheRoutineWaitsForARotation(t *testing.T) {
 	f := newStillFixture(t)
 	f.hangingRotation(t)
 	before := f.read(t, "tokens/acme-rw")["last_verification"]
-	f.clock.advance(48 * time.Hour)
+	f.clock.Advance(48 * time.Hour)
 	f.scheduler.Forget("acme-rw")
 	f.doWork(t.Context(), schedule.Job{Token: "acme-rw", Account: "acme", Kind: schedule.Verify})
 	if jobs, _ := f.scheduler.Size(); jobs != 1 {

@@ -48,8 +48,8 @@ func TestHandIn_AFirstValueWaitsForTheAccountsAddress(t *testing.T) {
 
 	f.late(t, logical.UpdateOperation, "config/acme", elsewhere, false)
 	f.wantStatus(t, "while it is on its way", "tokens/acme-rw/rotate", value, http.StatusServiceUnavailable)
-	f.storage.late.getLost()
-	f.clock.advance(cache.DoubtLasts)
+	f.storage.Late.GetLost()
+	f.clock.Advance(cache.DoubtLasts)
 	f.write(t, "tokens/acme-rw/rotate", value)
 
 	// A token that holds a value keeps the account where it is, so that no later value waits.

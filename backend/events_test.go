@@ -101,7 +101,7 @@ func TestOverdueTokensOfAPersonAreOneEvent(t *testing.T) {
 	l := &listener{}
 	f := newFixture(t, func(c *logical.BackendConfig) { c.EventsSender = l })
 	f.withImpact(t, map[string]any{"rotation_period": "1h"})
-	f.clock.advance(90 * time.Minute)
+	f.clock.Advance(90 * time.Minute)
 	for range 2 {
 		if err := f.rotateRoutinely(t.Context(), "acme-rw"); err != nil {
 			t.Fatal(err)

@@ -84,7 +84,7 @@ func TestUnknownFields_AreRefusedAndNothingChanges(t *testing.T) { //nolint:tpar
 		"another account":     {logical.UpdateOperation, "config/acme", map[string]any{"account": "other"}, []string{"account is a part of the path"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			puts := f.storage.puts.Load()
+			puts := f.storage.Puts.Load()
 			response, err := f.handle(t, tt.operation, tt.path, tt.data)
 			if err != nil || !response.IsError() {
 				t.Fatalf("got %v, error %v; want it refused", response, err)
@@ -98,7 +98,7 @@ func TestUnknownFields_AreRefusedAndNothingChanges(t *testing.T) { //nolint:tpar
 					t.Errorf("%q has %q", message, word)
 				}
 			}
-			if f.storage.puts.Load() != puts {
+			if f.storage.Puts.Load() != puts {
 				t.Error("something was stored")
 			}
 		})

@@ -113,7 +113,7 @@ func TestInputs_OfATypeThatNoPathDeclaresAreCheckedAsDeclaredOnesAre(t *testing.
 		"another's setting":        {"config/late", map[string]any{"account_type": "agency"}, []string{"account_type is a field of impact accounts; the provider of this account is later"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			puts := f.storage.puts.Load()
+			puts := f.storage.Puts.Load()
 			var operation logical.Operation = logical.UpdateOperation
 			if strings.HasSuffix(tt.path, "/new") {
 				operation = logical.CreateOperation
@@ -127,7 +127,7 @@ func TestInputs_OfATypeThatNoPathDeclaresAreCheckedAsDeclaredOnesAre(t *testing.
 					t.Errorf("%s has %q", said, word)
 				}
 			}
-			if f.storage.puts.Load() != puts {
+			if f.storage.Puts.Load() != puts {
 				t.Error("something was stored")
 			}
 		})

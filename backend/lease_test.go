@@ -47,7 +47,7 @@ func TestLease_IsOfAValueAndNotOfANumber(t *testing.T) {
 		if response, err := f.handle(t, logical.DeleteOperation, "tokens/acme-rw", nil); err != nil || response.IsError() {
 			t.Fatalf("deleting the token: %v, %v", response, err)
 		}
-		f.clock.advance(time.Hour)
+		f.clock.Advance(time.Hour)
 		f.write(t, "tokens/acme-rw", map[string]any{
 			"account": "acme", "type": "legacy_read_write", "account_sid": sid, "auth_token": value, "lease_ttl": "1h",
 		})

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/internal/testkit"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
@@ -23,7 +24,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.write(t, "tokens/acme-rw/rotate", map[string]any{"auth_token": fresh.AuthToken})
-	f.clock.advance(2 * time.Hour)
+	f.clock.Advance(2 * time.Hour)
 
 	response, err := f.HandleRequest(t.Context(), &logical.Request{Operation: logical.ReadOperation, Path: "metrics", Storage: f.storage})
 	if err != nil {
@@ -65,7 +66,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 
 func TestSeriesOfTokensAreBounded(t *testing.T) {
 	t.Parallel()
-	s := &snapshot{now: epoch}
+	s := &snapshot{now: testkit.Epoch}
 	for i := range maxTokenSeries + 7 {
 		s.tokens = append(s.tokens, &token{name: fmt.Sprintf("t%05d", i), tokenEntry: tokenEntry{Type: "scoped", Record: rotation.Record{}}})
 	}

@@ -29,7 +29,7 @@ func TestMessages_NameTheRealMount(t *testing.T) {
 	f := newFixture(t)
 	f.withImpact(t, map[string]any{"rotation_period": "1h"})
 	f.write(t, "tokens/empty", map[string]any{"account": "acme", "type": "scoped"})
-	f.clock.advance(2 * time.Hour)
+	f.clock.Advance(2 * time.Hour)
 	for path, want := range map[string]string{
 		"tokens/acme-rw":        "vault read -field=runbook team-a/ads/tokens/acme-rw/rotate",
 		"status":                "vault read -field=runbook team-a/ads/tokens/acme-rw/rotate",

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/internal/testkit"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 )
@@ -26,16 +27,16 @@ func TestShare_SaysHowLongAnAccessTokenIsHandedOut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			shared := share(provider.AccessToken{ExpiresAt: epoch.Add(tc.life)}, mintedFrom{}, epoch)
-			if got := shared.ExpiresAt.Sub(epoch); got != tc.expires {
+			shared := share(provider.AccessToken{ExpiresAt: testkit.Epoch.Add(tc.life)}, mintedFrom{}, testkit.Epoch)
+			if got := shared.ExpiresAt.Sub(testkit.Epoch); got != tc.expires {
 				t.Errorf("it expires after %s, want %s", got, tc.expires)
 			}
-			if got := shared.until.Sub(epoch); got != tc.until {
+			if got := shared.until.Sub(testkit.Epoch); got != tc.until {
 				t.Errorf("it is handed out for %s, want %s", got, tc.until)
 			}
 		})
 	}
-	if shared := share(provider.AccessToken{}, mintedFrom{}, epoch); !shared.ExpiresAt.Equal(epoch.Add(assumedLife)) {
+	if shared := share(provider.AccessToken{}, mintedFrom{}, testkit.Epoch); !shared.ExpiresAt.Equal(testkit.Epoch.Add(assumedLife)) {
 		t.Errorf("without a time it expires at %s", shared.ExpiresAt)
 	}
 }
@@ -81,7 +82,7 @@ func TestAccessToken_WithoutALifeIsShared(t *testing.T) {
 			if got := grants.Load(); got != 1 {
 				t.Errorf("%d access tokens were minted, want 1", got)
 			}
-			f.clock.advance(assumedLife)
+			f.clock.Advance(assumedLife)
 			f.read(t, "access-token/key")
 			if got := grants.Load(); got != 2 {
 				t.Errorf("%d access tokens were minted after the first has ended, want 2", got)

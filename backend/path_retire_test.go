@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/internal/testkit"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 )
@@ -144,7 +145,7 @@ func TestRetire_ForceWorksWithoutItsAccount(t *testing.T) {
 	t.Parallel()
 	s := newSick(t)
 	s.change(t, "ill-ro", func(token *token) {
-		token.RetireAfter(rotation.Version{Number: 9, Credential: token.Current.Credential}, epoch)
+		token.RetireAfter(rotation.Version{Number: 9, Credential: token.Current.Credential}, testkit.Epoch)
 	})
 	s.damage(t, "config/ill", damages["truncated"].of)
 	s.wants(t, logical.UpdateOperation, "tokens/ill-ro/retire", nil, "force=true")

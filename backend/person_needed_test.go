@@ -31,7 +31,7 @@ func TestSchedule_WaitsForAPersonAfterAResetWithoutValue(t *testing.T) {
 			}
 			hook := f.withStubHook(t, answer)
 			for range 10 {
-				f.clock.advance(2 * time.Hour)
+				f.clock.Advance(2 * time.Hour)
 				f.doWork(t.Context(), schedule.Job{Token: "acme-rw", Account: "acme", Kind: schedule.Rotate})
 			}
 			if n := len(hook.asked); n != 1 {
@@ -42,7 +42,7 @@ func TestSchedule_WaitsForAPersonAfterAResetWithoutValue(t *testing.T) {
 				t.Errorf("overdue %v, told: %q", got["overdue"], problem)
 			}
 			f.write(t, "tokens/acme-rw/rotate", map[string]any{"auth_token": f.resetReadWrite(t).AuthToken})
-			f.clock.advance(2 * time.Hour)
+			f.clock.Advance(2 * time.Hour)
 			f.doWork(t.Context(), schedule.Job{Token: "acme-rw", Account: "acme", Kind: schedule.Rotate})
 			if n := len(hook.asked); n != 2 {
 				t.Errorf("after a hand-in the hook was asked %d times in all, want 2: the schedule goes on", n)

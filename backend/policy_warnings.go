@@ -119,7 +119,7 @@ func (w *writtenPolicy) warnOfPace(response *logical.Response) {
 			"at most, to stay below the provider's quota: verifications come later than that", t.VerifyPeriod))
 	}
 	grace := time.Duration(t.RotationGracePeriod) * time.Second
-	if (w.rotationPeriod != nil || w.rotationGracePeriod != nil) && t.kind.Keys != nil && t.RotationPeriod > 0 && grace >= t.RotationPeriod {
+	if (w.rotationPeriod != nil || w.rotationGracePeriod != nil) && endsReplaced(t.kind) && t.RotationPeriod > 0 && grace >= t.RotationPeriod {
 		response.AddWarning("rotation_grace_period is not shorter than rotation_period: " +
 			"old values that are still to be retired pile up at the provider")
 	}

@@ -153,11 +153,11 @@ func TestWarmReadsAskNobody(t *testing.T) {
 		}
 		return sum
 	}
-	stored, asked, requested := f.storage.gets.Load(), system.asked.Load(), requests()
+	stored, asked, requested := f.storage.Gets.Load(), system.asked.Load(), requests()
 	for range 100 {
 		f.read(t, "creds/acme-rw")
 	}
-	if n := f.storage.gets.Load() - stored; n != 0 {
+	if n := f.storage.Gets.Load() - stored; n != 0 {
 		t.Errorf("100 warm reads read storage %d times", n)
 	}
 	if n := system.asked.Load() - asked; n != 0 {
@@ -243,7 +243,7 @@ func TestWarmReadsAnswerAsTheFirstOneDid(t *testing.T) {
 	w.write(t, "tokens/acme-rw", map[string]any{"rotation_period": "1h", "refresh_ttl": "2h"})
 	w.wantWarm(t, "creds/acme-rw")
 	before, _ := w.ask(t, "creds/acme-rw")
-	w.clock.advance(59 * time.Minute)
+	w.clock.Advance(59 * time.Minute)
 	if after, warm := w.ask(t, "creds/acme-rw"); !warm || fmt.Sprint(after["ttl"]) != "60" || before["ttl"] == after["ttl"] {
 		t.Errorf("ttl is %v a minute before the next rotation; warm: %t", after["ttl"], warm)
 	}
@@ -267,7 +267,7 @@ func TestWarmReadsEndWithWhatTheyWereMadeOf(t *testing.T) {
 	w.write(t, "config/google", map[string]any{"login_customer_id": "9876543210"})
 	cold("after a write of the account", "creds/key")
 	cold("after a write of the account", "access-token/key")
-	w.clock.advance(time.Hour)
+	w.clock.Advance(time.Hour)
 	if later, warm := w.ask(t, "access-token/key"); warm || later["access_token"] == minted["access_token"] {
 		t.Error("an access token is given after its end")
 	}

@@ -59,7 +59,7 @@ func (t *token) accepted(version int) bool {
 
 // warnRevocation says what the end of a grant may end beside it: see rotation.Machine's TryAfterRetiring.
 func warnRevocation(a *account, t *token, response *logical.Response) {
-	if t.kind.Keys != nil {
+	if t.kind.Keys != nil || t.kind.Mint == nil {
 		return
 	}
 	response.AddWarning("revoking one grant may end others of the same user and client, the new one among them: the engine tries the new value " +

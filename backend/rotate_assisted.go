@@ -167,6 +167,7 @@ func (b *backend) describeDropped(ctx context.Context, storage logical.Storage, 
 	for p := t.Pending; p != nil; p = p.Replaces {
 		switch {
 		case !p.Source.Irreplaceable() || t.unchanged(p.Credential, credential):
+		case p.Credential == nil && !p.MayHaveAsked():
 		case p.Credential == nil:
 			dropped.warnings = append(dropped.warnings, mayStillReset(t, p))
 			dropped.note = joinNotes(dropped.note, p.Source.Giver()+" had been asked for a value and had not answered")

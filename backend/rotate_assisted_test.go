@@ -477,10 +477,10 @@ func TestHandIn_AnUnknownOutcomeIsNotClaimed(t *testing.T) {
 	f := newFixture(t)
 	f.withImpact(t, nil)
 	fresh := f.resetReadWrite(t)
-	f.storage.refusals.Store(1)
+	f.storage.Refusals.Store(1)
 	_, err := f.request(t, "tokens/acme-rw/rotate", map[string]any{"auth_token": fresh.AuthToken}, "")
 	wantSaid(t, "the error", err.Error(), "it is not known whether version 2 was published", "vault read ads/tokens/acme-rw")
-	f.storage.refusals.Store(1)
+	f.storage.Refusals.Store(1)
 	_, err = f.handle(t, logical.UpdateOperation, "tokens/new", map[string]any{"account": "acme", "type": "scoped"})
 	wantSaid(t, "the error", said(nil, err), "nothing was published", "index")
 }

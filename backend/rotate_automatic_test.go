@@ -127,7 +127,7 @@ func TestARotationByHandGoesOnWhenStorageDoes(t *testing.T) {
 	var asked atomic.Bool
 	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if !asked.Swap(true) {
-			f.storage.refusals.Store(1) // of the rotation's end
+			f.storage.Refusals.Store(1) // of the rotation's end
 		}
 		w.WriteHeader(http.StatusUnprocessableEntity)
 	}))
@@ -168,20 +168,20 @@ func TestARotationTakesNoMoreWritesThanItMust(t *testing.T) {
 	})
 	routine := func(name string, want int64) {
 		t.Helper()
-		before := f.storage.puts.Load()
+		before := f.storage.Puts.Load()
 		if err := f.rotateRoutinely(t.Context(), name); err != nil {
 			t.Fatalf("rotating %s: %v", name, err)
 		}
-		if got := f.storage.puts.Load() - before; got != want {
+		if got := f.storage.Puts.Load() - before; got != want {
 			t.Errorf("%s: %d writes, want %d", name, got, want)
 		}
 	}
 	routine("acme-rw", 0)
 	routine("app", 0)
-	f.clock.advance(time.Hour)
+	f.clock.Advance(time.Hour)
 	routine("acme-rw", 3)
 	routine("app", 3)
-	f.clock.advance(time.Minute)
+	f.clock.Advance(time.Minute)
 	routine("app", 2)
 	for _, name := range []string{"acme-rw", "app"} {
 		if got := f.read(t, "tokens/"+name); got["version"] != 2 || got["rotation_state"] != "idle" {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/internal/testkit"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 )
@@ -270,9 +271,9 @@ func TestDelete_ARefusalKeepsTheValueOfAHook(t *testing.T) {
 	f.change(t, "acme-rw", func(token *token) {
 		old := *token.Current
 		old.Credential = map[string]string{"account_sid": "IR00000000000000000000", "auth_token": "the-value-before"}
-		token.RetireAfter(old, epoch.AddDate(1, 0, 0)) // which impact.com cannot
+		token.RetireAfter(old, testkit.Epoch.AddDate(1, 0, 0)) // which impact.com cannot
 		token.Pending = &rotation.Pending{
-			ID: "1", Source: rotation.SourceHook, NextAttempt: epoch.AddDate(1, 0, 0),
+			ID: "1", Source: rotation.SourceHook, NextAttempt: testkit.Epoch.AddDate(1, 0, 0),
 			Credential: map[string]string{"account_sid": "IR00000000000000000000", "auth_token": "a-hooks-value"},
 		}
 	})

@@ -42,6 +42,8 @@ func (b *backend) machine(storage logical.Storage, a *account, t *token) *rotati
 			return b.hold(ctx, storage, a, t, credential)
 		},
 		Happened: func(ctx context.Context, r *rotation.Record, e rotation.Event) { b.rotationHappened(ctx, a, t, e) },
+		Wait:     func(d time.Duration) bool { b.pause(d); return b.work.Err() == nil },
+		Asking:   b.unstored.begin,
 	}
 	if t.kind.Renew != nil {
 		m.Once = !t.kind.Renew.Repeatable

@@ -65,6 +65,9 @@ func (b *backend) checkPrevious(
 		response.AddWarning(fmt.Sprintf("version %d is still accepted by the provider. %s", previous.Number, t.kind.Runbook(a.call.Settings).Previous))
 	case v.Outcome == provider.Rejected:
 		response.Data["previous_credential"] = previousRejected
+		if t.Retired(previous.Number) {
+			return // the history says how
+		}
 		t.Retire(previous.Number, previousRejected, b.now())
 		if err := b.saveToken(ctx, storage, t); err != nil {
 			b.lookAgain(t)

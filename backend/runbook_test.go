@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/internal/testkit"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 )
 
@@ -17,13 +18,12 @@ import (
 func (f *fixture) readRunbookAt(t *testing.T, mount, name string) map[string]any {
 	t.Helper()
 	path := "tokens/" + name + "/rotate"
-	response, err := f.HandleRequest(t.Context(), &logical.Request{
+	response, err := testkit.Handle(t, f, &logical.Request{
 		Operation: logical.ReadOperation, Path: path, Storage: f.storage, MountPoint: mount,
 	})
 	if err != nil || response.IsError() {
 		t.Fatalf("reading %s gives %v, error %v", path, response, err)
 	}
-	f.checkSchema(t, logical.ReadOperation, path, response)
 	return response.Data
 }
 

@@ -34,12 +34,12 @@ func TestShownTexts_HoldNoSecretOfTheMount(t *testing.T) { //nolint:tparallel //
 		"a key in an account name": {logical.UpdateOperation, "tokens/acme-rw", map[string]any{"custom_metadata": map[string]any{"k": "-----BEGIN PRIVATE KEY-----"}}, "a private key"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			puts := f.storage.puts.Load()
+			puts := f.storage.Puts.Load()
 			response, err := f.handle(t, tt.operation, tt.path, tt.data)
 			if err != nil || !response.IsError() || !strings.Contains(response.Error().Error(), tt.want) {
 				t.Fatalf("got %v, error %v; want it refused with %q", response, err, tt.want)
 			}
-			if strings.Contains(response.Error().Error(), own) || f.storage.puts.Load() != puts {
+			if strings.Contains(response.Error().Error(), own) || f.storage.Puts.Load() != puts {
 				t.Errorf("the refusal repeats the value or something was stored: %s", response.Error())
 			}
 		})

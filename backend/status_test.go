@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/internal/testkit"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
@@ -26,7 +27,7 @@ func TestStatusNamesWhatAPersonHasToLookAt(t *testing.T) {
 		}
 	}
 	warns()
-	f.clock.advance(90 * time.Minute)
+	f.clock.Advance(90 * time.Minute)
 	warns("acme-rw: its rotation is overdue since", "tokens/acme-rw/rotate")
 	fresh := f.resetReadWrite(t)
 	f.write(t, "tokens/acme-rw/verify", nil)
@@ -45,7 +46,7 @@ func TestStatus_SummaryAddsUp(t *testing.T) {
 	f.write(t, "tokens/untried", map[string]any{
 		"account": "acme", "type": "legacy_read_only", "account_sid": "IRuntried", "auth_token": "untried", "verify": false,
 	})
-	f.clock.advance(90 * time.Minute)
+	f.clock.Advance(90 * time.Minute)
 	wants := func(want map[string]int) {
 		t.Helper()
 		summary := f.read(t, "status")["summary"].(map[string]any)
@@ -78,11 +79,11 @@ func TestList_ShowsWhatIsDue(t *testing.T) {
 		must(t, err)
 		info := response.Data["key_info"].(map[string]any)
 		due, never := info["acme-rw"].(map[string]any), info["empty"].(map[string]any)
-		if due["overdue"] != overdue || due["next_vault_rotation"] != timestamp(epoch.Add(time.Hour)) ||
+		if due["overdue"] != overdue || due["next_vault_rotation"] != timestamp(testkit.Epoch.Add(time.Hour)) ||
 			never["overdue"] != false || never["next_vault_rotation"] != nil {
-			t.Errorf("the list shows %v, want acme-rw with overdue %v, due an hour after %s, and empty never", info, overdue, epoch)
+			t.Errorf("the list shows %v, want acme-rw with overdue %v, due an hour after %s, and empty never", info, overdue, testkit.Epoch)
 		}
-		f.clock.advance(90 * time.Minute)
+		f.clock.Advance(90 * time.Minute)
 	}
 }
 
@@ -134,7 +135,7 @@ func TestStatusNamesABoundedNumberOfProblems(t *testing.T) {
 	for i := range maxProblems + 5 {
 		tokens = append(tokens, &token{name: fmt.Sprintf("t%02d", i), tokenEntry: tokenEntry{Record: rotation.Record{LastError: "the hook says no"}}})
 	}
-	got := problems(tokens, epoch)
+	got := problems(tokens, testkit.Epoch)
 	if len(got) != maxProblems+1 || got[0] != "t00: the last problem was: the hook says no" || got[maxProblems] != "5 more tokens have problems" {
 		t.Errorf("got %q", got)
 	}

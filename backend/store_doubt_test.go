@@ -27,13 +27,13 @@ func (f *fixture) late(t *testing.T, operation logical.Operation, path string, d
 	if strings.HasPrefix(path, configPrefix) {
 		prefix = configPrefix
 	}
-	f.storage.late.begin(prefix, locking)
+	f.storage.Late.Begin(prefix, locking)
 	response, err := f.handle(t, operation, path, data)
 	if err == nil || !strings.Contains(err.Error(), "it is not known whether") || strings.Contains(err.Error(), "nothing was published") {
 		t.Errorf("%s %s: got %v, error %v; want an error that says what is not known", operation, path, response, err)
 	}
 	if !locking {
-		f.storage.late.end()
+		f.storage.Late.End()
 	}
 }
 
@@ -67,15 +67,15 @@ func TestStore_AWriteThatArrivesLateIsFoundByALook(t *testing.T) {
 	f.withImpact(t, nil)
 	fresh := f.resetReadWrite(t)
 	f.late(t, logical.UpdateOperation, "tokens/acme-rw/rotate", map[string]any{"auth_token": fresh.AuthToken}, false)
-	gets := f.storage.gets.Load()
+	gets := f.storage.Gets.Load()
 	f.wantVersion(t, "while nothing is known", 1)
-	if got := f.storage.gets.Load(); got != gets {
+	if got := f.storage.Gets.Load(); got != gets {
 		t.Errorf("the read has asked storage %d times", got-gets)
 	}
 	f.look(t, ofToken)
 	f.wantVersion(t, "after a look that came too early", 1)
-	f.clock.advance(10 * time.Second)
-	f.storage.late.arrive(t)
+	f.clock.Advance(10 * time.Second)
+	f.storage.Late.Arrive(t)
 	if at := f.tokens.Doubtful("acme-rw"); at.IsZero() {
 		t.Error("no further look is planned")
 	}
@@ -101,17 +101,17 @@ func TestStore_ReadsDoNotWaitForAWriteWhoseOutcomeIsNotKnown(t *testing.T) {
 	f.read(t, "status")
 	ctx, cancel := context.WithCancel(t.Context())
 	looked := make(chan struct{})
-	before := f.storage.gets.Load()
+	before := f.storage.Gets.Load()
 	go func() {
 		defer close(looked)
 		f.doWork(ctx, schedule.Job{Token: "acme-rw", Kind: schedule.Look})
 	}()
-	eventually(t, "the look to have begun", func() bool { return f.storage.gets.Load() > before })
+	eventually(t, "the look to have begun", func() bool { return f.storage.Gets.Load() > before })
 	f.wantVersion(t, "while the look hangs", 1)
 	cancel()
 	<-looked
-	f.storage.late.end()
-	f.storage.late.arrive(t)
+	f.storage.Late.End()
+	f.storage.Late.Arrive(t)
 	f.look(t, ofToken)
 	f.wantVersion(t, "after the write has arrived", 2)
 }
@@ -148,7 +148,7 @@ func TestStore_TheTruthIsFoundByWhoeverReadsIt(t *testing.T) {
 			f.withImpact(t, nil)
 			fresh := f.resetReadWrite(t)
 			f.late(t, logical.UpdateOperation, "tokens/acme-rw/rotate", map[string]any{"auth_token": fresh.AuthToken}, false)
-			f.storage.late.arrive(t)
+			f.storage.Late.Arrive(t)
 			find(t, f, fresh.AuthToken)
 			f.wantVersion(t, "after "+name, 2)
 			if got := f.read(t, "tokens/acme-rw")["health"]; got != "ok" {
@@ -169,10 +169,10 @@ func TestStore_AWriteThatNeverArrivesIsGivenUpInTheEnd(t *testing.T) {
 	f.withImpact(t, nil)
 	fresh := f.resetReadWrite(t)
 	f.late(t, logical.UpdateOperation, "tokens/acme-rw/rotate", map[string]any{"auth_token": fresh.AuthToken}, false)
-	f.storage.late.getLost()
+	f.storage.Late.GetLost()
 	looks := 0
 	for at := f.tokens.Doubtful("acme-rw"); !at.IsZero(); at = f.tokens.Doubtful("acme-rw") {
-		f.clock.advance(at.Sub(f.now()))
+		f.clock.Advance(at.Sub(f.now()))
 		f.look(t, ofToken)
 		if looks++; looks > 20 {
 			t.Fatal("it is looked at for ever")
@@ -197,7 +197,7 @@ func TestStore_ADeletionThatArrivesLate(t *testing.T) {
 	if jobs, _ := f.scheduler.Size(); jobs < 2 {
 		t.Errorf("%d jobs are planned, want the token's work and a look", jobs)
 	}
-	f.storage.late.arrive(t)
+	f.storage.Late.Arrive(t)
 	f.look(t, ofToken)
 	if _, err := f.handle(t, logical.ReadOperation, "creds/acme-rw", nil); err == nil || !strings.Contains(err.Error(), "does not exist") {
 		t.Errorf("after the deletion has arrived, a read gives %v", err)
@@ -225,7 +225,7 @@ func TestStore_AFirstWriteThatArrivesLate(t *testing.T) {
 		}
 	}
 	f.look(t, schedule.Job{Token: "new"})
-	f.storage.late.arrive(t)
+	f.storage.Late.Arrive(t)
 	f.look(t, schedule.Job{Token: "new"})
 	if got := f.read(t, "tokens/new"); got["account"] != "acme" {
 		t.Errorf("got %v", got)
@@ -245,7 +245,7 @@ func TestStore_AnAccountWhoseWriteArrivesLate(t *testing.T) {
 		t.Errorf("before it has arrived, the account has the hook %v", got)
 	}
 	f.look(t, schedule.Job{Account: "acme"})
-	f.storage.late.arrive(t)
+	f.storage.Late.Arrive(t)
 	f.look(t, schedule.Job{Account: "acme"})
 	if got := f.read(t, "config/acme")["reset_hook_url"]; got != hook["reset_hook_url"] {
 		t.Errorf("after it has arrived, the account has the hook %v", got)
@@ -266,7 +266,7 @@ func TestStore_AWriteThatOvertakesALaterOneIsFound(t *testing.T) {
 	fresh := f.resetReadWrite(t)
 	f.late(t, logical.UpdateOperation, "tokens/acme-rw/rotate", map[string]any{"auth_token": fresh.AuthToken}, false)
 	f.write(t, "tokens/acme-rw", map[string]any{"refresh_ttl": "30s"})
-	f.storage.late.arrive(t)
+	f.storage.Late.Arrive(t)
 	f.look(t, ofToken)
 	f.wantVersion(t, "after the look", 2)
 }
@@ -276,7 +276,7 @@ func TestStore_ReadOnlyStorageLeavesNoDoubt(t *testing.T) {
 	f := newStillFixture(t)
 	f.withImpact(t, nil)
 	jobs, _ := f.scheduler.Size()
-	f.storage.readOnly.Store(true)
+	f.storage.ReadOnly.Store(true)
 	if _, err := f.handle(t, logical.UpdateOperation, "tokens/acme-rw", map[string]any{"refresh_ttl": "30s"}); !errors.Is(err, logical.ErrReadOnly) {
 		t.Errorf("got error %v", err)
 	}

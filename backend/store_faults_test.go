@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/vault/sdk/helper/salt"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/internal/testkit"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/schedule"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 )
@@ -285,7 +286,7 @@ func TestATokenOfADamagedAccountIsForgottenByForceAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token.RetireAfter(*token.Current, epoch.AddDate(1, 0, 0))
+	token.RetireAfter(*token.Current, testkit.Epoch.AddDate(1, 0, 0))
 	err = s.saveToken(t.Context(), s.storage, token)
 	unlock()
 	if err != nil {
@@ -415,19 +416,12 @@ func TestStorageThatFailsGivesErrorsAndTakesNothingAway(t *testing.T) {
 	s.wants(t, logical.ReadOperation, "creds/ill-ro", nil, "ok")
 }
 
-// holdPuts makes writes wait until the function that it returns is called. The channel tells of each that waits.
-func (s *countingStorage) holdPuts() (waiting <-chan struct{}, goOn func()) {
-	w, released := make(chan struct{}, 100), make(chan struct{})
-	s.beforePut.Store(new(func() { w <- struct{}{}; <-released }))
-	return w, func() { s.beforePut.Store(nil); close(released) }
-}
-
 func TestReadsDoNotWaitForASlowWrite(t *testing.T) {
 	t.Parallel()
 	s := newSick(t)
 	old := s.read(t, "creds/acme-rw")
 	fresh := s.resetReadWrite(t).AuthToken
-	waiting, goOn := s.storage.holdPuts()
+	waiting, goOn := s.storage.HoldPuts()
 	rotated := make(chan error)
 	go func() {
 		_, err := s.handle(t, logical.UpdateOperation, "tokens/acme-rw/rotate", map[string]any{"auth_token": fresh})

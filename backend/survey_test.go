@@ -11,32 +11,41 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/internal/testkit"
 )
 
 const manyTokens = 100_000
 
 // stuckStorage does not answer reads of filler tokens until the test lets it, or the reader gives up.
 type stuckStorage struct {
-	logical.Storage
+	testkit.SlowReads
 	goOn             chan struct{}
 	gets, background atomic.Int64
 	// work is the context of the background.
 	work context.Context
 }
 
-func (s *stuckStorage) Get(ctx context.Context, key string) (*logical.StorageEntry, error) {
+func newStuckStorage(work context.Context, storage logical.Storage) *stuckStorage {
+	s := &stuckStorage{goOn: make(chan struct{}), work: work}
+	s.SlowReads = testkit.SlowReads{Storage: storage, Before: s.getStuck}
+	return s
+}
+
+func (s *stuckStorage) getStuck(ctx context.Context, key string) error {
 	s.gets.Add(1)
-	if strings.HasPrefix(key, tokenPrefix+"filler-") {
-		if ctx == s.work {
-			s.background.Add(1)
-		}
-		select {
-		case <-s.goOn:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+	if !strings.HasPrefix(key, tokenPrefix+"filler-") {
+		return nil
 	}
-	return s.Storage.Get(ctx, key)
+	if ctx == s.work {
+		s.background.Add(1)
+	}
+	select {
+	case <-s.goOn:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // startStuck starts another engine on the fixture's storage, which holds acme-rw and that many filler tokens whose reads
@@ -56,8 +65,8 @@ func startStuck(t *testing.T, fillers int) (*fixture, *stuckStorage) {
 	}
 	config := logical.TestBackendConfig()
 	config.Logger = hclog.NewNullLogger()
-	b := newBackend(f.clock.now)
-	stuck := &stuckStorage{Storage: f.storage, goOn: make(chan struct{}), work: b.work}
+	b := newBackend(f.clock.Now)
+	stuck := newStuckStorage(b.work, f.storage)
 	config.StorageView = stuck
 	if err := b.setUp(t.Context(), config); err != nil {
 		t.Fatalf("setting the engine up: %v", err)

@@ -121,12 +121,22 @@ func notDeleted(left, sought string) error {
 		"; try again, or forget the old value with force=true")
 }
 
+// mayStillReplace warns of a value that was asked for and that nobody will take.
+func mayStillReplace(p *rotation.Pending) string {
+	asked := p.RequestedAt.UTC().Format(time.RFC3339)
+	if p.Source == rotation.SourceAPI {
+		return fmt.Sprintf("the provider's API was asked for a new value at %s and may have made one, which nobody has; look for it at the provider", asked)
+	}
+	return fmt.Sprintf("the account's reset hook was asked for a reset at %s and may still perform it; nobody will take its value. Stop it there", asked)
+}
+
 // nameWhatIsLeft warns of what lives on at the provider when the token is deleted.
 func (b *backend) nameWhatIsLeft(ctx context.Context, storage logical.Storage, t *token, response *logical.Response) error {
 	for p := t.Pending; p != nil; p = p.Replaces {
 		if p.Credential == nil {
-			response.AddWarning(fmt.Sprintf("the account's reset hook, or the provider's API, was asked for a reset at %s and may still perform it; "+
-				"nobody will take its value. Stop it there", p.RequestedAt.UTC().Format(time.RFC3339)))
+			if p.MayHaveAsked() {
+				response.AddWarning(mayStillReplace(p))
+			}
 			continue
 		}
 		fingerprint, err := b.fingerprint(ctx, storage, p.Credential)

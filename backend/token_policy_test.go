@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/internal/testkit"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
@@ -45,8 +46,8 @@ func TestPolicyWrite_ChangesOnlyWhatItGives(t *testing.T) {
 			Options: provider.Values{"one": "a", "two": "a"}, CustomMetadata: map[string]string{"k": "v"},
 		}
 		tok := &token{tokenEntry: before}
-		must(t, tt.write.check(epoch))
-		if tok.applyPolicy(&tt.write, epoch); !tt.want(&before, &tok.tokenEntry) {
+		must(t, tt.write.check(testkit.Epoch))
+		if tok.applyPolicy(&tt.write, testkit.Epoch); !tt.want(&before, &tok.tokenEntry) {
 			t.Errorf("%s: %+v became %+v", name, before, tok.tokenEntry)
 		}
 	}
@@ -66,7 +67,7 @@ func TestPolicyWrite_RefusesWhatDoesNotFit(t *testing.T) {
 		"custom_metadata must have at most 64 printable": {{customMetadata: map[string]string{"k": strings.Repeat("v", 513)}}, {customMetadata: many}, {customMetadata: map[string]string{"k": "v\u202e"}}},
 	} {
 		for _, w := range writes {
-			wantBadInput(t, w.check(epoch), want)
+			wantBadInput(t, w.check(testkit.Epoch), want)
 		}
 	}
 }

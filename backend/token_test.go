@@ -176,7 +176,7 @@ func TestOverdueAssistedTokenWarnsItsReaders(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.withImpact(t, map[string]any{"rotation_period": "1h"})
-	f.clock.advance(2 * time.Hour)
+	f.clock.Advance(2 * time.Hour)
 	response, err := f.handle(t, logical.ReadOperation, "tokens/acme-rw", nil)
 	if err != nil || response.Data["overdue"] != true || len(response.Warnings) != 1 {
 		t.Errorf("got overdue %v with warnings %v, error %v; want true with one warning", response.Data["overdue"], response.Warnings, err)
@@ -203,7 +203,7 @@ func TestOverdueEvent_ComesOnceAVersionWhateverIsWritten(t *testing.T) {
 		}
 		return count
 	}
-	f.clock.advance(90 * time.Minute)
+	f.clock.Advance(90 * time.Minute)
 	for _, write := range []map[string]any{
 		{"custom_metadata": map[string]any{"team": "ads"}},
 		{"rotation_period": "1h"},
@@ -217,10 +217,10 @@ func TestOverdueEvent_ComesOnceAVersionWhateverIsWritten(t *testing.T) {
 			t.Fatalf("before writing %v there are %d events, want 1", write, got)
 		}
 		f.write(t, "tokens/acme-rw", write)
-		f.clock.advance(3 * time.Hour)
+		f.clock.Advance(3 * time.Hour)
 	}
 	f.write(t, "tokens/acme-rw/rotate", map[string]any{"auth_token": f.resetReadWrite(t).AuthToken})
-	f.clock.advance(3 * time.Hour)
+	f.clock.Advance(3 * time.Hour)
 	if got := overdue(); got != 2 {
 		t.Errorf("the next version is late as well: got %d events, want 2", got)
 	}

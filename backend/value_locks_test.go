@@ -118,8 +118,8 @@ func TestHolders_AreThoseWhoseWriteMayArrive(t *testing.T) {
 			f.late(t, logical.UpdateOperation, path, data, false)
 			want := map[string]string{"token": `token "second"`, "account": `account "google"`}[name]
 			f.wantHolders(t, want)
-			f.storage.late.getLost()
-			f.clock.advance(cache.DoubtLasts)
+			f.storage.Late.GetLost()
+			f.clock.Advance(cache.DoubtLasts)
 			f.look(t, schedule.Job{Token: "second"})
 			f.look(t, schedule.Job{Account: "google"})
 			f.wantHolders(t)

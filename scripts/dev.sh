@@ -18,7 +18,7 @@ cat <<EOF
   export PATH=\$PATH:$bin
   export VAULT_ADDR=$VAULT_ADDR VAULT_TOKEN=$VAULT_TOKEN
   export ADTOKENS_SIMULATOR_CONTROL=$ADTOKENS_SIMULATOR_CONTROL
-  export IMPACT_URL=$impact GOOGLE_URL=$google PLATFORMS_URL=$platforms
+  export IMPACT_URL=$impact GOOGLE_URL=$google PLATFORMS_URL=$platforms ACME_URL=$platforms/acme_ads
   export PLUGIN_DIR=$plugins AUDIT_LOG=$work/audit.log
 
 The README's quickstart works with these as it stands. Or try what is there already:

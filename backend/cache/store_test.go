@@ -8,19 +8,24 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/internal/testkit"
 )
 
 // slowStorage gives an entry as it was when the read began, after the test has let it go on.
 type slowStorage struct {
-	logical.InmemStorage
+	testkit.SlowReads
 	reading, goOn chan struct{}
 }
 
-func (s *slowStorage) Get(ctx context.Context, key string) (*logical.StorageEntry, error) {
-	entry, err := s.InmemStorage.Get(ctx, key)
-	s.reading <- struct{}{}
-	<-s.goOn
-	return entry, err
+func newSlowStorage(goOn chan struct{}) *slowStorage {
+	s := &slowStorage{reading: make(chan struct{}), goOn: goOn}
+	s.SlowReads = testkit.SlowReads{Storage: testkit.NewStorage(), After: func(context.Context, string) error {
+		s.reading <- struct{}{}
+		<-s.goOn
+		return nil
+	}}
+	return s
 }
 
 type number struct {
@@ -35,7 +40,7 @@ func stored(key string, n number) *logical.StorageEntry {
 
 func TestASlowReadDoesNotCacheWhatAWriteReplaced(t *testing.T) {
 	t.Parallel()
-	storage := &slowStorage{reading: make(chan struct{}), goOn: make(chan struct{}, 2)}
+	storage := newSlowStorage(make(chan struct{}, 2))
 	s := New("n/", time.Now, func(_ context.Context, _ logical.Storage, _ string, stored []byte) (*number, error) {
 		n := &number{}
 		return n, json.Unmarshal(stored, n)
@@ -69,7 +74,7 @@ func TestASlowReadDoesNotCacheWhatAWriteReplaced(t *testing.T) {
 // What a slow read has seen does not take the place of what a later one has.
 func TestStore_ReadsAreTakenOverInTheirOrder(t *testing.T) {
 	t.Parallel()
-	storage := &slowStorage{reading: make(chan struct{}), goOn: make(chan struct{})}
+	storage := newSlowStorage(make(chan struct{}))
 	s := New("n/", time.Now, func(_ context.Context, _ logical.Storage, _ string, stored []byte) (*number, error) {
 		n := &number{}
 		return n, json.Unmarshal(stored, n)

@@ -60,12 +60,11 @@ func NewClient(config ClientConfig) (*http.Client, error) {
 	}, nil
 }
 
-// errTooLarge is what reading an answer gives once it is longer than maxResponseSize.
-var errTooLarge = fmt.Errorf("answered with more than %d bytes", maxResponseSize)
-
 // userAgent is the header that names the program behind a request.
 const userAgent = "User-Agent"
 
+// boundedTransport ends an answer beyond maxResponseSize with an *http.MaxBytesError: here rather than in Do, because client libraries
+// read the answers that they ask for.
 type boundedTransport struct {
 	*http.Transport
 	// userAgent goes with every request, unless it is empty.
@@ -77,7 +76,7 @@ func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, t.nameProxy(r, err)
 	}
-	response.Body = &boundedBody{ReadCloser: response.Body, left: maxResponseSize}
+	response.Body = http.MaxBytesReader(nil, response.Body, maxResponseSize)
 	return response, nil
 }
 
@@ -90,23 +89,6 @@ func (t boundedTransport) named(r *http.Request) *http.Request {
 	r = r.Clone(r.Context())
 	r.Header.Set(userAgent, strings.TrimSpace(t.userAgent+" "+r.Header.Get(userAgent)))
 	return r
-}
-
-type boundedBody struct {
-	io.ReadCloser
-	left int
-}
-
-func (b *boundedBody) Read(p []byte) (int, error) {
-	// One byte beyond the limit tells a body that just fits from one that does not.
-	if len(p) > b.left+1 {
-		p = p[:b.left+1]
-	}
-	n, err := b.ReadCloser.Read(p)
-	if b.left -= n; b.left < 0 {
-		return 0, errTooLarge
-	}
-	return n, err
 }
 
 // Response is a platform's answer: 2xx, or a 4xx that speaks about the request.
@@ -197,14 +179,15 @@ func withoutAnswer(host string, err error) *Error {
 		certErr *tls.CertificateVerificationError
 		badCert x509.CertificateInvalidError
 		opErr   *net.OpError
+		tooLong *http.MaxBytesError
 	)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
 		return &Error{Kind: Timeout, Host: host, Problem: "did not answer in time"}
 	case errors.Is(err, context.Canceled):
 		return &Error{Host: host, Problem: "was not waited for: the request was cancelled"}
-	case errors.Is(err, errTooLarge):
-		return &Error{Host: host, Problem: errTooLarge.Error() + ", which is no answer of this API; check the address"}
+	case errors.As(err, &tooLong):
+		return &Error{Host: host, Problem: fmt.Sprintf("answered with more than %d bytes, which is no answer of this API; check the address", tooLong.Limit)}
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return &Error{Host: host, Problem: "speaks plain HTTP where the address says https://"}
 	case errors.As(err, &badCert) && badCert.Reason == x509.Expired:

@@ -51,7 +51,9 @@ var chapters = []func(*fuzzStory, byte){
 			s.verdict = &rejected
 		}
 	},
-	func(s *fuzzStory, how byte) { s.failures, s.notYets = int(how%4), int(how>>2)%4 },
+	func(s *fuzzStory, how byte) {
+		s.failures, s.notYets, s.throttles, s.unanswered = int(how%4), int(how>>2)%4, int(how>>4)%4, int(how>>6)
+	},
 	func(s *fuzzStory, how byte) { // others of the mount come to live on a value, or leave it
 		ids := append(slices.Sorted(maps.Keys(s.recorded)), "first")
 		if id := ids[int(how)%len(ids)]; s.shared[id] == "" {
@@ -92,6 +94,12 @@ func tell(t *testing.T, script []byte) *fuzzStory {
 	if how%2 == 1 {
 		s.settings = settings{source: SourceHook, propagation: delays[how>>4%4]}
 	}
+	if how%4 == 3 { // once, which is asked for by the value itself; beside the value before
+		s.settings = settings{source: SourceAPI, propagation: delays[how>>4%4], once: how>>2%2 == 1, byItself: how>>2%2 == 1, overlapping: how>>3%2 == 1}
+		if s.overlapping {
+			s.grace = delays[how>>6]
+		}
+	}
 	const longest = 80 // chapters: fewer than versions that a record remembers
 	for script = script[:min(len(script), 2*longest)]; len(script) > 1; script = script[2:] {
 		chapters[int(script[0])%len(chapters)](s, script[1])
@@ -104,7 +112,7 @@ func (s *fuzzStory) end() {
 	clear(s.faults)
 	clear(s.broken)
 	clear(s.shared)
-	s.verdict, s.failures, s.notYets = nil, 0, 0
+	s.verdict, s.failures, s.notYets, s.throttles, s.unanswered = nil, 0, 0, 0, 0
 	if s.unfinished != "" {
 		s.handBack(s.unfinished)
 	}
@@ -115,6 +123,7 @@ func (s *fuzzStory) end() {
 func FuzzRotation(f *testing.F) {
 	const step, wait, start, handIn, befall, breakCall, confuse, slow, share, move = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
 	const key, lateKey, hook = 0b00_00_00_00, 0b01_01_10_10, 0b00_01_00_01
+	const repeatAPI, onceAPI, onceBeside = 0b00_00_00_11, 0b00_01_01_11, 0b01_00_11_11
 	for _, script := range [][]byte{
 		{key, start, 0, step, 0, start, 0, handIn, 1},
 		{key, start, 0, handIn, 0, step, 0},
@@ -129,6 +138,13 @@ func FuzzRotation(f *testing.F) {
 		{key, start, 0, share, 0, step, 0, step, 0, share, 0, step, 0},
 		{key, befall, 2<<2 | 1, start, 0, move, 1, step, 0, start, 0},
 		{lateKey, befall, 2<<2 | 3, start, 0, move, 1, share, 3, wait, 30},
+		{onceAPI, start, 0, step, 0, start, 0, handIn, 1},
+		{onceAPI, slow, 1 << 6, start, 0, step, 0, start, 0, handIn, 1, start, 0},
+		{onceAPI, befall, 2<<2 | 1, start, 0, step, 0, start, 0, step, 0},
+		{onceAPI, befall, 3<<2 | 2, start, 0, confuse, 1, step, 0, start, 0, confuse, 0},
+		{onceBeside, confuse, 1, start, 0, step, 0, start, 0, confuse, 0, wait, 30},
+		{onceBeside, slow, 1 << 6, start, 0, step, 0, start, 0, breakCall, 3<<2 | 3, wait, 30, breakCall, 3 << 2},
+		{repeatAPI, slow, 2<<6 | 2<<4 | 1, start, 0, step, 0, step, 0, step, 0, befall, 1, step, 0},
 		{hook, breakCall, 1<<2 | 1, start, 0, wait, 255, wait, 255, wait, 255, wait, 255, wait, 255, wait, 255, start, 0},
 	} {
 		f.Add(script)
@@ -141,7 +157,7 @@ func FuzzRotation(f *testing.F) {
 		if state := r.State(); state != StateIdle && !stalled {
 			t.Errorf("the state is %s", state)
 		}
-		if s.source == SourceHook && id != s.live && r.Failures == 0 && !stalled {
+		if s.isReset() && id != s.live && r.Failures == 0 && !stalled {
 			t.Errorf("current is %q, while the provider knows %q", id, s.live)
 		}
 		if len(s.intents) > s.rotations {
@@ -149,6 +165,12 @@ func FuzzRotation(f *testing.F) {
 		}
 		if !s.blames {
 			s.checkKeys()
+		}
+		if s.source == SourceAPI && r.PersonNeeded && r.LastError == "" {
+			t.Error("a person is needed, and not told")
+		}
+		if orphans := s.orphans(); s.overlapping && len(orphans) > 0 && !s.told {
+			t.Errorf("nobody was told of %v", orphans)
 		}
 		s.checkHistory()
 		if t.Failed() {

@@ -309,7 +309,7 @@ func TestASearchIsGivenUpAfterADay(t *testing.T) {
 			if age := w.now.Sub(epoch); age < 24*time.Hour || age > 25*time.Hour || w.count("List") > 400 {
 				t.Errorf("looked %d times in %s", w.count("List"), age)
 			}
-			if r := w.last; r.State() != StateIdle || !strings.Contains(r.LastError, "gave up looking") || w.happened(Failed) != 2 {
+			if r := w.last; r.State() != StateIdle || !strings.Contains(r.LastError, "gave up looking for a key of app whose") || w.happened(Failed) != 2 {
 				t.Errorf("%s, %q, events %v", r.State(), r.LastError, w.events)
 			}
 		})

@@ -3,7 +3,6 @@ package rotation
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
@@ -54,8 +53,9 @@ const (
 //
 //  1. intent stored: nothing has happened
 //  2. value asked for: requested. A hook is asked again with the same ID and answers with the value of the first
-//     time; keys are listed, and the one that was made and whose secret was lost is deleted before another is made; an
-//     API that must not be asked twice is not, and a person is told
+//     time; keys are listed, and the one that was made and whose secret was lost is deleted before another is made. An
+//     API is asked after a write that announces it: before that nothing has happened; after it, one that may be asked
+//     again is, and for another one a person is told what has become of the current value
 //  3. value stored: as 2
 //  4. value accepted by the provider: pending, tried again
 //  5. published with what is to be retired, in one write: pending, tried again
@@ -85,8 +85,13 @@ type Machine struct {
 	TryAfterRetiring bool
 	// Keys is nil unless new values are keys of a provider's API.
 	Keys KeyRing
-	// Once says that an API must not be asked again after its answer may have been lost: a *provider.Error whose NotSent is not set.
+	// Once says that an API must not be asked again after its answer may have been lost: any error but a *provider.Refused, and a
+	// *provider.Error whose NotSent is set.
 	Once bool
+	// Asking is called before an API is asked, and what it returns once the answer is stored.
+	Asking func() (stored func())
+	// Wait waits before storage is tried again that has not taken an API's value. It says false where that is in vain.
+	Wait func(time.Duration) bool
 	// RetiresPrevious has the value retired that a key or an API has replaced, after Grace.
 	RetiresPrevious bool
 	// Grace is how long a replaced value lives on.
@@ -105,12 +110,15 @@ func (m *Machine) Start(ctx context.Context, r *Record, p Pending) error {
 	}
 	now := m.Now().UTC()
 	p.RequestedAt, p.AttemptedAt, p.NextAttempt, p.Attempts, p.fresh = now, now, now, 1, true
+	if p.Source == SourceAPI {
+		p.NotSent, p.Once = true, m.Once
+	}
 	if err := m.prepare(ctx, r, &p); err != nil {
 		r.ended = &p
 		return m.startFailed(ctx, r, err)
 	}
 	p.Replaces = r.Pending
-	r.Pending, r.PersonNeeded = &p, false
+	r.Pending = &p
 	return m.Save(ctx, r)
 }
 
@@ -143,15 +151,6 @@ func (m *Machine) knowKeys(ctx context.Context, r *Record, p *Pending) error {
 }
 
 func (p *Pending) rights() Rights { return Rights{Owner: p.Owner, Proven: p.OwnerProven} }
-
-// startFailed remembers why a rotation could not even begin, so that the next try waits.
-func (m *Machine) startFailed(ctx context.Context, r *Record, cause error) error {
-	m.postpone(r)
-	if err := m.fail(ctx, r, cause); err != nil {
-		return errors.Join(cause, err)
-	}
-	return cause
-}
 
 // Advance takes every step that is due. Its error is storage's; what providers do is in the record.
 func (m *Machine) Advance(ctx context.Context, r *Record) error {
@@ -190,10 +189,13 @@ func (m *Machine) prove(ctx context.Context, r *Record) error {
 	if err != nil {
 		return err
 	}
-	previous := r.Current
+	previous, note := r.Current, ""
+	if p.Source == SourceAPI {
+		note = p.Note
+	}
 	r.Publish(Candidate{
 		Credential: p.Credential, Fingerprint: fingerprint, Source: p.Source, Reason: p.Reason,
-		EntityID: p.EntityID, DisplayName: p.DisplayName, RotationID: p.ID, Scheduled: p.Scheduled, Verified: &v,
+		EntityID: p.EntityID, DisplayName: p.DisplayName, RotationID: p.ID, Scheduled: p.Scheduled, Verified: &v, Note: note,
 		Made: m.Keys != nil && p.Source == SourceIAM, Same: m.Same,
 	}, now)
 	r.Pending = nil
@@ -220,30 +222,6 @@ func (m *Machine) rejected(ctx context.Context, r *Record, refusal error) error 
 	}
 	p.NextAttempt = now.Add(backoff(p.Rejections-1, firstBackoff, maxKeyBackoff, nil))
 	return m.fail(ctx, r, refusal)
-}
-
-// needPerson ends a rotation whose reset is done, as far as is known, and whose value is not at hand.
-func (m *Machine) needPerson(ctx context.Context, r *Record, cause error) error {
-	r.PersonNeeded = true
-	return m.giveUp(ctx, r, fmt.Errorf("%w. The policy starts no other reset before that, because it would end the value that a person takes meanwhile; "+
-		"a rotation that is started by hand does", cause))
-}
-
-// Ended is the rotation that has failed for good since the record was loaded; nil where none has.
-func (r *Record) Ended() *Pending { return r.ended }
-
-// giveUp ends a rotation that cannot succeed. The policy starts another one later.
-func (m *Machine) giveUp(ctx context.Context, r *Record, cause error) error {
-	r.ended = r.Pending
-	r.Pending = r.Pending.Replaces
-	m.postpone(r)
-	return m.fail(ctx, r, cause)
-}
-
-// postpone keeps the policy from starting the next rotation at once.
-func (m *Machine) postpone(r *Record) {
-	r.Failures++
-	r.RetryAt = m.Now().UTC().Add(backoff(r.Failures-1, firstRetry, maxRetry, nil))
 }
 
 // fail stores the record with the cause. The event is sent once for each cause. A call that was cancelled tells nothing

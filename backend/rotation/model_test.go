@@ -52,8 +52,12 @@ type settings struct {
 	propagation time.Duration
 	// listLag is how long lists are late with new and deleted keys, deletionLag how long deleted keys still work.
 	listLag, deletionLag time.Duration
-	// failures and notYets are how often requests for a value fail, and are then put off, before there is one.
-	failures, notYets int
+	// failures and notYets are how often requests for a value fail, and are then put off, before there is one. An API limits their rate
+	// throttles times before, and the answers to the first that it acts on are lost unanswered times.
+	failures, notYets, throttles, unanswered int
+	// once says that an API is not asked again after a lost answer, overlapping that its values live until they are ended, and
+	// byItself that the current value asks for the next one.
+	once, overlapping, byItself bool
 	// refuses says that requests for a value are refused for good.
 	refuses bool
 }
@@ -107,8 +111,12 @@ type world struct {
 	// resets are the values that the hook has made, by idempotency key, and lastReset is the latest.
 	resets    map[string]string
 	lastReset string
-	// blames is set once the record has said that keys may have been left behind.
-	blames bool
+	// asking counts the requests to an API whose answers are not stored yet.
+	asking int
+	// acted are the rotations for which an API may have made a value as far as the engine can know.
+	acted map[string]bool
+	// blames is set once the record has said that keys may have been left behind, and told once it has said that a value is lost.
+	blames, told bool
 	// deletingToken is set while the token is deleted, which ends graces early.
 	deletingToken bool
 }
@@ -119,7 +127,7 @@ func newWorld(tb testing.TB, s settings) *world {
 		tb: tb, settings: s, now: epoch,
 		faults: map[int]fault{}, usual: map[string]fault{}, broken: map[string]error{}, transitions: map[[2]State]bool{},
 		intents: map[string]bool{}, recorded: map[string]bool{}, resets: map[string]string{},
-		owners: map[string]string{}, shared: map[string]string{}, locked: map[string]bool{},
+		owners: map[string]string{}, shared: map[string]string{}, locked: map[string]bool{}, acted: map[string]bool{},
 		made: map[string]time.Time{}, deleted: map[string]time.Time{}, foreign: map[string]bool{}, released: map[string]bool{},
 	}
 	long := epoch.Add(-1000 * time.Hour)
@@ -228,8 +236,16 @@ func (w *world) machine(r *Record) *Machine {
 			}
 		},
 	}
-	if w.source == SourceIAM {
+	switch w.source {
+	case SourceIAM:
 		m.Keys, m.RetiresPrevious = keyRing{world: w, record: r}, true
+	case SourceAPI:
+		m.Once, m.RetiresPrevious, m.TryAfterRetiring = w.once, w.overlapping, true
+		m.Asking = func() func() {
+			w.asking++
+			return func() { w.asking-- }
+		}
+		m.Wait = func(d time.Duration) bool { w.now = w.now.Add(d); return true }
 	}
 	return m
 }
@@ -314,11 +330,16 @@ func (w *world) accepts(id string) bool {
 	if !known || w.now.Before(made.Add(w.propagation)) {
 		return false
 	}
-	if w.source == SourceHook {
+	if w.isReset() {
 		return id == w.live
 	}
 	deleted, gone := w.deleted[id]
 	return !gone || w.now.Before(deleted.Add(w.deletionLag))
+}
+
+// isReset says whether a new value ends the one before.
+func (w *world) isReset() bool {
+	return w.source == SourceHook || w.source == SourceAPI && !w.overlapping
 }
 
 func (w *world) verify(id string) provider.Verification {
@@ -393,11 +414,17 @@ func (w *world) obtain(p *Pending) (provider.Values, error) {
 	if stored == nil || stored.ID != p.ID || !slices.Equal(stored.KnownKeys, p.KnownKeys) || !stored.AttemptedAt.Equal(p.AttemptedAt) {
 		w.tb.Errorf("a value was asked for before the intent was stored: %+v", stored)
 	}
+	if w.source == SourceAPI {
+		if err := w.askAPI(stored); err != nil {
+			return nil, err
+		}
+	}
 	if w.refuses {
 		return nil, &provider.Refused{Detail: "not for you"}
 	}
 	if w.failures > 0 {
 		w.failures--
+		w.acted[p.ID] = true // as far as anybody can tell
 		return nil, &provider.Error{Host: "provider.example.com", Problem: "is not well"}
 	}
 	if w.source == SourceIAM {
@@ -411,6 +438,9 @@ func (w *world) obtain(p *Pending) (provider.Values, error) {
 		w.owners[id] = p.Owner
 		return credential(id), nil
 	}
+	if w.source == SourceAPI {
+		return w.replace(p)
+	}
 	if w.resets[p.ID] == "" {
 		w.lastReset = w.make("value")
 		w.live, w.resets[p.ID] = w.lastReset, w.lastReset
@@ -420,6 +450,35 @@ func (w *world) obtain(p *Pending) (provider.Values, error) {
 		return nil, &NotYet{After: 30 * time.Second}
 	}
 	return credential(w.resets[p.ID]), nil
+}
+
+// askAPI looks that a request to an API is announced, and not one too many, and limits the rate of requests.
+func (w *world) askAPI(stored *Pending) error {
+	switch {
+	case stored == nil || stored.NotSent:
+		w.tb.Errorf("an API was asked without that being announced: %+v", stored)
+	case w.once && w.acted[stored.ID]:
+		w.tb.Errorf("an API was asked twice for rotation %q", stored.ID)
+	case w.throttles > 0:
+		w.throttles--
+		return &provider.Error{Kind: provider.RateLimited, Host: "provider.example.com", Problem: "limits the rate of requests", NotSent: true}
+	}
+	return nil
+}
+
+// replace makes the value that an API gives in place of the current one.
+func (w *world) replace(p *Pending) (provider.Values, error) {
+	if current := w.last.Current.Credential["id"]; w.byItself && !w.accepts(current) {
+		return nil, &provider.Refused{Detail: current + " is unknown"}
+	}
+	w.acted[p.ID] = true
+	id := w.make("value")
+	w.live = id
+	if w.unanswered > 0 {
+		w.unanswered--
+		return nil, &provider.Error{Host: "provider.example.com", Problem: "closed the connection"}
+	}
+	return credential(id), nil
 }
 
 func (w *world) make(what string) string {
@@ -447,6 +506,11 @@ func (w *world) save(r *Record) {
 		w.released[before.Current.Credential["id"]] = true
 		delete(w.released, after.Current.Credential["id"])
 	}
+	if after.Pending != nil && before.Pending != nil && before.Pending.Replaces != nil && after.Pending.Replaces == nil {
+		if strings.Contains(after.Pending.Note, "was rejected, never published, and dropped for this one") {
+			w.released[before.Pending.Replaces.Credential["id"]] = true
+		}
+	}
 	for id := range held(before) {
 		if !held(after)[id] && w.valuable(id) {
 			w.tb.Errorf("the record forgot %q from %s to %s", id, before.State(), after.State())
@@ -465,6 +529,7 @@ func (w *world) save(r *Record) {
 		w.tb.Errorf("version %d follows version %d", after.Number(), before.Number())
 	}
 	w.blames = w.blames || blames(after.LastError)
+	w.told = w.told || strings.Contains(after.LastError, "is lost (") || after.Pending != nil && strings.Contains(after.Pending.Note, "was lost (")
 	if strings.Contains(after.LastError, "secret of") {
 		w.tb.Errorf("the last error gives a secret away: %s", after.LastError)
 	}
@@ -492,7 +557,7 @@ func held(r *Record) map[string]bool {
 
 // valuable says whether somebody could use the value, so that a record that holds it must not forget it.
 func (w *world) valuable(id string) bool {
-	if w.source == SourceHook {
+	if w.isReset() {
 		return id == w.live
 	}
 	_, gone := w.deleted[id]
@@ -504,7 +569,7 @@ func (w *world) run(work func(*Machine, *Record) error) (err error) {
 	w.tb.Helper()
 	defer func() {
 		if died := recover(); died == (crash{}) {
-			w.held = 0
+			w.held, w.asking = 0, 0
 			clear(w.locked)
 			err = errCrash
 		} else if died != nil {
@@ -513,8 +578,8 @@ func (w *world) run(work func(*Machine, *Record) error) (err error) {
 	}()
 	r := w.load()
 	err = work(w.machine(r), r)
-	if w.held != 0 || len(w.locked) > 0 {
-		w.tb.Errorf("%d values and the keys of %v are held for good", w.held, w.locked)
+	if w.held != 0 || len(w.locked) > 0 || w.asking != 0 {
+		w.tb.Errorf("%d values and the keys of %v are held for good, and %d answers waited for", w.held, w.locked, w.asking)
 	}
 	if err == nil && string(encode(w.tb, r)) != string(w.stored) {
 		w.tb.Error("a change of the record was not stored")
@@ -548,8 +613,13 @@ func (w *world) start(id string) error {
 func (w *world) handIn(id string) error {
 	w.tb.Helper()
 	return w.run(func(m *Machine, r *Record) error {
-		if w.source == SourceHook {
+		if w.isReset() {
 			w.live = id
+		}
+		if w.source == SourceAPI && r.Pending != nil { // whoever hands a value in is told of those that it drops
+			for dropped := range held(&Record{Current: r.Current, Pending: r.Pending}) {
+				w.released[dropped] = true
+			}
 		}
 		if _, gone := w.deleted[id]; gone {
 			return fmt.Errorf("%q is deleted", id)

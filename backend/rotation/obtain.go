@@ -28,6 +28,9 @@ func errNotNew(source Source) error {
 // obtain asks for a new value and stores it before anything else happens. Nobody else on the mount makes or cleans up keys
 // of its owner meanwhile: a key that was made and is not stored yet would be taken for a lost one.
 func (m *Machine) obtain(ctx context.Context, r *Record) error {
+	if r.Pending.Source == SourceAPI {
+		return m.renew(ctx, r)
+	}
 	if m.Keys == nil {
 		return m.obtainAlone(ctx, r)
 	}
@@ -45,12 +48,7 @@ func (m *Machine) obtain(ctx context.Context, r *Record) error {
 
 func (m *Machine) obtainAlone(ctx context.Context, r *Record) error {
 	p := r.Pending
-	once := m.Once && p.Source == SourceAPI
-	if !p.fresh && once {
-		if goOn, err := m.askOnce(ctx, r); err != nil || !goOn {
-			return err
-		}
-	} else if !p.fresh {
+	if !p.fresh {
 		if err := m.again(ctx, r); err != nil || r.Pending == nil || m.Now().Before(p.NextAttempt) {
 			return err
 		}
@@ -67,14 +65,8 @@ func (m *Machine) obtainAlone(ctx context.Context, r *Record) error {
 	case err == nil && r.Current != nil && m.Unchanged(value, r.Current.Credential):
 		return m.needPerson(ctx, r, errNotNew(p.Source))
 	case err == nil:
-		p.Credential, p.ReceivedAt, p.NextAttempt, p.Replaces, p.Attempts = value, now, now, nil, 1
-		r.LastError = ""
-		for i := range r.Searches {
-			r.Searches[i].Known = m.withOwn(r, r.Searches[i].Known)
-		}
+		m.take(r, value)
 		return m.Save(ctx, r)
-	case once && isLost(err):
-		return m.lost(ctx, r, err)
 	case errors.As(err, &spent):
 		return m.needPerson(ctx, r, err)
 	case errors.As(err, &refused):
@@ -88,11 +80,27 @@ func (m *Machine) obtainAlone(ctx context.Context, r *Record) error {
 		p.NextAttempt = now.Add(max(notYet.After, firstBackoff))
 		return m.Save(ctx, r)
 	default:
-		p.Attempts++
-		p.NextAttempt = now.Add(backoff(p.Attempts-2, firstBackoff, maxBackoff, err))
-		p.NotSent = once
-		return m.fail(ctx, r, err)
+		return m.askLater(ctx, r, err)
 	}
+}
+
+// take puts a new value into the record, which is then to be stored before anything else happens.
+func (m *Machine) take(r *Record, value provider.Values) {
+	p, now := r.Pending, m.Now().UTC()
+	p.Credential, p.ReceivedAt, p.NextAttempt, p.Replaces, p.Attempts = value, now, now, nil, 1
+	p.NotSent, p.Lost = false, ""
+	r.LastError, r.PersonNeeded = "", false
+	for i := range r.Searches {
+		r.Searches[i].Known = m.withOwn(r, r.Searches[i].Known)
+	}
+}
+
+// askLater has a value asked for again after a failure.
+func (m *Machine) askLater(ctx context.Context, r *Record, cause error) error {
+	p := r.Pending
+	p.Attempts++
+	p.NextAttempt = m.Now().UTC().Add(backoff(p.Attempts-2, firstBackoff, maxBackoff, cause))
+	return m.fail(ctx, r, cause)
 }
 
 // again prepares for asking once more after an answer may have been lost.
@@ -144,7 +152,5 @@ func (m *Machine) keysUnavailable(ctx context.Context, r *Record, cause error) e
 		r.searchFor(p.lostKey(m.Now().UTC()))
 		return m.giveUp(ctx, r, cause)
 	}
-	p.Attempts++
-	p.NextAttempt = m.Now().UTC().Add(backoff(p.Attempts-2, firstBackoff, maxBackoff, cause))
-	return m.fail(ctx, r, cause)
+	return m.askLater(ctx, r, cause)
 }

@@ -64,7 +64,7 @@ type Record struct {
 	// Failures counts rotations that failed for good in a row, and RetryAt is when the policy may start the next.
 	Failures int       `json:"failures,omitempty"`
 	RetryAt  time.Time `json:"retry_at,omitzero"`
-	// PersonNeeded is set where a reset was performed, as its hook says, and its value is not known. The policy starts no other
+	// PersonNeeded is set where a reset was performed, as far as is known, and its value is not at hand. The policy starts no other
 	// rotation then: another reset would end the value that a person may be about to hand in.
 	PersonNeeded bool `json:"person_needed,omitempty"`
 	// OverdueReported is set once it was told that a person is late with the next rotation.
@@ -218,6 +218,11 @@ func (r *Record) Published(rotationID string) *HistoryEntry {
 	}
 	entry := r.History[i]
 	return &entry
+}
+
+// Retired says whether the history knows of the version's end.
+func (r *Record) Retired(version int) bool {
+	return slices.ContainsFunc(r.History, func(h HistoryEntry) bool { return h.Version == version && !h.RetiredAt.IsZero() })
 }
 
 // Retire notes in the history when and how a version stopped to work.

@@ -175,11 +175,20 @@ const holdersRetry = 5 * time.Second
 // notRetired has a retirement tried again later.
 func (m *Machine) notRetired(ctx context.Context, r *Record, old Retiring, cause error) error {
 	left := &r.Retiring[r.retiringIndex(old)]
-	if errors.Is(cause, ErrHoldersUnknown) && !m.deleting {
-		left.NextAttempt = m.Now().UTC().Add(holdersRetry)
+	if !m.tryLater(&left.Attempts, &left.NextAttempt, firstBackoff, cause) {
 		return m.Save(ctx, r)
 	}
-	left.Attempts++
-	left.NextAttempt = m.Now().UTC().Add(backoff(left.Attempts-1, firstBackoff, maxBackoff, cause))
 	return m.unclean(ctx, r, &left.LastError, cause)
+}
+
+// tryLater says when a retirement or a search is tried again, and whether this attempt counts: to wait for who holds what is none.
+func (m *Machine) tryLater(attempts *int, next *time.Time, first time.Duration, cause error) (counts bool) {
+	now := m.Now().UTC()
+	if errors.Is(cause, ErrHoldersUnknown) && !m.deleting {
+		*next = now.Add(holdersRetry)
+		return false
+	}
+	*attempts++
+	*next = now.Add(backoff(*attempts-1, first, maxBackoff, cause))
+	return true
 }

@@ -37,11 +37,12 @@ func (m *Machine) searchOnce(ctx context.Context, r *Record, s Search) error {
 	i := slices.IndexFunc(r.Searches, func(x Search) bool {
 		return x.Owner == s.Owner && x.Since.Equal(s.Since) && slices.Equal(x.Known, s.Known)
 	})
-	left := &r.Searches[i]
+	left, end := &r.Searches[i], func() { r.Searches = slices.Delete(r.Searches, i, i+1) }
 	if cause := m.adopt(r, left); cause != nil {
-		r.Searches = slices.Delete(r.Searches, i, i+1)
+		end()
 		return m.fail(ctx, r, cause)
 	}
+	owner := left.Owner // which the search at hand may be without, and left is another one after the end
 	orphans, err := m.look(ctx, r, left)
 	if failed, ok := errors.AsType[*storageError](err); ok {
 		return failed.error
@@ -50,13 +51,13 @@ func (m *Machine) searchOnce(ctx context.Context, r *Record, s Search) error {
 	age := m.Now().Sub(s.Until)
 	switch {
 	case len(orphans) > 1:
-		r.Searches = slices.Delete(r.Searches, i, i+1)
-		return m.fail(ctx, r, severalOrphans(s.Owner, orphans))
+		end()
+		return m.fail(ctx, r, severalOrphans(owner, orphans))
 	case err != nil && age > maxRequestAge:
-		r.Searches = slices.Delete(r.Searches, i, i+1)
-		return m.fail(ctx, r, fmt.Errorf("gave up looking for a key of %s whose secret was lost: %w", left.Owner, err))
+		end()
+		return m.fail(ctx, r, fmt.Errorf("gave up looking for a key of %s whose secret was lost: %w", owner, err))
 	case err == nil && (found || age > listDelay):
-		r.Searches = slices.Delete(r.Searches, i, i+1)
+		end()
 		r.healed(s.LastError)
 		if found {
 			return m.saved(ctx, r, CleanedUp)
@@ -68,13 +69,9 @@ func (m *Machine) searchOnce(ctx context.Context, r *Record, s Search) error {
 
 // lookAgain has a search go on later. The cause is why the last look has failed, nil where it saw nothing.
 func (m *Machine) lookAgain(ctx context.Context, r *Record, s *Search, cause error) error {
-	now := m.Now().UTC()
-	if errors.Is(cause, ErrHoldersUnknown) && !m.deleting {
-		s.NextAttempt = now.Add(holdersRetry)
+	if !m.tryLater(&s.Attempts, &s.NextAttempt, 5*firstBackoff, cause) {
 		return m.Save(ctx, r)
 	}
-	s.Attempts++
-	s.NextAttempt = now.Add(backoff(s.Attempts-1, 5*firstBackoff, maxBackoff, cause))
 	if cause != nil {
 		return m.unclean(ctx, r, &s.LastError, fmt.Errorf("looking for a key of %s whose secret was lost: %w", s.Owner, cause))
 	}

@@ -69,9 +69,13 @@ type Pending struct {
 	Rejections int             `json:"rejections,omitempty"`
 	// NextAttempt is when to go on.
 	NextAttempt time.Time `json:"next_attempt,omitzero"`
-	// NotSent says that the last request is known not to have reached the provider, so that it may be sent again: see Machine.Once.
-	NotSent bool `json:"not_sent,omitempty"`
-	// Note is what an operator has to know of the credential where it does not work. It holds no secret.
+	// NotSent says that an API was not asked yet, or is known not to have acted on the last request, so that it may be asked. Lost is
+	// why the answer to a request is lost that it may have acted on. Once is Machine.Once as it was at the start.
+	NotSent bool   `json:"not_sent,omitempty"`
+	Lost    string `json:"lost,omitempty"`
+	Once    bool   `json:"once,omitempty"`
+	// Note is what an operator has to know of a hook's credential where it does not work, and of an API's for the history: what it has
+	// taken the place of. It holds no secret.
 	Note string `json:"note,omitempty"`
 	// Replaces is a rejected value that is kept until this rotation has one.
 	Replaces *Pending `json:"replaces,omitempty"`

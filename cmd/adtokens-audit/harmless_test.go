@@ -136,6 +136,7 @@ func TestOutput_KeepsWhatIsHarmless(t *testing.T) {
 
 func TestCSV_HasNoFormulas(t *testing.T) {
 	t.Parallel()
+	log := inEverySpot(t, "")
 	for _, start := range []string{"=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n", "|"} {
 		for _, before := range []string{"", " ", "\u00a0", "\u3000", "\t", "\r\n", "\n ", "\u200b", "\ufeff", "\x1b"} {
 			cell := before + start + "1+1"
@@ -144,13 +145,12 @@ func TestCSV_HasNoFormulas(t *testing.T) {
 				t.Errorf("%q is a formula", got)
 			}
 			// As others write it.
-			log := inEverySpot(t, "")
 			quoted, err := json.Marshal(cell)
 			if err != nil {
 				t.Fatal(err)
 			}
-			log = strings.ReplaceAll(log, `"left the team: J. Doe"`, string(quoted))
-			rows, err := csv.NewReader(strings.NewReader(audit(t, log, "rotations", "-output=csv", "-").stdout)).ReadAll()
+			written := strings.ReplaceAll(log, `"left the team: J. Doe"`, string(quoted))
+			rows, err := csv.NewReader(strings.NewReader(audit(t, written, "rotations", "-output=csv", "-").stdout)).ReadAll()
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -23,7 +23,8 @@ const (
 	// that requests leave behind; as if there were this much, it runs a tenth as often. Nobody writes to it, so the system
 	// never gives it any memory. Where an operator has set GOGC, that is what counts, and there is no such heap. Nor is there
 	// one under a memory limit (GOMEMLIMIT), which would count it as memory in use, and have the collector run all the more.
-	idleHeap = 128 << 20
+	idleHeap  = 128 << 20
+	idlePiece = 1 << 20
 	// garbagePercent is of the idle and the other heap together: some 64 MiB until there are many tokens.
 	garbagePercent = 50
 )
@@ -33,7 +34,11 @@ const (
 func serve(logger hclog.Logger, tlsProvider func() (*tls.Config, error)) error {
 	reserved := reserve(os.Getenv, debug.SetMemoryLimit(-1))
 	if reserved > 0 {
-		idle := make([]byte, reserved)
+		// In pieces: one that lies where memory was in use before is cleared, and so taken from the system.
+		idle := make([][]byte, reserved/idlePiece)
+		for i := range idle {
+			idle[i] = make([]byte, idlePiece)
+		}
 		defer runtime.KeepAlive(idle)
 		debug.SetGCPercent(garbagePercent)
 	}

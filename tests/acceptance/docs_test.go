@@ -57,12 +57,13 @@ func TestDocsCommands(t *testing.T) {
 		"oauth2.googleapis.com":    sim.GoogleURL,
 		"automation.acme.example":  "http://" + hook,
 	})})
-	commands := vaulttest.BuildCommands(t, "adtokens-audit", "adtokens-hook")
+	commands := vaulttest.BuildCommands(t, "adtokens-audit", "adtokens-hook", "adtokens-provider")
 	succeeded(t, os.Symlink(commands, filepath.Join(dir, "bin"))) // what make build leaves
 	environment := []string{
 		"PATH=" + commands + ":" + filepath.Dir(vaulttest.VaultCommand(t)) + ":" + os.Getenv("PATH"), "HOME=" + dir,
 		"VAULT_ADDR=" + server.Address, "VAULT_TOKEN=" + server.Token, "PLUGIN_DIR=" + plugins, "AUDIT_LOG=" + server.AuditLog,
 		"ADTOKENS_SIMULATOR_CONTROL=" + sim.ControlURL, "HOOK=" + hook, // for what is done by hand
+		"ACME_URL=" + sim.Platform("acme_ads").URL,
 	}
 	for _, p := range readPages(t) { // they build on each other
 		p.run(t, dir, environment)

@@ -12,7 +12,8 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/vaulttest"
 )
 
-func TestADeveloperTokenIsVerifiedByAControlProbe(t *testing.T) {
+// TestVerify_SaysWhatTheProviderTellsOfAToken has a row for each answer of a provider that means something else.
+func TestVerify_SaysWhatTheProviderTellsOfAToken(t *testing.T) {
 	t.Parallel()
 	google := func(mode simulator.DeveloperTokenMode, status simulator.DeveloperTokenStatus) func(*testing.T, *world) {
 		return func(t *testing.T, w *world) {
@@ -20,68 +21,134 @@ func TestADeveloperTokenIsVerifiedByAControlProbe(t *testing.T) {
 			succeeded(t, w.sim.SetDeveloperTokenStatus(t.Context(), status))
 		}
 	}
-	reset := func(t *testing.T, w *world) { done(w.sim.ResetDeveloperToken(t.Context()))(t) }
+	resetDeveloperToken := func(t *testing.T, w *world) { done(w.sim.ResetDeveloperToken(t.Context()))(t) }
+	resetReadWrite := func(t *testing.T, w *world) { done(w.sim.ResetReadWrite(t.Context(), "agency"))(t) }
+	impact := func(fault simulator.Fault) func(*testing.T, *world) {
+		return func(t *testing.T, w *world) {
+			fault.Service = simulator.Impact
+			succeeded(t, w.sim.InjectFault(t.Context(), fault))
+		}
+	}
 	tests := map[string]struct {
-		// given is what happens between the import and the verification.
+		token string
+		// given is what happens between the import and the verification; nil for nothing.
 		given           func(*testing.T, *world)
 		outcome, health string
 		detail          []string
 		code            string
 	}{
-		"enforced": {
-			given:   google(simulator.DeveloperTokenEnforced, simulator.DeveloperTokenApproved),
+		"developer token, enforced": {
+			token: "dev", given: google(simulator.DeveloperTokenEnforced, simulator.DeveloperTokenApproved),
 			outcome: "accepted", health: "ok", detail: []string{"accepts the developer token", "rejects a wrong one"},
 		},
-		"reset behind our back": {
-			given: reset, outcome: "rejected", health: "rejected", detail: []string{"rejects the developer token", "reset"}, code: "DEVELOPER_TOKEN_INVALID",
+		"developer token, reset behind our back": {
+			token: "dev", given: resetDeveloperToken,
+			outcome: "rejected", health: "rejected", detail: []string{"rejects the developer token", "reset"}, code: "DEVELOPER_TOKEN_INVALID",
 		},
-		"ignored since the sunset": {
-			given:   google(simulator.DeveloperTokenIgnored, simulator.DeveloperTokenApproved),
+		"developer token, ignored since the sunset": {
+			token: "dev", given: google(simulator.DeveloperTokenIgnored, simulator.DeveloperTokenApproved),
 			outcome: "inconclusive", health: "unverified", detail: []string{"proves nothing", "retired developer tokens on 9 September 2026", "ignores the developer-token header"},
 		},
-		"reset since the sunset": {
-			given: func(t *testing.T, w *world) {
-				reset(t, w)
+		"developer token, reset since the sunset": {
+			token: "dev", given: func(t *testing.T, w *world) {
+				resetDeveloperToken(t, w)
 				succeeded(t, w.sim.SetDeveloperTokenMode(t.Context(), simulator.DeveloperTokenIgnored))
 			},
 			outcome: "inconclusive", health: "unverified", detail: []string{"proves nothing"},
 		},
-		"header refused": {
-			given:   google(simulator.DeveloperTokenHeaderRefused, simulator.DeveloperTokenApproved),
+		"developer token, header refused": {
+			token: "dev", given: google(simulator.DeveloperTokenHeaderRefused, simulator.DeveloperTokenApproved),
 			outcome: "rejected", health: "rejected", detail: []string{"refuses the developer-token header", "apps must stop sending it"}, code: "UNKNOWN",
 		},
-		"not approved": {
-			given:   google(simulator.DeveloperTokenEnforced, simulator.DeveloperTokenNotApproved),
+		"developer token, not approved": {
+			token: "dev", given: google(simulator.DeveloperTokenEnforced, simulator.DeveloperTokenNotApproved),
 			outcome: "accepted", health: "ok", detail: []string{"genuine", "test-only access"}, code: "DEVELOPER_TOKEN_NOT_APPROVED",
 		},
-		"prohibited": {
-			given:   google(simulator.DeveloperTokenEnforced, simulator.DeveloperTokenProhibited),
+		"developer token, prohibited": {
+			token: "dev", given: google(simulator.DeveloperTokenEnforced, simulator.DeveloperTokenProhibited),
 			outcome: "rejected", health: "rejected", detail: []string{"Google Cloud project"}, code: "DEVELOPER_TOKEN_PROHIBITED",
 		},
-		"not on the allowlist": {
-			given:   google(simulator.DeveloperTokenEnforced, simulator.DeveloperTokenNotOnAllowlist),
+		"developer token, not on the allowlist": {
+			token: "dev", given: google(simulator.DeveloperTokenEnforced, simulator.DeveloperTokenNotOnAllowlist),
 			outcome: "rejected", health: "rejected", detail: []string{"allowlist"}, code: "DEVELOPER_TOKEN_NOT_ON_ALLOWLIST",
 		},
-		"project without access": {
-			given: func(t *testing.T, w *world) {
+		"developer token, project without access": {
+			token: "dev", given: func(t *testing.T, w *world) {
 				succeeded(t, w.sim.SetDeveloperTokenMode(t.Context(), simulator.DeveloperTokenIgnored))
 				succeeded(t, w.sim.SetProjectAccess(t.Context(), simulator.ProjectNotApproved))
 			},
 			outcome: "inconclusive", health: "unverified", detail: []string{"project", "says nothing about the developer token"}, code: "CLOUD_PROJECT_NOT_APPROVED_FOR_PRODUCTION",
+		},
+
+		"legacy token": {token: "rw", outcome: "accepted", health: "ok"},
+		"legacy token, reset behind our back": {
+			token: "rw", given: resetReadWrite, outcome: "rejected", health: "rejected", detail: []string{"rejects the token", "reset"},
+		},
+		"legacy token, the other one reset": {token: "ro", given: resetReadWrite, outcome: "accepted", health: "ok"},
+		"legacy token, a 403": {
+			token: "rw", given: impact(simulator.Fault{Kind: simulator.FaultStatus, Status: 403}),
+			outcome: "inconclusive", health: "unverified", detail: []string{"says nothing about the token"},
+		},
+		"scoped token, disabled": {
+			token: "scoped", given: func(t *testing.T, w *world) { succeeded(t, w.sim.DisableScopedToken(t.Context(), appToken)) },
+			outcome: "accepted", health: "ok", detail: []string{"genuine, but disabled or without this endpoint's scope", "probe_path"},
+		},
+		"scoped token, disabled, with a probe_path": {
+			token: "scoped", given: func(t *testing.T, w *world) {
+				w.write(t, "tokens/scoped", fields{"probe_path": "CompanyInformation"})
+				succeeded(t, w.sim.DisableScopedToken(t.Context(), appToken))
+			},
+			outcome: "rejected", health: "rejected", detail: []string{"probe_path"},
+		},
+		"scoped token, deleted": {
+			token: "scoped", given: func(t *testing.T, w *world) { succeeded(t, w.sim.DeleteScopedToken(t.Context(), appToken)) },
+			outcome: "rejected", health: "rejected",
+		},
+
+		// Network trouble is no alarm: the health stays as it was.
+		"the rate is limited": {
+			token: "rw", given: impact(simulator.Fault{Kind: simulator.FaultStatus, Status: 429, RetryAfter: 125}),
+			outcome: "inconclusive", health: "ok", detail: []string{"HTTP 429", "wait 2m5s"},
+		},
+		"trouble at their side": {
+			token: "rw", given: impact(simulator.Fault{Kind: simulator.FaultStatus, Status: 502}),
+			outcome: "inconclusive", health: "ok", detail: []string{"HTTP 502"},
+		},
+		"no answer in time": {
+			token: "rw", given: impact(simulator.Fault{Kind: simulator.FaultLatency, Latency: time.Minute}),
+			outcome: "inconclusive", health: "ok", detail: []string{"did not answer in time"},
+		},
+		"connection dropped": {
+			token: "rw", given: impact(simulator.Fault{Kind: simulator.FaultDropBefore}),
+			outcome: "inconclusive", health: "ok", detail: []string{"closed the connection"},
+		},
+		"not the API": {
+			token: "rw", given: impact(simulator.Fault{Kind: simulator.FaultGarbage}),
+			outcome: "inconclusive", health: "ok", detail: []string{"unreadable"},
 		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			w.importDeveloperToken(t)
-			tt.given(t, w)
-			found := w.verify(t, "dev", tt.outcome, tt.detail...)
-			has(t, found, fields{"provider_code": tt.code})
-			if found["request_id"] == "" {
-				t.Error("there is no request_id")
+			if tt.token == "dev" {
+				w.importDeveloperToken(t)
+			} else {
+				w.importLegacyTokens(t)
+				w.importScopedToken(t)
+				w.write(t, "config/agency", fields{"request_timeout": 1})
 			}
-			has(t, w.data(t, "tokens/dev"), fields{"health": tt.health})
+			if tt.given != nil {
+				tt.given(t, w)
+			}
+			found := w.verify(t, tt.token, tt.outcome, tt.detail...)
+			if tt.token == "dev" {
+				has(t, found, fields{"provider_code": tt.code})
+				if found["request_id"] == "" {
+					t.Error("there is no request_id")
+				}
+			}
+			has(t, w.data(t, "tokens/"+tt.token), fields{"health": tt.health})
 		})
 	}
 }
@@ -127,61 +194,6 @@ func TestADeveloperTokenIsVerifiedByAServiceAccountToo(t *testing.T) {
 	w.verify(t, "dev", "accepted")
 	done(w.sim.ResetDeveloperToken(t.Context()))(t)
 	w.verify(t, "dev", "rejected")
-}
-
-func TestAnImpactTokenIsVerifiedByTheStatusOfItsAnswer(t *testing.T) {
-	t.Parallel()
-	tests := map[string]struct {
-		token           string
-		given           func(*testing.T, *world)
-		fault           *simulator.Fault
-		outcome, health string
-		detail          []string
-	}{
-		"genuine":               {token: "rw", outcome: "accepted", health: "ok"},
-		"reset behind our back": {token: "rw", given: func(t *testing.T, w *world) { done(w.sim.ResetReadWrite(t.Context(), "agency"))(t) }, outcome: "rejected", health: "rejected", detail: []string{"rejects the token", "reset"}},
-		"the other one reset":   {token: "ro", given: func(t *testing.T, w *world) { done(w.sim.ResetReadWrite(t.Context(), "agency"))(t) }, outcome: "accepted", health: "ok"},
-		"a legacy token's 403":  {token: "rw", fault: &simulator.Fault{Kind: simulator.FaultStatus, Status: 403}, outcome: "inconclusive", health: "unverified", detail: []string{"says nothing about the token"}},
-		"a disabled scoped token": {
-			token: "scoped", given: func(t *testing.T, w *world) { succeeded(t, w.sim.DisableScopedToken(t.Context(), appToken)) },
-			outcome: "accepted", health: "ok", detail: []string{"genuine, but disabled or without this endpoint's scope", "probe_path"},
-		},
-		"a disabled scoped token with a probe_path": {
-			token: "scoped", given: func(t *testing.T, w *world) {
-				w.write(t, "tokens/scoped", fields{"probe_path": "CompanyInformation"})
-				succeeded(t, w.sim.DisableScopedToken(t.Context(), appToken))
-			},
-			outcome: "rejected", health: "rejected", detail: []string{"probe_path"},
-		},
-		"a deleted scoped token": {
-			token: "scoped", given: func(t *testing.T, w *world) { succeeded(t, w.sim.DeleteScopedToken(t.Context(), appToken)) },
-			outcome: "rejected", health: "rejected",
-		},
-		// Network trouble is no alarm: the health stays as it was.
-		"the rate is limited":   {token: "rw", fault: &simulator.Fault{Kind: simulator.FaultStatus, Status: 429, RetryAfter: 125}, outcome: "inconclusive", health: "ok", detail: []string{"HTTP 429", "wait 2m5s"}},
-		"trouble at their side": {token: "rw", fault: &simulator.Fault{Kind: simulator.FaultStatus, Status: 502}, outcome: "inconclusive", health: "ok", detail: []string{"HTTP 502"}},
-		"no answer in time":     {token: "rw", fault: &simulator.Fault{Kind: simulator.FaultLatency, Latency: time.Minute}, outcome: "inconclusive", health: "ok", detail: []string{"did not answer in time"}},
-		"connection dropped":    {token: "rw", fault: &simulator.Fault{Kind: simulator.FaultDropBefore}, outcome: "inconclusive", health: "ok", detail: []string{"closed the connection"}},
-		"not the API":           {token: "rw", fault: &simulator.Fault{Kind: simulator.FaultGarbage}, outcome: "inconclusive", health: "ok", detail: []string{"unreadable"}},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t)
-			w.importLegacyTokens(t)
-			w.importScopedToken(t)
-			w.write(t, "config/agency", fields{"request_timeout": 1})
-			if tt.given != nil {
-				tt.given(t, w)
-			}
-			if tt.fault != nil {
-				tt.fault.Service = simulator.Impact
-				succeeded(t, w.sim.InjectFault(t.Context(), *tt.fault))
-			}
-			w.verify(t, tt.token, tt.outcome, tt.detail...)
-			has(t, w.data(t, "tokens/"+tt.token), fields{"health": tt.health})
-		})
-	}
 }
 
 // appToken is the one that importScopedToken makes.

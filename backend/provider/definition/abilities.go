@@ -47,8 +47,8 @@ func compileType(t *tokenType, l *list) *abilities {
 		c.checkGrant(within(place, "grant"))
 		of.grant.request.once = of.grant.refreshToken != nil // its answer is the only copy of the next refresh token
 	}
-	if t.typeDocument.Consent != nil {
-		of.consent = c.compileConsent(within(place, "consent"), t.typeDocument.Consent, s)
+	if t.Consent != nil {
+		of.consent = c.compileConsent(within(place, "consent"), t.Consent, s)
 	}
 	if t.Grant != nil {
 		s = s.with(accessToken)
@@ -66,11 +66,11 @@ func compileType(t *tokenType, l *list) *abilities {
 		for _, f := range t.fields {
 			current[ofCurrent+f.name] = f.Secret
 		}
-		of.revoke = &revoke{request: c.requestOrNone(within(at, "request"), d.Request, current), rules: c.rules(within(at, "outcomes"), d.Outcomes)}
+		of.revoke = &revoke{c.requestOrNone(within(at, "request"), d.Request, current), c.rules(within(at, "outcomes"), d.Outcomes)}
 	}
 	of.connection = c.connections(within(place, "connection"), t.Connection, t.scope())
-	of.steps = c.conditionals(within(place, "runbook.steps"), t.typeDocument.Runbook.Steps)
-	of.notes = c.conditionals(within(place, "runbook.notes"), t.typeDocument.Runbook.Notes)
+	of.steps = c.conditionals(within(place, "runbook.steps"), t.Runbook.Steps)
+	of.notes = c.conditionals(within(place, "runbook.notes"), t.Runbook.Notes)
 	c.checkSubject(within(place, "subject"))
 	return of
 }
@@ -84,10 +84,11 @@ func (c *compiler) requestOrNone(place string, d *requestDocument, s scope) *req
 }
 
 func (c *compiler) compileVerify(place string, of *abilities, s scope) {
-	d := c.t.typeDocument.Verify
+	d := c.t.Verify
 	if d == nil {
 		if c.t.Grant == nil {
-			c.add(within("token_types", c.t.name), "verify is missing: a request that tells whether a value is genuine; only with a grant it can be left out, and then the grant decides")
+			c.add(within("token_types", c.t.name), "verify is missing: a request that tells whether a value is genuine; "+
+				"only with a grant it can be left out, and then the grant decides")
 		}
 		return
 	}
@@ -131,7 +132,8 @@ func (c *compiler) checkControl(place string, of *abilities, name string) {
 func (c *compiler) checkGrant(place string) {
 	d := c.t.Grant
 	if d.Type == "request" && (d.AccessToken == "" || d.ExpiresIn == "") {
-		c.add(place, "access_token and expires_in are missing: with the type request they say where the answer has them, as body.access_token and body.expires_in")
+		c.add(place, "access_token and expires_in are missing: with the type request they say where the answer has them, "+
+			"as body.access_token and body.expires_in")
 	}
 	r := d.RefreshToken
 	rolls := r.Answer == answerSometimes || r.Answer == answerAlways

@@ -2,6 +2,7 @@ package definition
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
@@ -83,7 +84,7 @@ const maxEvaluation = 2 * time.Second
 func (c *call) judge(ctx context.Context, s step, a *answer) (*judged, *provider.Error) {
 	ctx, cancel := context.WithTimeout(ctx, maxEvaluation)
 	defer cancel()
-	j := &judged{answer: a, facts: a.facts(c.facts), secrets: append(c.secrets[:len(c.secrets):len(c.secrets)], a.sent...)}
+	j := &judged{answer: a, facts: a.facts(c.facts), secrets: slices.Concat(c.secrets, a.sent)}
 	if of := c.t.compiled(); of.requestID != nil && (s.name == stepVerify || s.name == stepControl) {
 		j.reported = plain(of.requestID.evaluate(ctx, j.facts), j.secrets)
 	}

@@ -114,20 +114,7 @@ const maxChoice = 200
 
 // checkField looks at patterns, choices and the default. What patterns compile to is taken off the budget.
 func checkField(l *list, place string, f *field, budget *int) {
-	check := func(at, pattern string) {
-		size, err := checkPattern(pattern)
-		if *budget -= size; err != nil {
-			l.add(at, "%v", err)
-		} else if *budget < 0 && *budget+size >= 0 {
-			l.add(at, "all patterns together are too large: they compile to more than %d instructions", maxPatternTotal)
-		}
-	}
-	if f.Pattern != "" {
-		check(within(place, "pattern"), f.Pattern)
-	}
-	for i, r := range f.Refuse {
-		check(within(item(within(place, "refuse"), i), "pattern"), r.Pattern)
-	}
+	checkPatterns(l, place, f, budget)
 	for _, name := range f.Choices.names {
 		if f.checkLine(name) != nil || name == "" || len(name) > maxChoice {
 			l.add(within(place, "choices"), "a choice is one line of 1 to %d printable characters", maxChoice)
@@ -142,12 +129,32 @@ func checkField(l *list, place string, f *field, budget *int) {
 	if f.Secret && f.Endpoint {
 		l.add(place, "is secret, so it cannot be a part of addresses")
 	}
-	if f.Default == "" || *budget < 0 {
-		return
+	if f.Default != "" && *budget >= 0 {
+		checkDefault(l, within(place, "default"), f)
 	}
+}
+
+func checkDefault(l *list, place string, f *field) {
 	if canonical, err := f.check(f.Default); err != nil {
-		l.add(within(place, "default"), "is no value of the field: it %v", err)
+		l.add(place, "is no value of the field: it %v", err)
 	} else if canonical != f.Default {
-		l.add(within(place, "default"), "must be written as it is used: %s", canonical)
+		l.add(place, "must be written as it is used: %s", canonical)
+	}
+}
+
+func checkPatterns(l *list, place string, f *field, budget *int) {
+	check := func(at, pattern string) {
+		size, err := checkPattern(pattern)
+		if *budget -= size; err != nil {
+			l.add(at, "%v", err)
+		} else if *budget < 0 && *budget+size >= 0 {
+			l.add(at, "all patterns together are too large: they compile to more than %d instructions", maxPatternTotal)
+		}
+	}
+	if f.Pattern != "" {
+		check(within(place, "pattern"), f.Pattern)
+	}
+	for i, r := range f.Refuse {
+		check(within(item(within(place, "refuse"), i), "pattern"), r.Pattern)
 	}
 }

@@ -114,5 +114,12 @@ func TestParse_Bounds(t *testing.T) {
 	wantMistake(t, with(t, "      key_id: {pattern", many(15, "      f%d: {description: x}\n")+"      key_id: {pattern"), "token_types.api_key.fields", "at most 16 members, this has 17")
 	wantMistake(t, with(t, "token_types:\n", "token_types:\n"+many(13, "  t%d: {}\n")), "token_types", "at most 16 members, this has 17")
 	wantMistake(t, with(t, "key_id: {pattern", strings.Repeat("k", 64)+": {description: x}\n      key_id: {pattern"), "token_types.api_key.fields."+strings.Repeat("k", 64), "at most 63 characters")
+	hints := "outcome: rejected, hints: [" + many(16, "{when: 'option.probe_path == \"%d\"', text: x}, ") + "], code: 'string(body.error.code)'"
+	text := with(t, "outcome: rejected, code: 'string(body.error.code)'", hints, "        - {when: 'status == 401 ||", "        - &rule {when: 'status == 401 ||")
+	text = strings.Replace(text, "        - {when: 'status == 403', outcome: accepted", strings.Repeat("        - *rule\n", 80)+"        - {when: 'status == 403', outcome: accepted", 1)
+	wantMistake(t, text, "token_types.api_key.verify.outcomes", "at most 32 elements")
+	if got := mistakesOf(t, text).Error(); !strings.Contains(got, "at most 1000 expressions") {
+		t.Errorf("got:\n%s", got)
+	}
 	wantMistake(t, with(t, "when: 'status == 200 && has(body.id)'", "when: 'status == "+strings.Repeat("1 + ", 600)+"1'"), "token_types.api_key.verify.outcomes[0].when", "at most 2000 characters")
 }

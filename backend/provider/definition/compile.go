@@ -1,12 +1,12 @@
 package definition
 
 import (
-	"cel.dev/cel-go/cel"
 	"net/http"
 	"net/textproto"
 	"slices"
 	"strings"
 
+	"cel.dev/cel-go/cel"
 	"golang.org/x/net/http/httpguts"
 )
 
@@ -19,6 +19,12 @@ type compiler struct {
 // expression compiles an expression; nil where there is none, or a mistake.
 func (c *compiler) expression(place, text string, of environment, want ...*cel.Type) *expression {
 	if text == "" {
+		return nil
+	}
+	if c.expressions++; c.expressions > maxExpressions {
+		if c.expressions == maxExpressions+1 {
+			c.add(place, "a definition has at most %d expressions, with those that come by aliases", maxExpressions)
+		}
 		return nil
 	}
 	e, err := of.compile(text, want)
@@ -147,7 +153,8 @@ func (c *compiler) checkSecretInURL(place string, d *requestDocument, r *request
 	if d.SecretInURL {
 		return
 	}
-	const why = "{%s} is secret, and addresses end up in logs: put it into a header or the body, or say secret_in_url: true where the platform takes it nowhere else"
+	const why = "{%s} is secret, and addresses end up in logs: put it into a header or the body, " +
+		"or say secret_in_url: true where the platform takes it nowhere else"
 	if name := secretIn(r.url, s); name != "" {
 		c.add(within(place, "url"), why, name)
 	}

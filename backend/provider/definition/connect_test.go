@@ -28,16 +28,43 @@ func TestProvider_SaysWhatTheDocumentSays(t *testing.T) {
 	if !maps.Equal(fields, want) {
 		t.Errorf("got %v, want %v", fields, want)
 	}
+	if err := provider.Check(p, definition.Taken()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestProvider_TypesHaveTheAbilitiesOfTheDocument(t *testing.T) {
+	t.Parallel()
+	p := parse(t, acme(t)).Provider()
 	key := p.Type("api_key")
-	if key.Lifetime != 365*24*time.Hour || key.ResetSemantics != provider.Immediate || !slices.Equal(key.Subject, []string{"key_id", "app_id"}) || key.Mint != nil ||
-		key.Renew == nil || key.Retire == nil || key.Refresh != nil || key.EndPrevious != "" {
+	if key.Lifetime != 365*24*time.Hour || key.ResetSemantics != provider.Immediate || !slices.Equal(key.Subject, []string{"key_id", "app_id"}) {
+		t.Errorf("got %+v", key)
+	}
+	if key.Mint != nil || key.Renew == nil || key.Retire == nil || key.Refresh != nil || key.EndPrevious != "" {
 		t.Errorf("got %+v", key)
 	}
 	if client := p.Type("oauth_client"); client.Mint == nil || client.Renew != nil || client.Retire != nil {
 		t.Errorf("got %+v", client)
 	}
-	if err := provider.Check(p, definition.Taken()); err != nil {
-		t.Error(err)
+}
+
+func TestCheckOptions_WantsWhatIsRequired(t *testing.T) {
+	t.Parallel()
+	text := with(t, "probe_path: {pattern: '[0-9A-Za-z/_-]+', default: me,", "probe_path: {pattern: '[0-9A-Za-z/_-]+', required: true, form: a path,")
+	kind := parse(t, text).Provider().Type("api_key")
+	if err := kind.CheckOptions(nil); err == nil || err.Error() != "probe_path is missing; give a path" {
+		t.Errorf("got %v", err)
+	}
+	if err := kind.CheckOptions(provider.Values{"probe_path": "x"}); err != nil {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestConnect_IsCheap(t *testing.T) {
+	kind := parse(t, acme(t)).Provider().Type("api_key")
+	settings, token := provider.Values{"base_url": "https://x.example", "region": "us", "tag": "x"}, keyToken()
+	if n := testing.AllocsPerRun(100, func() { kind.Connect(settings, token) }); n > 8 {
+		t.Errorf("it takes %v allocations", n)
 	}
 }
 

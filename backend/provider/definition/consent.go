@@ -23,17 +23,16 @@ type Consent struct {
 // Consent is that of a token type; nil where it has none.
 func (d *Definition) Consent(tokenType string) *Consent {
 	t := d.typeNamed(tokenType)
-	if t == nil || t.typeDocument.Consent == nil {
+	if t == nil || t.Consent == nil {
 		return nil
 	}
-	return &Consent{t: t, PKCE: t.typeDocument.Consent.PKCE}
+	return &Consent{t: t, PKCE: t.Consent.PKCE}
 }
 
 // consent is the compiled form.
 type consent struct {
 	// address is where the person goes. It is an address of its own, or begins with that of an endpoint.
 	address    *template
-	endpoint   string
 	params     []parameter
 	exchange   *grant
 	credential answered
@@ -108,7 +107,9 @@ func (c *Consent) AuthorizeURL(settings provider.Values, token provider.Token, a
 
 // Exchange makes the fields of a credential of the code that came back. The code can be used once, so the request is never repeated.
 // The error is a *provider.Refused or a *provider.Error.
-func (c *Consent) Exchange(ctx context.Context, a provider.Account, token provider.Token, code string, asked Asked) (provider.Values, error) {
+func (c *Consent) Exchange(
+	ctx context.Context, a provider.Account, token provider.Token, code string, asked Asked,
+) (provider.Values, error) {
 	of := c.t.compiled().consent
 	call := c.t.newCall(a, token)
 	call.know(consentCode, code)
@@ -130,7 +131,8 @@ func (c *Consent) Exchange(ctx context.Context, a provider.Account, token provid
 func (c *consent) received(ctx context.Context, j *judged) (provider.Values, error) {
 	values, missing := c.credential.values(ctx, j.facts)
 	if missing != "" {
-		return nil, &provider.Error{Host: j.Host, Problem: fmt.Sprintf("has taken the code (HTTP %d), and its answer has no usable %s", j.Status, missing)}
+		problem := fmt.Sprintf("has taken the code (HTTP %d), and its answer has no usable %s", j.Status, missing)
+		return nil, &provider.Error{Host: j.Host, Problem: problem}
 	}
 	return values, nil
 }
@@ -140,33 +142,12 @@ var ofEngine = []string{"state", "redirect_uri", "code_challenge", "code_challen
 
 func (c *compiler) compileConsent(place string, d *consentDocument, s scope) *consent {
 	of := &consent{credential: c.answered(within(place, "credential"), d.Credential)}
-	at := within(place, "authorize_url")
-	switch {
-	case strings.HasPrefix(d.AuthorizeURL, "{"):
-		of.address, of.endpoint = c.address(at, d.AuthorizeURL, s)
-	case strings.ContainsAny(d.AuthorizeURL, "{}"):
-		c.add(at, "must be an https address without variables, or begin with an endpoint of the account; variables go into params")
-		of.address = &template{}
-	default:
-		var err error
-		if of.address, err = parseAddress(d.AuthorizeURL); err != nil {
-			of.address = &template{}
-		}
-		if address, urlErr := url.Parse(d.AuthorizeURL); err != nil || urlErr != nil || address.Scheme != "https" || address.Host == "" || address.User != nil || address.Fragment != "" {
-			c.add(at, "must be an address that begins with https://, or with an endpoint of the account")
-		}
-	}
-	if name := secretIn(of.address, s); name != "" {
-		c.add(at, "{%s} is secret, and a person's browser opens this address: leave it out", name)
-	}
+	of.address = c.authorizeURL(within(place, "authorize_url"), d.AuthorizeURL, s)
 	of.params = c.parameters(within(place, "params"), d.Params, s)
 	for _, p := range of.params {
-		where := within(within(place, "params"), p.name)
-		if name := secretIn(p.value, s); name != "" {
-			c.add(where, "{%s} is secret, and a person's browser opens this address: leave it out", name)
-		}
+		c.checkPublic(within(within(place, "params"), p.name), p.value, s)
 		if slices.Contains(ofEngine, p.name) {
-			c.add(where, "the engine sets %s itself: leave it out", p.name)
+			c.add(within(within(place, "params"), p.name), "the engine sets %s itself: leave it out", p.name)
 		}
 	}
 	exchange := d.Exchange
@@ -178,4 +159,31 @@ func (c *compiler) compileConsent(place string, d *consentDocument, s scope) *co
 	of.exchange = c.compileGrant(within(place, "exchange"), &exchange, codes)
 	of.exchange.request.once = true
 	return of
+}
+
+// authorizeURL compiles the address that a person opens: one without variables, or below an endpoint.
+func (c *compiler) authorizeURL(place, text string, s scope) *template {
+	if strings.HasPrefix(text, "{") {
+		t, _ := c.address(place, text, s)
+		c.checkPublic(place, t, s)
+		return t
+	}
+	t, err := parseAddress(text)
+	if err != nil || len(t.names()) > 0 || !isWebAddress(text) {
+		c.add(place, "must be an address that begins with https:// and has no variables, or begin with an endpoint of the account; variables go into params")
+		return &template{}
+	}
+	return t
+}
+
+func isWebAddress(text string) bool {
+	address, err := url.Parse(text)
+	return err == nil && address.Scheme == "https" && address.Host != "" && address.User == nil && address.Fragment == ""
+}
+
+// checkPublic wants a template without secrets.
+func (c *compiler) checkPublic(place string, t *template, s scope) {
+	if name := secretIn(t, s); name != "" {
+		c.add(place, "{%s} is secret, and a person's browser opens this address: leave it out", name)
+	}
 }

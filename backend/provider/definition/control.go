@@ -2,41 +2,41 @@ package definition
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"maps"
-	"math/big"
+	"math/rand/v2"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
 // compare asks again with a wrong value of the field. What is accepted like a wrong value is not proven.
 func (c *call) compare(ctx context.Context, v provider.Verification, control *field) provider.Verification {
+	title, name := c.t.definition.Title(), control.name
 	doubt := func(format string, args ...any) provider.Verification {
 		return provider.Verification{Outcome: provider.Inconclusive, Detail: fmt.Sprintf(format, args...), Code: v.Code, RequestID: v.RequestID}
 	}
-	wrong, found := wrongValue(control, c.token.Credential[control.name])
+	wrong, found := wrongValue(control, c.token.Credential[name])
 	if !found {
-		return doubt("%s accepts the credential, but there is no wrong value of the same shape as %s to compare it with", c.t.definition.Title(), control.name)
+		return doubt("%s accepts the credential, but there is no wrong value of the same shape as %s to compare it with", title, name)
 	}
 	other := c.token
 	other.Credential = maps.Clone(other.Credential)
-	other.Credential[control.name] = wrong
+	other.Credential[name] = wrong
 	probe := c.t.newCall(c.account, other)
 	probe.trial = c.trial
 	probe.secrets = append(probe.secrets, c.secrets...)
-	if of := c.t.compiled(); c.granted != nil && !of.grant.request.uses(ofCredential+control.name) {
+	if of := c.t.compiled(); c.granted != nil && !of.grant.request.uses(ofCredential+name) {
 		probe.granted = c.granted
 		probe.know(accessToken, c.granted.Value)
 	}
 	answer, err := probe.verify(ctx, stepControl)
 	switch {
 	case err != nil:
-		return doubt("%s accepts the credential, but does not answer usefully about a wrong %s, so that proves nothing: %s", c.t.definition.Title(), control.name, err)
+		return doubt("%s accepts the credential, but does not answer usefully about a wrong %s, so that proves nothing: %s", title, name, err)
 	case answer.Outcome == provider.Accepted:
-		return doubt("%s accepts a wrong %s as well, so it does not check it: its answer says nothing about the credential", c.t.definition.Title(), control.name)
+		return doubt("%s accepts a wrong %s as well, so it does not check it: its answer says nothing about the credential", title, name)
 	case answer.Outcome != provider.Rejected:
-		return doubt("%s accepts the credential, but its answer about a wrong %s cannot tell, so that proves nothing", c.t.definition.Title(), control.name)
+		return doubt("%s accepts the credential, but its answer about a wrong %s cannot tell, so that proves nothing", title, name)
 	}
 	return v
 }
@@ -72,12 +72,7 @@ func replaced(r rune) rune {
 		if r < a.first || r > a.last {
 			continue
 		}
-		size := int64(a.last - a.first)
-		step, err := rand.Int(rand.Reader, big.NewInt(size))
-		if err != nil {
-			return r
-		}
-		return a.first + (r-a.first+1+rune(step.Int64()))%(a.last-a.first+1)
+		return a.first + (r-a.first+1+rand.N(a.last-a.first))%(a.last-a.first+1) //nolint:gosec // a wrong value is no secret
 	}
 	return r
 }

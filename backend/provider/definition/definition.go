@@ -5,6 +5,7 @@ package definition
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"sync"
 	"time"
 
@@ -115,7 +116,7 @@ func (d *Definition) Document() []byte { return bytes.Clone(d.source) }
 
 // accountFields are the account's settings, endpoints first.
 func (d *Definition) accountFields() []*field {
-	return append(d.endpoints[:len(d.endpoints):len(d.endpoints)], d.settings...)
+	return slices.Concat(d.endpoints, d.settings)
 }
 
 func (d *Definition) typeNamed(name string) *tokenType {
@@ -150,7 +151,7 @@ func (t *tokenType) provided() *provider.TokenType {
 	kind := &provider.TokenType{
 		Name: t.name, Title: t.Title, Description: t.Description, ResetSemantics: provider.ResetSemantics(t.ResetSemantics),
 		Subject: t.Subject, Lifetime: time.Duration(t.Lifetime),
-		Verify: t.verify, Runbook: t.runbook, Connect: t.connect,
+		Verify: t.verify, Runbook: t.runbook, Connect: t.connect, CheckOptions: t.checkOptions,
 	}
 	for _, f := range t.fields {
 		kind.Fields = append(kind.Fields, f.provided())

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -26,15 +25,13 @@ var outcomesOf = map[string][]string{
 // stepNames are those that the type has, in order.
 func (t *tokenType) stepNames() []string {
 	var names []string
-	if t.typeDocument.Verify != nil && t.typeDocument.Verify.Request != nil {
+	if t.Verify != nil && t.Verify.Request != nil {
 		names = append(names, stepVerify)
 	}
-	for _, step := range []struct {
-		name string
-		has  bool
-	}{{stepGrant, t.Grant != nil}, {stepRotate, t.Rotate != nil}, {stepRevoke, t.Revoke != nil}, {stepExchange, t.typeDocument.Consent != nil}} {
-		if step.has {
-			names = append(names, step.name)
+	has := map[string]bool{stepGrant: t.Grant != nil, stepRotate: t.Rotate != nil, stepRevoke: t.Revoke != nil, stepExchange: t.Consent != nil}
+	for _, name := range []string{stepGrant, stepRotate, stepRevoke, stepExchange} {
+		if has[name] {
+			names = append(names, name)
 		}
 	}
 	return names
@@ -51,7 +48,7 @@ func (t *tokenType) checkExamples(l *list) {
 		if words := outcomesOf[e.Step]; !slices.Contains(words, e.Expect.Outcome) {
 			l.add(within(place, "expect.outcome"), "must be one of %s for the step %s", oneOf(words), e.Step)
 		}
-		if e.Control != nil && (t.typeDocument.Verify == nil || t.typeDocument.Verify.Control == nil) {
+		if e.Control != nil && (t.Verify == nil || t.Verify.Control == nil) {
 			l.add(within(place, "control"), "the type has no verify.control")
 		}
 		for _, given := range []struct {
@@ -68,7 +65,8 @@ func (t *tokenType) checkExamples(l *list) {
 	}
 }
 
-// MissingExamples tells what a definition should have examples of: of verify one accepted and one rejected answer, of each other step one.
+// MissingExamples tells what a definition should have examples of: of verify one accepted and one rejected answer, of each other step
+// one.
 func (d *Definition) MissingExamples() Mistakes {
 	l := &list{lines: d.lines}
 	for _, t := range d.types {
@@ -220,46 +218,6 @@ func ended(err error, good result) result {
 		r.outcome = outcomeRefused
 	}
 	return r
-}
-
-// compare tells what is not as expected.
-func (r result) compare(l *list, place string, want *expectDocument) {
-	differ := func(name string, got, wanted any) {
-		if got != wanted {
-			l.add(within(place, name), "the rules give %s, the example expects %s", quote(fmt.Sprint(got)), quote(fmt.Sprint(wanted)))
-		}
-	}
-	text := func(name, got string, wanted *string) {
-		if wanted != nil {
-			differ(name, got, *wanted)
-		}
-	}
-	differ("outcome", r.outcome, want.Outcome)
-	text("detail", r.Detail, want.Detail)
-	text("code", r.Code, want.Code)
-	text("request_id", r.RequestID, want.RequestID)
-	text("identity", r.Identity, want.Identity)
-	text("access_token", r.accessToken, want.AccessToken)
-	if want.Caveat != nil {
-		differ("caveat", r.Caveat, *want.Caveat)
-	}
-	if want.Wait != nil {
-		differ("wait", int64(r.wait/time.Second), *want.Wait)
-	}
-	if want.ExpiresIn != nil {
-		differ("expires_in", int64(time.Until(r.ExpiresAt).Round(time.Second)/time.Second), *want.ExpiresIn)
-	}
-	if want.ExpiresAt != nil {
-		at, err := time.Parse(time.RFC3339, *want.ExpiresAt)
-		if err != nil {
-			l.add(within(place, "expires_at"), "must be a time as in RFC 3339, such as 2027-01-31T12:00:00Z")
-		} else if !at.Equal(r.ExpiresAt) {
-			differ("expires_at", r.ExpiresAt.Format(time.RFC3339), *want.ExpiresAt)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(want.Credential)) {
-		differ(within("credential", name), r.credential[name], want.Credential[name])
-	}
 }
 
 // answer is what the document says that the platform says.

@@ -16,13 +16,14 @@ import (
 	"cel.dev/cel-go/common/types/ref"
 )
 
-// Bounds of an expression: of its text and its tree, and of what one evaluation may cost and build. Most cost less than 100.
+// Bounds of an expression: of its text and its tree, of how many a definition has, and of what one evaluation may cost. Most cost less
+// than 100.
 const (
-	maxExpression     = 2000
-	maxNodes          = 2000
-	maxRegexProgram   = 2000
-	maxCost           = 200_000
-	maxEvaluatedValue = 1 << 20
+	maxExpression   = 2000
+	maxExpressions  = 1000
+	maxNodes        = 2000
+	maxRegexProgram = 2000
+	maxCost         = 200_000
 )
 
 // The variables that expressions can have.

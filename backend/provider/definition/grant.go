@@ -160,7 +160,7 @@ func (t *tokenType) mint(ctx context.Context, a provider.Account, token provider
 	c := t.newCall(a, token)
 	_, err := c.grant(ctx)
 	if doubt, ok := errors.AsType[*undecided](err); ok {
-		return provider.AccessToken{}, &provider.Error{Host: t.definition.Title(), Problem: "gave no access token: " + doubt.detail, Code: doubt.code}
+		err = &provider.Error{Host: t.definition.Title(), Problem: "gave no access token: " + doubt.detail, Code: doubt.code}
 	}
 	if err != nil {
 		return provider.AccessToken{}, err
@@ -241,8 +241,9 @@ func (c *compiler) standardRequest(place string, d *grantDocument) *requestDocum
 	case "refresh_token":
 		defaults = append(defaults, member[string]{fieldRefreshToken, variable(fieldRefreshToken)})
 	case "authorization_code":
-		defaults = append(defaults, member[string]{"code", "{" + consentCode + "}"}, member[string]{"redirect_uri", "{" + consentRedirect + "}"},
-			member[string]{"code_verifier", "{" + consentVerifier + "}"})
+		defaults = append(defaults, ordered[string]{
+			{"code", "{" + consentCode + "}"}, {"redirect_uri", "{" + consentRedirect + "}"}, {"code_verifier", "{" + consentVerifier + "}"},
+		}...)
 	}
 	for _, m := range defaults {
 		if _, own := d.Params.get(m.Name); !own {
@@ -251,7 +252,7 @@ func (c *compiler) standardRequest(place string, d *grantDocument) *requestDocum
 	}
 	r.Form = append(r.Form, d.Params...)
 	if !slices.ContainsFunc(r.Headers, func(h member[string]) bool { return strings.EqualFold(h.Name, "Accept") }) {
-		r.Headers = append(r.Headers[:len(r.Headers):len(r.Headers)], member[string]{"Accept", "application/json"})
+		r.Headers = append(slices.Clip(r.Headers), member[string]{"Accept", "application/json"})
 	}
 	return r
 }

@@ -67,6 +67,8 @@ func (m Mistakes) sorted() Mistakes {
 type list struct {
 	mistakes Mistakes
 	lines    map[string]int
+	// expressions counts those that have been compiled.
+	expressions int
 }
 
 // add tells of a mistake. The line is that of the place, or of the nearest one around it that is in the document.

@@ -38,7 +38,7 @@ func checkPattern(pattern string) (size int, err error) {
 	}
 	size = patternSize(parsed)
 	if size > maxPatternSize {
-		return size, fmt.Errorf("is too large: repetitions such as {1000} multiply, and this compiles to more than %d instructions", maxPatternSize)
+		return size, fmt.Errorf("is too large: repetitions such as {1000} multiply, and it compiles to over %d instructions", maxPatternSize)
 	}
 	return size, nil
 }

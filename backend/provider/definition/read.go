@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -21,6 +22,9 @@ const (
 	maxExpanded = 256 << 10
 	maxValues   = 20_000
 	maxDepth    = 40
+	// maxName is how long a name may be, maxPlaces how long the places of all values together.
+	maxName   = 200
+	maxPlaces = 4 << 20
 )
 
 // written is a document as JSON, whose mappings keep their order, with the line of each place.
@@ -105,16 +109,19 @@ type writer struct {
 	list
 	out    bytes.Buffer
 	values int
+	// places is the length of all places so far.
+	places int
 	full   bool
 }
 
 // value writes a node. Once there is a mistake of size nothing more is written.
 func (w *writer) value(n *yaml.Node, p place) {
-	if w.values++; w.full || w.values > maxValues || w.out.Len() > maxExpanded || p.depth > maxDepth {
+	w.values, w.places = w.values+1, w.places+len(p.name)
+	if w.full || w.values > maxValues || w.out.Len() > maxExpanded || w.places > maxPlaces || p.depth > maxDepth {
 		if !w.full {
 			w.full = true
-			w.note(n, p, fmt.Sprintf("the document is too large or too deep: with its aliases it must have at most %d KiB, %d values and %d levels",
-				maxExpanded>>10, maxValues, maxDepth))
+			w.note(n, p, fmt.Sprintf("the document is too large or too deep: with its aliases it must have at most "+
+				"%d KiB, %d values and %d levels", maxExpanded>>10, maxValues, maxDepth))
 		}
 		return
 	}
@@ -150,13 +157,11 @@ func (w *writer) note(n *yaml.Node, p place, problem string) {
 }
 
 func (w *writer) alias(n *yaml.Node, p place) {
-	for _, around := range p.open {
-		if around == n.Alias {
-			w.note(n, p, "the alias *"+n.Value+" is within its own anchor")
-			return
-		}
+	if slices.Contains(p.open, n.Alias) {
+		w.note(n, p, "the alias *"+n.Value+" is within its own anchor")
+		return
 	}
-	p.open = append(p.open[:len(p.open):len(p.open)], n.Alias)
+	p.open = append(slices.Clip(p.open), n.Alias)
 	if p.line == 0 {
 		p.line = n.Line
 	}
@@ -175,6 +180,9 @@ func (w *writer) mapping(n *yaml.Node, p place) {
 			continue
 		case key.Tag == "!!merge":
 			w.note(key, p, "<< is not taken; an alias can stand for a whole value: fields: *fields")
+			continue
+		case len(key.Value) > maxName:
+			w.note(key, p, fmt.Sprintf("the name %s is too long: it must have at most %d bytes", quote(key.Value), maxName))
 			continue
 		case seen[key.Value]:
 			w.note(key, p.down(within(p.name, key.Value)), "this name is there twice; leave one out")

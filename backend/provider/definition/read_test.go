@@ -43,6 +43,15 @@ func bomb(levels int) string {
 	return text.String()
 }
 
+// longPlaces has many values below long names, so that their places need much memory.
+func longPlaces() string {
+	var text strings.Builder
+	for i := range 30 {
+		text.WriteString(strings.Repeat(" ", i) + strings.Repeat("n", 199) + ":\n")
+	}
+	return text.String() + strings.Repeat(" ", 30) + "[" + strings.Repeat("x, ", 9000) + "x]\n"
+}
+
 func TestParse_WhatIsNoSuchDocument(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ text, place, says string }{
@@ -61,6 +70,8 @@ func TestParse_WhatIsNoSuchDocument(t *testing.T) {
 		"a merge":                 {"a: &a {x: 1}\nb: {<<: *a}\n", "b", "<< is not taken"},
 		"an anchor in itself":     {"a: &a [*a]\n", "a[0][0]", "within its own anchor"},
 		"a bomb of aliases":       {bomb(12), "", "too large or too deep"},
+		"a long name":             {strings.Repeat("n", 201) + ": x\n", "", "at most 200 bytes"},
+		"long places":             {longPlaces(), "", "too large or too deep"},
 		"too deep":                {strings.Repeat("[", 500) + strings.Repeat("]", 500), "", "too large or too deep"},
 		"a mapping as a name":     {"? {a: b}\n: c\n", "", "a name must be a text"},
 		"a binary":                {"name: !!binary aGk=\n", "name", "a value must be a text"},
@@ -88,7 +99,7 @@ func TestParse_WhatIsNoSuchDocument(t *testing.T) {
 func TestParse_BombIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
-	mistakesOf(t, bomb(60))
+	_ = mistakesOf(t, bomb(60))
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("took %v", took)
 	}

@@ -79,15 +79,18 @@ func (c *call) replaced(ctx context.Context, of *rotate, j *judged) (provider.Va
 	title := c.t.definition.Title()
 	switch {
 	case j.rule == nil && j.Status >= 400:
-		return nil, &provider.Refused{Detail: fmt.Sprintf("%s does not replace the credential: it answered HTTP %d, for which its definition has no rule", title, j.Status)}
+		return nil, &provider.Refused{Detail: fmt.Sprintf("%s does not replace the credential: it answered HTTP %d, "+
+			"for which its definition has no rule", title, j.Status)}
 	case j.rule == nil:
-		return nil, &provider.Error{Host: j.Host, Problem: fmt.Sprintf("answered HTTP %d, for which the definition has no rule, so whether it has replaced the credential is not known", j.Status)}
+		return nil, &provider.Error{Host: j.Host, Problem: fmt.Sprintf("answered HTTP %d, for which the definition has no rule, "+
+			"so whether it has replaced the credential is not known", j.Status)}
 	case j.rule.Outcome == outcomeRefused:
 		return nil, &provider.Refused{Detail: cmp.Or(j.rule.Detail, title+" does not replace the credential"), Code: j.code(ctx)}
 	}
 	values, missing := of.credential.values(ctx, j.facts)
 	if missing != "" {
-		return nil, &provider.Error{Host: j.Host, Problem: fmt.Sprintf("says that it has replaced the credential (HTTP %d), and its answer has no usable %s", j.Status, missing)}
+		problem := fmt.Sprintf("says that it has replaced the credential (HTTP %d), and its answer has no usable %s", j.Status, missing)
+		return nil, &provider.Error{Host: j.Host, Problem: problem}
 	}
 	return values, nil
 }
@@ -103,7 +106,7 @@ func (t *tokenType) retire(ctx context.Context, a provider.Account, old provider
 		}
 	}
 	if name := of.request.needsCurrent(c.variables); name != "" {
-		return &provider.Refused{Detail: fmt.Sprintf("%s ends an old credential with the current one, and there is none (%s)", t.definition.Title(), name)}
+		return &provider.Refused{Detail: fmt.Sprintf("%s ends an old credential with the %s of the current one, and there is none", t.definition.Title(), name)}
 	}
 	if err := c.grantForRetiring(ctx, of.request, old, current); err != nil {
 		return err
@@ -136,7 +139,8 @@ func (c *call) ended(ctx context.Context, j *judged) error {
 	title := c.t.definition.Title()
 	switch {
 	case j.rule == nil:
-		return &provider.Refused{Detail: fmt.Sprintf("%s answered HTTP %d to the end of an old credential, for which its definition has no rule", title, j.Status)}
+		return &provider.Refused{Detail: fmt.Sprintf("%s does not end the old credential: it answered HTTP %d, "+
+			"for which its definition has no rule", title, j.Status)}
 	case j.rule.Outcome == outcomeRefused:
 		return &provider.Refused{Detail: cmp.Or(j.rule.Detail, title+" does not end the old credential"), Code: j.code(ctx)}
 	}

@@ -87,7 +87,7 @@ func httpAccount(t *testing.T, address string) provider.Account {
 
 func TestRenew_NoConnectionIsNotLost(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestRenew_IsNeverRepeated(t *testing.T) {
 // TestRenew_IdleConnectionThatIsClosed: the other side closes a connection while nobody looks. That is no lost answer.
 func TestRenew_IdleConnectionThatIsClosed(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed with the test
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,8 @@ func checkSettings(l *list, old, replacement *Definition, used Uses) {
 		case after == nil:
 			l.add(section, "%s must stay: accounts have a value for it", before.name)
 		case after.isEndpoint != before.isEndpoint:
-			l.add(within(other, before.name), "must stay in %s: accounts have a value for it, and what decides where requests go is written under other rules", section)
+			l.add(within(other, before.name), "must stay in %s: accounts have a value for it, and what decides where requests go "+
+				"is written under other rules", section)
 		default:
 			checkSecrecy(l, within(section, before.name), before, after)
 			if before.Endpoint && !after.Endpoint {
@@ -91,7 +92,8 @@ func checkType(l *list, before, after *tokenType, options []string) {
 	}
 	for _, f := range after.options {
 		if lookup(before.options, f.name) == nil && f.Required && f.Default == "" {
-			l.add(within(within(within(place, "options"), f.name), "required"), "cannot be true of a new option: the tokens that there are have no value for it")
+			at := within(within(within(place, "options"), f.name), "required")
+			l.add(at, "cannot be true of a new option: the tokens that there are have no value for it")
 		}
 	}
 }

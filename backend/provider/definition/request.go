@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"path"
 	"strings"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
@@ -170,14 +169,14 @@ func (r *request) address(v variables) (*url.URL, *provider.Error) {
 
 // isBelow says whether an address is one of the endpoint, at its host and below its path.
 func isBelow(base, address *url.URL) bool {
-	if address.Scheme != base.Scheme || address.Host != base.Host || address.Host == "" || address.User != nil || address.Fragment != "" || address.Opaque != "" {
+	if address.Scheme != base.Scheme || address.Host != base.Host || address.Host == "" || address.User != nil || address.Fragment != "" {
 		return false
 	}
 	if climbs(address.Path) {
 		return false
 	}
 	prefix := strings.TrimRight(base.Path, "/")
-	return address.Path == prefix || strings.HasPrefix(address.Path, prefix+"/") && strings.HasPrefix(path.Clean(address.Path)+"/", prefix+"/")
+	return address.Path == prefix || strings.HasPrefix(address.Path, prefix+"/")
 }
 
 // climbs says whether a path could leave its place, also for a server that decodes it once more.

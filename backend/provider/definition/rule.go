@@ -86,7 +86,8 @@ func (c *compiler) hint(place string, d textDocument) *expression {
 	}
 	for _, name := range e.credential {
 		if f := lookup(c.t.fields, name); f == nil || f.Secret {
-			c.add(place, "a hint reads fields that are no secret, as credential.<field>: who writes definitions could find out a secret bit by bit")
+			c.add(place, "a hint reads fields that are no secret, as credential.<field>: "+
+				"who writes definitions could find out a secret bit by bit")
 			break
 		}
 	}
@@ -114,7 +115,8 @@ func (r *rule) silence(ctx context.Context, a *answer, facts map[string]any) *pr
 	var silence *provider.Error
 	switch r.Outcome {
 	case outcomeThrottled:
-		silence = &provider.Error{Kind: provider.RateLimited, Host: a.Host, Problem: "limits the rate of requests (HTTP " + strconv.Itoa(a.Status) + ")"}
+		problem := fmt.Sprintf("limits the rate of requests (HTTP %d)", a.Status)
+		silence = &provider.Error{Kind: provider.RateLimited, Host: a.Host, Problem: problem}
 	case outcomeUnavailable:
 		silence = a.silence()
 		if silence == nil {

@@ -49,7 +49,7 @@ func (t *tokenType) runbook(settings provider.Values) provider.Runbook {
 	if handIn := t.handIn(); handIn != "" {
 		steps = append(steps, handIn)
 	}
-	d := t.typeDocument.Runbook
+	d := t.Runbook
 	return provider.Runbook{ConsoleURL: d.ConsoleURL, Role: d.Role, Steps: steps, Previous: d.Previous, Notes: that(of.notes, facts)}
 }
 

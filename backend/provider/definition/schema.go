@@ -84,10 +84,7 @@ func (s *schema) explain(l *list, e *jsonschema.ValidationError, instance any) {
 func (s *schema) sentence(e *jsonschema.ValidationError, value any) string {
 	switch k := e.ErrorKind.(type) {
 	case *kind.Type:
-		if slices.Contains(k.Want, "string") && (k.Got == "number" || k.Got == "boolean" || k.Got == "integer") {
-			return fmt.Sprintf("must be a text; put %v into quotes", value)
-		}
-		return "must be " + typesText(k.Want)
+		return wrongType(k, value)
 	case *kind.Enum:
 		allowed := make([]string, len(k.Want))
 		for i, want := range k.Want {
@@ -98,15 +95,13 @@ func (s *schema) sentence(e *jsonschema.ValidationError, value any) string {
 		return fmt.Sprintf("must be %v", k.Want)
 	case *kind.Pattern:
 		return s.comment([]*jsonschema.ValidationError{e})
-	case *kind.MinLength:
-		return "must not be empty"
 	case *kind.MaxLength:
 		return fmt.Sprintf("must have at most %d characters, this has %d", k.Want, k.Got)
 	case *kind.MaxItems:
 		return fmt.Sprintf("must have at most %d elements, this has %d", k.Want, k.Got)
 	case *kind.MaxProperties:
 		return fmt.Sprintf("must have at most %d members, this has %d", k.Want, k.Got)
-	case *kind.MinItems, *kind.MinProperties:
+	case *kind.MinLength, *kind.MinItems, *kind.MinProperties:
 		return "must not be empty"
 	case *kind.Minimum:
 		return "must be at least " + k.Want.RatString()
@@ -117,9 +112,17 @@ func (s *schema) sentence(e *jsonschema.ValidationError, value any) string {
 	}
 }
 
+func wrongType(k *kind.Type, value any) string {
+	if slices.Contains(k.Want, "string") && (k.Got == "number" || k.Got == "boolean" || k.Got == "integer") {
+		return fmt.Sprintf("must be a text; put %v into quotes", value)
+	}
+	return "must be " + typesText(k.Want)
+}
+
 func typesText(types []string) string {
 	names := map[string]string{
-		"string": "a text", "integer": "a whole number", "number": "a number", "boolean": "true or false", "object": "a mapping", "array": "a list",
+		"string": "a text", "integer": "a whole number", "number": "a number", "boolean": "true or false",
+		"object": "a mapping", "array": "a list",
 	}
 	texts := make([]string, len(types))
 	for i, t := range types {

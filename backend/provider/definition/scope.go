@@ -3,7 +3,6 @@ package definition
 import (
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
@@ -112,13 +111,4 @@ func (t *tokenType) factsOf(settings provider.Values, options provider.Values) m
 		}
 	}
 	return map[string]any{varAccount: account, varOption: option}
-}
-
-// fieldOf is the account's setting behind a variable; nil where the variable is none of an account.
-func (t *tokenType) settingOf(variable string) *field {
-	name, found := strings.CutPrefix(variable, ofAccount)
-	if !found {
-		return nil
-	}
-	return lookup(t.definition.accountFields(), name)
 }

@@ -2,6 +2,7 @@ package definition_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -243,7 +244,7 @@ func TestAttack_ReplacementThatRevealsOrRedirects(t *testing.T) {
 				}
 				return
 			}
-			mistakes, _ := err.(definition.Mistakes)
+			mistakes, _ := errors.AsType[definition.Mistakes](err)
 			if len(mistakes) != 1 || mistakes[0].Place != tc.place || !strings.Contains(mistakes[0].Problem, tc.says) {
 				t.Errorf("got %v, want one at %s with %q", err, tc.place, tc.says)
 			}

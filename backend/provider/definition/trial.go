@@ -34,7 +34,9 @@ func (t *Trial) note(s Step) {
 }
 
 // Try is the Verify of a token type that also tells what was done. The error is a *provider.Error, or says that there is no such type.
-func (d *Definition) Try(ctx context.Context, tokenType string, a provider.Account, token provider.Token) (provider.Verification, Trial, error) {
+func (d *Definition) Try(
+	ctx context.Context, tokenType string, a provider.Account, token provider.Token,
+) (provider.Verification, Trial, error) {
 	t := d.typeNamed(tokenType)
 	if t == nil {
 		return provider.Verification{}, Trial{}, fmt.Errorf("%s has no token type %q", d.Title(), tokenType)

@@ -111,7 +111,8 @@ func identityOf(value ref.Val, secrets []string) string {
 		texts = []string{text}
 	}
 	text := strings.TrimSpace(strings.Join(texts, ","))
-	if len([]rune(text)) > maxIdentity || repeats(text, secrets) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+	printable := !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
+	if len([]rune(text)) > maxIdentity || !printable || repeats(text, secrets) {
 		return ""
 	}
 	return text

@@ -65,7 +65,8 @@ func (c *call) verify(ctx context.Context, name string) (provider.Verification, 
 		}
 	}
 	if of.verify == nil {
-		return provider.Verification{}, &provider.Error{Host: c.t.definition.Title(), Problem: "was not called: nothing says how to verify this type", NotSent: true}
+		problem := "was not called: nothing says how to verify this type"
+		return provider.Verification{}, &provider.Error{Host: c.t.definition.Title(), Problem: problem, NotSent: true}
 	}
 	j, silence := c.do(ctx, step{name, of.verify, of.outcomes})
 	if silence != nil {

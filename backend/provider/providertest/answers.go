@@ -104,12 +104,13 @@ func silences() map[string]reply {
 		"no HTTP":           {err: errors.New("malformed HTTP response")},
 		"half an answer":    {status: 200, contentType: asJSON, body: `{"id":1`, breaks: io.ErrUnexpectedEOF},
 		"half a refusal":    {status: 401, contentType: asJSON, body: `{"error":`, breaks: io.ErrUnexpectedEOF},
-		"too large":         {status: 200, contentType: asJSON, body: strings.Repeat(" ", 1<<16), breaks: errors.New("answered with more than is read")},
+		"too large":         {status: 200, contentType: asJSON, body: strings.Repeat(" ", 1<<16), breaks: errors.New("more than is read")},
 		"throttled":         {status: 429, contentType: asJSON, body: object, header: http.Header{"Retry-After": {"7"}}},
 		"throttled, a page": {status: 429, contentType: asHTML, body: page},
 	}
 	for _, status := range []int{301, 302, 303, 307, 308} {
-		all[fmt.Sprintf("redirect %d", status)] = reply{status: status, contentType: asJSON, body: object, header: http.Header{"Location": {"https://login.example.com/"}}}
+		elsewhere := http.Header{"Location": {"https://login.example.com/"}}
+		all[fmt.Sprintf("redirect %d", status)] = reply{status: status, contentType: asJSON, body: object, header: elsewhere}
 	}
 	for _, status := range []int{500, 502, 503, 504, 520, 599} {
 		all[fmt.Sprintf("HTTP %d", status)] = reply{status: status, contentType: asJSON, body: object}
@@ -135,7 +136,7 @@ func cut() map[string]reply {
 	for _, status := range []int{200, 204, 400, 401, 403, 404} {
 		all[fmt.Sprintf("nothing, HTTP %d", status)] = reply{status: status}
 		all[fmt.Sprintf("nothing announced as JSON, HTTP %d", status)] = reply{status: status, contentType: asJSON}
-		all[fmt.Sprintf("half of JSON, HTTP %d", status)] = reply{status: status, contentType: asJSON, body: `{"id":1,"code":0,"error":{"code":`}
+		all[fmt.Sprintf("half of JSON, HTTP %d", status)] = reply{status: status, contentType: asJSON, body: `{"id":1,"error":{"code":`}
 	}
 	return all
 }
@@ -256,17 +257,19 @@ func (s suite) wantNoSecretOfOthers(t *testing.T, name, secret string, answer re
 // echoes are answers that have a secret wherever platforms put codes, identities and messages.
 func echoes(secret string, status int) map[string]reply {
 	header := http.Header{}
-	for _, name := range []string{"X-Request-Id", "Request-Id", "X-Ratelimit-Reset", "Retry-After", "Location", "Www-Authenticate", "X-Error"} {
+	for _, name := range []string{"X-Request-Id", "Request-Id", "X-Ratelimit-Reset", "Retry-After", "Location", "X-Error"} {
 		header.Set(name, secret)
 	}
 	object := map[string]any{}
 	for _, name := range []string{
-		"id", "code", "error", "error_description", "error_code", "error_subtype", "message", "Message", "Status", "status", "name", "CompanyName", "account_id", "user", "data",
+		"id", "code", "error", "error_description", "error_code", "error_subtype", "message", "Message", "Status", "status", "name",
+		"CompanyName", "account_id", "user", "data",
 		"access_token", "token_type", "request_id", "requestId", "key", "errors",
 	} {
 		object[name] = secret
 	}
-	nested := map[string]any{"error": object, "data": object, "response": object, "errors": []any{object}, "Status": "ERROR", "Message": secret}
+	nested := map[string]any{"error": object, "data": object, "response": object, "errors": []any{object}, "Message": secret}
+	nested["Status"] = "ERROR"
 	all := map[string]reply{"text": {status: status, contentType: "text/plain", body: secret, header: header}}
 	for name, value := range map[string]any{"flat": object, "nested": nested, "list": []any{object}} {
 		if body, err := json.Marshal(value); err == nil {

@@ -86,6 +86,11 @@ func (s suite) declared(t *testing.T) {
 			t.Errorf("the subject has %s, which is no field or a secret one", name)
 		}
 	}
+	s.described(t)
+}
+
+// described wants that every field says what it is.
+func (s suite) described(t *testing.T) {
 	for _, f := range s.kind.Connection {
 		if f.Secret {
 			t.Errorf("the connection has %s, which is secret", f.Name)
@@ -100,13 +105,17 @@ func (s suite) declared(t *testing.T) {
 
 // samples are values of all kinds. Most fields take few of them.
 var samples = []string{
-	"", "a", "A-b_c.d~e", "123", "123-456-7890", "0123456789", " padded ", "two words", "two\nlines", "https://api.example.com/", "https://API.example.com:443/a//",
+	"", "a", "A-b_c.d~e", "123", "123-456-7890", "0123456789", " padded ", "two words", "two\nlines",
+	"https://api.example.com/", "https://API.example.com:443/a//",
 	"http://127.0.0.1:8080/x/", "../x", "a/b", "ä", "\u202e", "{", "true", "eu", "agency", "v26", "16", "%2e", "=", "K12345678",
 }
 
 // fields are in canonical form once they have been brought into it.
 func (s suite) fields(t *testing.T) {
-	values := slices.Concat(samples, slices.Collect(maps.Values(s.Settings)), slices.Collect(maps.Values(s.Token.Credential)), slices.Collect(maps.Values(s.Token.Options)))
+	values := slices.Clone(samples)
+	for _, own := range []provider.Values{s.Settings, s.Token.Credential, s.Token.Options} {
+		values = slices.AppendSeq(values, maps.Values(own))
+	}
 	for _, f := range slices.Concat(s.Provider.AccountFields, s.kind.Fields, s.kind.Options) {
 		for _, value := range append(values, f.Default) {
 			once, err := f.Canonical(value)

@@ -420,7 +420,7 @@ func (r *record) version() Version {
 
 // interpret says what the request did. It returns false for one that says nothing about who knows a credential.
 func (p *Parser) interpret(r *record, e *Entry) bool {
-	namespace, name, ok := p.below(r)
+	namespace, name, ok := p.below(r, r.request.path)
 	if !ok {
 		return r.unwraps(p, e) || r.renews(p, e)
 	}
@@ -480,12 +480,9 @@ func (r *record) handsOut() WrappingToken {
 	return WrappingToken{Token: r.response.wrappingToken, Accessor: r.response.wrappingAccessor}
 }
 
-// below returns the namespace and the path below the mount. Vault writes paths without their namespace.
-func (p *Parser) below(r *record) (namespace, rest string, ok bool) {
-	return p.belowPath(r.request.namespace, r.request.path)
-}
-
-func (p *Parser) belowPath(namespace, path string) (in, rest string, ok bool) {
+// below returns the namespace and what follows the mount in a path that the entry has. Vault writes paths without their namespace.
+func (p *Parser) below(r *record, path string) (namespace, rest string, ok bool) {
+	namespace = r.request.namespace
 	if rest, ok = strings.CutPrefix(path, p.mount); ok {
 		return namespace, rest, true
 	}
@@ -537,7 +534,7 @@ func (r *record) spends(e *Entry) {
 
 // created returns the token of the mount whose read was wrapped at first, which the answer to a rewrapping tells.
 func (p *Parser) created(r *record) (id TokenID, accessToken bool) {
-	namespace, rest, ok := p.belowPath(r.request.namespace, r.response.creationPath)
+	namespace, rest, ok := p.below(r, r.response.creationPath)
 	resource, name, _ := strings.Cut(rest, "/")
 	if !ok || name == "" || strings.Contains(name, "/") || resource != "creds" && resource != "access-token" {
 		return TokenID{}, false
@@ -550,7 +547,7 @@ func (r *record) renews(p *Parser, e *Entry) bool {
 	if !slices.Contains(renewPaths, r.request.path) || r.failure() != "" {
 		return false
 	}
-	namespace, rest, ok := p.belowPath(r.request.namespace, r.response.leaseID)
+	namespace, rest, ok := p.below(r, r.response.leaseID)
 	rest, creds := strings.CutPrefix(rest, "creds/")
 	name, _, lease := strings.Cut(rest, "/")
 	if !ok || !creds || !lease || name == "" {

@@ -63,6 +63,9 @@ func (r row) begun() bool { return slices.ContainsFunc(r.path[:r.at], isWrite) }
 // ends is the version with which the story ends if the event happens here, and how many values the provider makes. They
 // differ from the story's where only the process knew something whose write was to be the next.
 func (r row) ends(e event) (version, made int) {
+	if k, ok := r.story.credential.(byAPI); ok {
+		return k.ends(r, e.happen != nil)
+	}
 	version, made = r.story.version, r.story.made
 	unsaved := r.step()
 	if e.happen == nil {
@@ -178,10 +181,14 @@ func (w *world) record(ctx context.Context, told story) ([]string, error) {
 	if err := s.begin(ctx, ""); err != nil {
 		return nil, err
 	}
-	if err := s.answered(); err != nil && !told.fails() {
+	if err := s.answered(); err != nil && !told.fails() && !told.loses {
 		return nil, err
 	}
-	if err := errors.Join(s.settled(ctx, told.version), s.quiet(ctx)); err != nil {
+	version := told.version
+	if told.loses {
+		version = told.begins
+	}
+	if err := errors.Join(s.settled(ctx, version), s.quiet(ctx)); err != nil {
 		return nil, err
 	}
 	log, err := os.ReadFile(s.file("reached"))
@@ -190,7 +197,7 @@ func (w *world) record(ctx context.Context, told story) ([]string, error) {
 	}
 	steps := strings.Split(strings.TrimSpace(string(log)), "\n")
 	const ofQuiet = 2 // a write and an event
-	return steps[:len(steps)-ofQuiet], errors.Join(s.forget(), s.note(ctx), s.check(ctx, told.version, told.made))
+	return steps[:len(steps)-ofQuiet], errors.Join(s.forget(), s.settle(ctx), s.note(ctx), s.check(ctx, told.version, told.made))
 }
 
 // column has the event happen on a world in which a token is stopped at the point of each row, and returns what is wrong
@@ -253,12 +260,12 @@ func (s *subject) recover(ctx context.Context, r row, e event) error {
 		if version := number(token["version"]); version != s.story.begins {
 			return fmt.Errorf("version %d is current although nothing was stored", version)
 		}
-		if err := s.rotate(ctx); err != nil {
+		if err := s.rotate(ctx); err != nil && !s.story.loses {
 			return fmt.Errorf("asking again: %w", err)
 		}
 	}
 	version, made := r.ends(e)
-	if err := s.settled(ctx, version); err != nil {
+	if err := errors.Join(s.settle(ctx), s.settled(ctx, version)); err != nil {
 		return err
 	}
 	return errors.Join(s.note(ctx), s.check(ctx, version, made))

@@ -31,6 +31,8 @@ type story struct {
 	begins, version int
 	// made is how many values the provider has made by then.
 	made int
+	// loses says that the rotation ends with a lost answer, after which a person hands in what the console shows.
+	loses bool
 }
 
 // fails says that the story ends without what was asked for.
@@ -125,6 +127,8 @@ var stories = []story{
 		first: "value tried",
 	},
 }
+
+func init() { stories = append(stories, apiStories...) }
 
 // rejectedForGood has a rotation wait with a value that somebody resets before it was tried.
 func rejectedForGood(ctx context.Context, s *subject) error {

@@ -45,6 +45,7 @@ func newWorld(t *testing.T, server *vaulttest.Server, plugin vaulttest.Plugin) *
 	for _, story := range stories {
 		w.mounts[story.id] = server.Mount(t)
 	}
+	w.addPlatform(t)
 	return w
 }
 
@@ -72,12 +73,17 @@ type subject struct {
 	world *world
 	story story
 	name  string
-	// sid is the account SID of a token of impact.com.
+	// sid is the account SID of a token of impact.com, or the name of a key.
 	sid string
 	// versions are the values, as the provider's ledger calls them, by version.
 	versions map[int]string
 	// issued is how many values there had been at the provider when the story began.
 	issued int
+
+	// handedIn is the version that a person handed in after a lost answer, and toldBeside is set where a person was told to look for a
+	// value that nobody has.
+	handedIn   int
+	toldBeside bool
 
 	hangUp context.CancelFunc
 	answer chan error
@@ -143,7 +149,7 @@ func (s *subject) values(ctx context.Context) (issued, live []string, err error)
 			case secret.Owner != s.name:
 			case secret.Kind == "private_key":
 				values = append(values, secret.ID)
-			case secret.Kind == "auth_token" && secret.ID == s.sid:
+			case secret.Kind == "auth_token" && secret.ID == s.sid, secret.Kind == "api_key":
 				values = append(values, secret.Value)
 			}
 		}
@@ -259,6 +265,14 @@ func (s *subject) rotate(ctx context.Context) error {
 
 // period is the rotation_period: nothing is due while the tests run.
 const period = 720 * time.Hour
+
+// settle waits until a rotation by an API is over, and does what a person has to. Other rotations need nobody.
+func (s *subject) settle(ctx context.Context) error {
+	if k, ok := s.story.credential.(byAPI); ok {
+		return k.settle(ctx, s)
+	}
+	return nil
+}
 
 // settled waits until nothing is left to do but to let the grace of old values pass.
 func (s *subject) settled(ctx context.Context, version int) error {

@@ -1,4 +1,4 @@
-package backend
+package testkit
 
 import (
 	"context"
@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// lateWrites has writes and deletions end with an error and arrive later, or never: as those of a Vault server whose storage has lost
+// LateWrites has writes and deletions end with an error and arrive later, or never: as those of a Vault server whose storage has lost
 // its quorum for a while. The zero value lets all writes through.
-type lateWrites struct {
+type LateWrites struct {
 	mu sync.Mutex
 	// prefix is of the keys whose writes are late; empty for none.
 	prefix string
@@ -28,18 +28,18 @@ type lateWrite struct {
 
 var errLate = errors.New("context deadline exceeded")
 
-// begin has writes below the prefix be late from now on.
-func (l *lateWrites) begin(prefix string, locking bool) {
+// Begin has writes below the prefix be late from now on.
+func (l *LateWrites) Begin(prefix string, locking bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.prefix, l.locking = prefix, locking
 }
 
-// end lets further writes through. Those that are on their way still are.
-func (l *lateWrites) end() { l.begin("", false) }
+// End lets further writes through. Those that are on their way still are.
+func (l *LateWrites) End() { l.Begin("", false) }
 
-// arrive has the writes arrive that are on their way.
-func (l *lateWrites) arrive(t *testing.T) {
+// Arrive has the writes arrive that are on their way.
+func (l *LateWrites) Arrive(t *testing.T) {
 	t.Helper()
 	for _, w := range l.takeAll() {
 		if err := w.apply(); err != nil {
@@ -49,14 +49,14 @@ func (l *lateWrites) arrive(t *testing.T) {
 	}
 }
 
-// getLost has the writes never arrive.
-func (l *lateWrites) getLost() {
+// GetLost has the writes never arrive.
+func (l *LateWrites) GetLost() {
 	for _, w := range l.takeAll() {
 		close(w.arrived)
 	}
 }
 
-func (l *lateWrites) takeAll() []lateWrite {
+func (l *LateWrites) takeAll() []lateWrite {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := l.onTheirWay
@@ -65,7 +65,7 @@ func (l *lateWrites) takeAll() []lateWrite {
 }
 
 // takes says whether the write is late; then the caller returns errLate.
-func (l *lateWrites) takes(key string, apply func() error) bool {
+func (l *LateWrites) takes(key string, apply func() error) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.prefix == "" || !strings.HasPrefix(key, l.prefix) {
@@ -76,7 +76,7 @@ func (l *lateWrites) takes(key string, apply func() error) bool {
 }
 
 // waitFor waits for the writes of the key, where reads have to.
-func (l *lateWrites) waitFor(ctx context.Context, key string) error {
+func (l *LateWrites) waitFor(ctx context.Context, key string) error {
 	l.mu.Lock()
 	var writes []lateWrite
 	if l.locking {
@@ -94,11 +94,4 @@ func (l *lateWrites) waitFor(ctx context.Context, key string) error {
 		}
 	}
 	return nil
-}
-
-func (s *countingStorage) Delete(ctx context.Context, key string) error {
-	if s.late.takes(key, func() error { return s.InmemStorage.Delete(context.WithoutCancel(ctx), key) }) {
-		return errLate
-	}
-	return s.InmemStorage.Delete(ctx, key)
 }
