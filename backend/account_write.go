@@ -125,7 +125,7 @@ func (b *backend) nextAccount(ctx context.Context, storage logical.Storage, w *a
 			"account %q was deleted and configured anew for another provider while this request waited; nothing was changed", w.name))
 	}
 	entry := accountEntry{
-		Schema: accountSchema, Provider: p.Name, RequestTimeout: defaultRequestTimeout, ResetHookTimeout: defaultHookTimeout, VerifyConnection: true,
+		Schema: accountSchema, KeepsEndpoints: true, Provider: p.Name, RequestTimeout: defaultRequestTimeout, ResetHookTimeout: defaultHookTimeout, VerifyConnection: true,
 	}
 	if stored != nil {
 		entry = stored.accountEntry
