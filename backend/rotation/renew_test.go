@@ -224,12 +224,15 @@ func TestRenew_WhatAFaultCosts(t *testing.T) {
 func TestRenew_KeepsTheValueWhileStorageFails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, onceAPI)
-	for call := 4; call < 4+len(keepWaits); call++ {
+	for call := 4; call < 10; call++ {
 		w.faults[call] = noAnswer
 	}
 	w.mustStart("a")
 	if r := w.last; r.Number() != 2 || w.count("Obtain") != 1 {
 		t.Errorf("version %d, %d requests", r.Number(), w.count("Obtain"))
+	}
+	if waited := w.now.Sub(epoch).Truncate(time.Second); waited != keepTrying {
+		t.Errorf("storage was tried for %s", waited)
 	}
 }
 
