@@ -2,6 +2,7 @@ package backend
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -145,9 +146,7 @@ func (f *fixture) withKeyAds(t *testing.T, policy map[string]any, replaced ...st
 	f.write(t, "providers/key_ads", map[string]any{"definition": document})
 	f.write(t, "config/keys", map[string]any{"provider": "key_ads", "base_url": server.URL})
 	token := map[string]any{"account": "keys", "type": "api_key", "api_key": p.act()}
-	for name, value := range policy {
-		token[name] = value
-	}
+	maps.Copy(token, policy)
 	f.write(t, "tokens/key", token)
 	return p
 }
@@ -161,10 +160,10 @@ func (f *fixture) work(t *testing.T, after time.Duration) {
 	f.doWork(t.Context(), schedule.Job{Token: "key", Account: "keys", Kind: schedule.Rotate})
 }
 
-// refusal wants a request for a rotation to fail, and returns what is said.
-func (f *fixture) refusal(t *testing.T, data map[string]any) string {
+// refusal wants a rotation by hand to fail, and returns what is said.
+func (f *fixture) refusal(t *testing.T) string {
 	t.Helper()
-	response, err := f.handle(t, logical.UpdateOperation, "tokens/key/rotate", data)
+	response, err := f.handle(t, logical.UpdateOperation, "tokens/key/rotate", nil)
 	if err == nil {
 		err = response.Error()
 	}
@@ -282,11 +281,11 @@ func TestRenew_LostAnswerByHand(t *testing.T) {
 	f := newFixture(t)
 	p := f.withKeyAds(t, nil)
 	p.answers(breaks)
-	wantSaid(t, "the answer", f.refusal(t, nil), "nothing was changed in Vault", "HTTP 502", "version 1 still works", "start the rotation again")
+	wantSaid(t, "the answer", f.refusal(t), "nothing was changed in Vault", "HTTP 502", "version 1 still works", "start the rotation again")
 	p.answers(drops)
-	wantSaid(t, "the answer", f.refusal(t, nil), "version 1 does not work any more, so it was replaced: reset the token at the provider and hand the new value in")
+	wantSaid(t, "the answer", f.refusal(t), "version 1 does not work any more, so it was replaced: reset the token at the provider and hand the new value in")
 	p.answers(nil)
-	wantSaid(t, "the answer", f.refusal(t, nil), "HTTP 401", "As before, a new value is missing", "hand the value in")
+	wantSaid(t, "the answer", f.refusal(t), "HTTP 401", "As before, a new value is missing", "hand the value in")
 	f.write(t, "tokens/key/rotate", map[string]any{"api_key": p.act()})
 	f.write(t, "tokens/key/rotate", nil)
 	f.wantKey(t, 3, "value-of-key-4")
@@ -341,7 +340,7 @@ func TestRenew_ARefusalIsNoLostAnswer(t *testing.T) {
 	f := newFixture(t)
 	p := f.withKeyAds(t, nil)
 	p.answers(forbids)
-	if said := f.refusal(t, nil); said != "nothing was changed: the key may not replace itself" {
+	if said := f.refusal(t); said != "nothing was changed: the key may not replace itself" {
 		t.Errorf("told %s", said)
 	}
 	p.answers(nil)
@@ -575,5 +574,5 @@ func TestRenew_AnAnswerThatDoesNotComeInTimeIsLost(t *testing.T) {
 	p := f.withKeyAds(t, nil)
 	f.write(t, "config/keys", map[string]any{"request_timeout": 1})
 	heldAPI(t, p, nil)
-	wantSaid(t, "the answer", f.refusal(t, nil), "did not answer in time", "version 1 does not work any more")
+	wantSaid(t, "the answer", f.refusal(t), "did not answer in time", "version 1 does not work any more")
 }
