@@ -91,6 +91,7 @@ type backend struct {
 	mountPath mountPath
 
 	access  accessTokens
+	unsaved unsaved
 	metrics *metrics
 }
 

@@ -136,9 +136,13 @@ func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *f
 		"next_vault_rotation":        timestamp(t.nextRotation),
 		"overdue":                    t.overdue(now),
 		"retiring":                   t.retiring(),
+		"next_refresh":               timestamp(t.nextRefresh()),
+		"refreshed_at":               nil,
+		"refreshes":                  0,
 	}
 	if t.Current != nil {
 		data["last_vault_rotation"] = timestamp(t.Current.PublishedAt)
+		data["refreshed_at"], data["refreshes"] = timestamp(t.Current.Refreshed.Last()), t.Current.Refreshed.Number()
 	}
 	for _, f := range t.kind.Options {
 		data[f.Name] = t.Options[f.Name]

@@ -21,6 +21,10 @@ func (b *backend) readCreds(ctx context.Context, storage logical.Storage, name s
 	if err != nil {
 		return nil, err
 	}
+	if singleUse(t.kind) {
+		return nil, badInput("a %s is not given out, because whoever refreshes it ends the value that the engine has; "+
+			"`vault read <mount>/access-token/%s` gives an access token", t.Type, t.name)
+	}
 	if t.Current == nil {
 		return nil, noCredential(t)
 	}

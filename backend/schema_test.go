@@ -110,6 +110,9 @@ func retiringClient() tokenEntry {
 		LastError: "version 1 could not be retired: Google has a problem of its own (HTTP 503)",
 	}}
 	t.LastError = t.Retiring[0].LastError
+	t.Current.PublishedAs, t.Current.Refreshed = "3333333333333333", &rotation.Refreshes{Count: 7, At: long}
+	t.History[1].Refreshed = t.Current.Refreshed
+	t.Refreshing = &rotation.Refreshing{Since: long, Tries: 2, NextTry: someUp, LastError: "the answer to a refresh was lost"}
 	return t
 }
 
@@ -165,6 +168,7 @@ func rejectedHook() tokenEntry {
 	rejected := pendingRotation(rotation.SourceHook)
 	rejected.Credential, rejected.ReceivedAt, rejected.Rejections = storedPair("3"), long, 36
 	rejected.Note = "the reset hook's answer has a mistake"
+	rejected.HandedInAs, rejected.Refreshing = "3333333333333333", &rotation.Refreshing{Since: long, Tries: 1, NextTry: someUp}
 	t.Pending = pendingRotation(rotation.SourceHook)
 	t.Pending.ID, t.Pending.Replaces = "66666666-7777-8888-9999-000000000000", rejected
 	return t

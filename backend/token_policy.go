@@ -155,6 +155,23 @@ func (t *token) nextWork(now time.Time, source rotation.Source) (rotate, verify 
 	return rotate, t.nextVerification()
 }
 
+// nextRefresh is when the engine refreshes the credential by itself; zero where it does not. A refused one is left alone.
+func (t *token) nextRefresh() time.Time {
+	switch {
+	case t.kind.Refresh == nil || t.Current == nil:
+		return time.Time{}
+	case t.Refreshing != nil:
+		return t.Refreshing.NextTry
+	case t.kind.Refresh.KeepAlive == 0 || t.Health == rotation.HealthRejected:
+		return time.Time{}
+	}
+	last := t.Current.PublishedAt
+	if refreshed := t.Current.Refreshed.Last(); refreshed.After(last) {
+		last = refreshed
+	}
+	return last.Add(t.kind.Refresh.KeepAlive)
+}
+
 // rotationStart is when the policy may start the next rotation: not while a person is needed, not before the last failure's wait is over, and only
 // within rotation_window of a scheduled time.
 func (t *token) rotationStart(now time.Time) time.Time {

@@ -71,5 +71,8 @@ func tokenStateFields() map[string]*framework.FieldSchema {
 		"next_vault_rotation": {Type: framework.TypeTime, Description: "When the policy wants it replaced."},
 		"overdue":             {Type: framework.TypeBool, Description: "That time has passed."},
 		"retiring":            {Type: framework.TypeSlice, Description: "Old values that the engine is going to retire: version (0 for one that was never published) and at."},
+		"next_refresh":        {Type: framework.TypeTime, Description: "When the engine refreshes the current credential by itself, so that it does not die of disuse."},
+		"refreshed_at":        {Type: framework.TypeTime, Description: "When the current credential was last refreshed."},
+		"refreshes":           {Type: framework.TypeInt, Description: "How often that has happened since it was published."},
 	}
 }

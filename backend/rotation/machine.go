@@ -194,7 +194,7 @@ func (m *Machine) prove(ctx context.Context, r *Record) error {
 	r.Publish(Candidate{
 		Credential: p.Credential, Fingerprint: fingerprint, Source: p.Source, Reason: p.Reason,
 		EntityID: p.EntityID, DisplayName: p.DisplayName, RotationID: p.ID, Scheduled: p.Scheduled, Verified: &v,
-		Made: m.Keys != nil && p.Source == SourceIAM, Same: m.Same,
+		Made: m.Keys != nil && p.Source == SourceIAM, Same: m.Same, HandedInAs: p.HandedInAs,
 	}, now)
 	r.Pending = nil
 	if previous != nil && m.RetiresPrevious && p.Source != SourceHook {
@@ -208,6 +208,9 @@ func (m *Machine) rejected(ctx context.Context, r *Record, refusal error) error 
 	p := r.Pending
 	p.Rejections++
 	now := m.Now().UTC()
+	if p.Source.ByPerson() {
+		return m.giveUp(ctx, r, refusal)
+	}
 	if p.Source.Irreplaceable() {
 		p.NextAttempt = now.Add(backoff(p.Rejections-1, firstBackoff, maxRejectedBackoff, nil))
 		// Another reset would not help a provider that refuses what it has just given out.

@@ -73,6 +73,10 @@ type Pending struct {
 	NotSent bool `json:"not_sent,omitempty"`
 	// Note is what an operator has to know of the credential where it does not work. It holds no secret.
 	Note string `json:"note,omitempty"`
+	// HandedInAs is the fingerprint of what a person handed in.
+	HandedInAs string `json:"handed_in_as,omitempty"`
+	// Refreshing is a refresh of the credential whose answer has not come.
+	Refreshing *Refreshing `json:"refreshing,omitempty"`
 	// Replaces is a rejected value that is kept until this rotation has one.
 	Replaces *Pending `json:"replaces,omitempty"`
 
