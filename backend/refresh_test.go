@@ -14,6 +14,7 @@ import (
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/schedule"
 )
 
 // stored is the token as it is in storage.
@@ -115,11 +116,11 @@ func TestRefresh_LostAnswerIsTriedAgainUntilRefused(t *testing.T) {
 	if got := p.requests() - asked; got != 1 {
 		t.Errorf("%d requests, want the one whose answer was lost", got)
 	}
-	f.clock.advance(2 * time.Second) // the scheduler goes by the real clock
-	f.await(t, "the value is refused", func() bool { return f.read(t, "tokens/app")["health"] == "rejected" })
+	f.clock.advance(2 * time.Second)
+	f.refreshIfDue(t)
 	got := f.read(t, "tokens/app")
 	text := got["last_error"].(string)
-	if !strings.Contains(text, "answer to a refresh was lost") || !strings.Contains(text, "new consent is needed") || got["next_refresh"] != nil {
+	if !strings.Contains(text, "answer to a refresh was lost") || !strings.Contains(text, "new consent is needed") || got["health"] != "rejected" || got["next_refresh"] != nil {
 		t.Errorf("last_error %q, next_refresh %v", text, got["next_refresh"])
 	}
 	failed := 0
@@ -149,8 +150,8 @@ func TestRefresh_LostAnswerHealsWithinTheReuseWindow(t *testing.T) {
 		t.Errorf("last_error %q", text)
 	}
 	f.clock.advance(2 * time.Second)
-	f.await(t, "the engine has refreshed by itself", func() bool { return f.read(t, "tokens/app")["refreshes"] == 1 })
-	if got := f.read(t, "tokens/app"); got["last_error"] != "" || got["health"] != "ok" {
+	f.refreshIfDue(t)
+	if got := f.read(t, "tokens/app"); got["refreshes"] != 1 || got["last_error"] != "" || got["health"] != "ok" {
 		t.Errorf("got %v", got)
 	}
 	f.read(t, "access-token/app")
@@ -204,29 +205,20 @@ func TestRefresh_CrashBetweenAnswerAndStorage(t *testing.T) {
 			}
 			p.mu.Unlock()
 			f.clock.advance(time.Second)
-			f.planToken("app")
+			f.refreshIfDue(t)
+			got := f.read(t, "tokens/app")
 			if uses == 1 {
-				f.scheduler.Hasten(f.jobs(f.accountNamed(t, "rolling"), f.stored(t, "app"))...)
-				f.await(t, "the loss is known", func() bool { return f.read(t, "tokens/app")["health"] == "rejected" })
-				if text := f.read(t, "tokens/app")["last_error"].(string); !strings.Contains(text, "new consent is needed") {
-					t.Errorf("last_error %q", text)
+				if text := got["last_error"].(string); got["health"] != "rejected" || !strings.Contains(text, "new consent is needed") {
+					t.Errorf("health %v, last_error %q", got["health"], text)
 				}
 				return
 			}
-			f.scheduler.Hasten(f.jobs(f.accountNamed(t, "rolling"), f.stored(t, "app"))...)
-			f.await(t, "the value is refreshed", func() bool { return f.read(t, "tokens/app")["refreshes"] == 1 })
+			if got["health"] != "ok" || got["refreshes"] != 1 || got["last_error"] != "" {
+				t.Errorf("got %v", got)
+			}
 			f.read(t, "access-token/app")
 		})
 	}
-}
-
-func (f *fixture) accountNamed(t *testing.T, name string) *account {
-	t.Helper()
-	a, err := f.account(t.Context(), f.storage, name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
 }
 
 func TestRefresh_RefusedWritesLoseNothing(t *testing.T) {
@@ -307,5 +299,72 @@ func TestRefresh_VerificationKeepsWhatComesBack(t *testing.T) {
 		if got := f.read(t, "tokens/app"); got["refreshes"] != n || got["version"] != 1 {
 			t.Errorf("got %v refreshes of version %v, want %d", got["refreshes"], got["version"], n)
 		}
+	}
+}
+
+// refreshIfDue does what the scheduler does when the time has come by the engine's clock.
+func (f *fixture) refreshIfDue(t *testing.T) {
+	t.Helper()
+	if err := f.refreshRoutinely(t.Context(), schedule.Job{Token: "app", Account: "rolling", Kind: schedule.Refresh}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestKeepAlive_RefreshesByItself(t *testing.T) {
+	t.Parallel()
+	f, p := newFixture(t), newRollingPlatform(t)
+	f.rolling(t, p, "dies", "30d", nil)
+	published := f.stored(t, "app").Current.PublishedAt
+	if got, want := f.read(t, "tokens/app")["next_refresh"], timestamp(published.Add(30*24*time.Hour)); got != want {
+		t.Errorf("next_refresh is %v, want %v", got, want)
+	}
+	f.clock.advance(30 * 24 * time.Hour)
+	f.refreshIfDue(t)
+	if got := f.read(t, "tokens/app")["refreshes"]; got != 1 {
+		t.Errorf("%v refreshes, want 1", got)
+	}
+	if got, want := f.read(t, "tokens/app")["next_refresh"], timestamp(published.Add(60*24*time.Hour)); got != want {
+		t.Errorf("next_refresh is %v, want %v", got, want)
+	}
+	// Readers get the access token that came with it.
+	asked := p.requests()
+	f.read(t, "access-token/app")
+	if p.requests() != asked {
+		t.Error("a reader causes another refresh")
+	}
+}
+
+func TestKeepAlive_BySchedule(t *testing.T) {
+	t.Parallel()
+	for _, previous := range []string{"dies", "lives"} {
+		t.Run(previous, func(t *testing.T) {
+			t.Parallel()
+			f, p := newFixture(t), newRollingPlatform(t)
+			f.backend.now = time.Now
+			f.rolling(t, p, previous, "1s", nil)
+			f.await(t, "the engine has refreshed three times", func() bool { return f.read(t, "tokens/app")["refreshes"].(int) >= 3 })
+			if got := f.read(t, "tokens/app"); got["version"] != 1 || got["health"] != "ok" {
+				t.Errorf("got %v", got)
+			}
+		})
+	}
+}
+
+func TestKeepAlive_LeavesARefusedValueAlone(t *testing.T) {
+	t.Parallel()
+	for _, previous := range []string{"dies", "lives"} {
+		t.Run(previous, func(t *testing.T) {
+			t.Parallel()
+			f, p := newFixture(t), newRollingPlatform(t)
+			f.rolling(t, p, previous, "24h", nil)
+			p.mu.Lock()
+			clear(p.live)
+			p.mu.Unlock()
+			f.clock.advance(24 * time.Hour)
+			f.refreshIfDue(t)
+			if got := f.read(t, "tokens/app"); got["health"] != "rejected" || got["next_refresh"] != nil || strings.Contains(got["last_error"].(string), "lost") {
+				t.Errorf("got %v", got)
+			}
+		})
 	}
 }
