@@ -72,6 +72,7 @@ func runbookFields() map[string]*framework.FieldSchema {
 		"previous_credential": {Type: framework.TypeString, Required: true, Description: "What becomes of the old value."},
 		"fields":              {Type: framework.TypeStringSlice, Required: true, Description: "Fields to hand in. Those left out keep their value."},
 		"automatic":           {Type: framework.TypeBool, Required: true, Description: "Whether the engine can rotate this token by itself."},
+		"expires_at":          {Type: framework.TypeTime, Description: "When the current value ends by itself, as far as is known."},
 		"notes":               {Type: framework.TypeStringSlice, Required: true, Description: "What else to know."},
 	}
 }
@@ -95,6 +96,7 @@ func (b *backend) pathRotateRead(ctx context.Context, req *logical.Request, d *f
 		"previous_credential": runbook.Previous,
 		"fields":              fields,
 		"automatic":           runbook.source != "",
+		"expires_at":          timestamp(t.expires),
 		"notes":               runbook.Notes,
 	}}, nil
 }

@@ -136,9 +136,14 @@ func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *f
 		"next_vault_rotation":        timestamp(t.nextRotation),
 		"overdue":                    t.overdue(now),
 		"retiring":                   t.retiring(),
+		"rotate_before_expiry":       defaultBeforeExpiry,
+		"expires_at":                 timestamp(t.expires),
 		"next_refresh":               timestamp(t.nextRefresh()),
 		"refreshed_at":               nil,
 		"refreshes":                  0,
+	}
+	if t.RotateBeforeExpiry != nil {
+		data["rotate_before_expiry"] = *t.RotateBeforeExpiry
 	}
 	if t.Current != nil {
 		data["last_vault_rotation"] = timestamp(t.Current.PublishedAt)
@@ -226,6 +231,7 @@ func (b *backend) readPolicy(d *framework.FieldData, kind *provider.TokenType) (
 		verifyPeriod:             given[int](d, "verify_period"),
 		rotationGracePeriod:      given[int](d, "rotation_grace_period"),
 		leaseTTL:                 given[int](d, "lease_ttl"),
+		rotateBeforeExpiry:       given[int](d, "rotate_before_expiry"),
 		rotationPeriod:           given[int](d, "rotation_period"),
 		rotationWindow:           given[int](d, "rotation_window"),
 		rotationSchedule:         given[string](d, "rotation_schedule"),

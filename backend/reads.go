@@ -42,6 +42,9 @@ func (b *backend) readCreds(ctx context.Context, storage logical.Storage, name s
 	if t.RotationPeriod > 0 {
 		data["rotation_period"] = max(int(t.RotationPeriod.Seconds()), 1)
 	}
+	if !t.expires.IsZero() {
+		data["expires_at"] = timestamp(t.expires)
+	}
 	data["ttl"] = t.ttl(b.now())
 	response := b.leased(withHealthWarning(&logical.Response{Data: data}, t), t)
 	return t.remember(&t.credsAnswer, a, time.Time{}, response), nil

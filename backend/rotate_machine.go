@@ -17,8 +17,9 @@ import (
 // machine gives the token's record its outside world. The token is a copy to change, under its lock.
 func (b *backend) machine(storage logical.Storage, a *account, t *token) *rotation.Machine {
 	m := &rotation.Machine{
-		Now:   b.now,
-		Grace: time.Duration(t.RotationGracePeriod) * time.Second,
+		Now:      b.now,
+		Lifetime: t.kind.Lifetime,
+		Grace:    time.Duration(t.RotationGracePeriod) * time.Second,
 		Save: func(ctx context.Context, _ *rotation.Record) error {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTimeout)
 			defer cancel()

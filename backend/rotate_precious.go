@@ -20,6 +20,7 @@ func (in handedIn) precious() bool { return singleUse(in.token.kind) }
 // keepInCandidate takes what comes back with the verification of a value that lives on. It is published with the rest.
 func (b *backend) keepInCandidate(storage logical.Storage, c *rotation.Candidate) func(context.Context, provider.Refreshed) error {
 	return func(ctx context.Context, answer provider.Refreshed) error {
+		c.ExpiresAt = answer.ExpiresAt
 		if answer.Values == nil {
 			return nil
 		}
@@ -65,7 +66,7 @@ func (b *backend) provePrecious(ctx context.Context, storage logical.Storage, in
 
 // takePrecious makes a candidate of what the verification has left.
 func (b *backend) takePrecious(ctx context.Context, storage logical.Storage, t *token, c *rotation.Candidate) (err error) {
-	c.HandedInAs, c.Credential = c.Fingerprint, t.Pending.Credential
+	c.HandedInAs, c.Credential, c.ExpiresAt = c.Fingerprint, t.Pending.Credential, t.Pending.ExpiresAt
 	c.Fingerprint, err = b.fingerprint(ctx, storage, c.Credential)
 	return err
 }

@@ -148,6 +148,7 @@ func credsStateFields() map[string]*framework.FieldSchema {
 		"version":             {Type: framework.TypeInt, Required: true, Description: "Number of the credential's version."},
 		"fingerprint":         {Type: framework.TypeString, Required: true, Description: "Keyed hash that identifies the value."},
 		"last_vault_rotation": {Type: framework.TypeTime, Required: true, Description: "When this version was published."},
+		"expires_at":          {Type: framework.TypeTime, Description: "When this version ends by itself, where that is known."},
 		"rotation_period":     {Type: framework.TypeInt, Required: true, Description: "Seconds between planned rotations, or refresh_ttl where no period is set."},
 		"ttl":                 {Type: framework.TypeInt, Required: true, Description: "Seconds after which to read again, at least 1."},
 	}

@@ -112,6 +112,9 @@ func retiringClient() tokenEntry {
 	t.LastError = t.Retiring[0].LastError
 	t.Current.PublishedAs, t.Current.Refreshed = "3333333333333333", &rotation.Refreshes{Count: 7, At: long}
 	t.History[1].Refreshed = t.Current.Refreshed
+	t.Current.Ends, t.Current.ExpiringReported = &rotation.Ends{Told: someUp, Lifetime: someUp}, true
+	t.History[1].Ends = t.Current.Ends
+	t.RotateBeforeExpiry = new(86400)
 	t.Refreshing = &rotation.Refreshing{Since: long, Tries: 2, NextTry: someUp, LastError: "the answer to a refresh was lost"}
 	return t
 }
@@ -145,6 +148,7 @@ func pendingKey() tokenEntry {
 // movedKey has a rotation, a search and a retirement that say for whom and by which right they are.
 func movedKey() tokenEntry {
 	t := requestedKey()
+	t.Pending.ExpiresAt = someUp
 	t.Pending.Owner, t.Pending.OwnerProven = "app@acme.example", true
 	t.Searches[0].Owner, t.Searches[0].Proven = "before@acme.example", true
 	t.Retiring = []rotation.Retiring{{Version: 1, Credential: storedKey("1"), Proven: true, At: long, NextAttempt: someUp}}

@@ -21,6 +21,7 @@ const (
 	defaultRefreshTTL   = 60
 	defaultVerifyPeriod = 24 * 60 * 60
 	defaultGracePeriod  = 24 * 60 * 60
+	defaultBeforeExpiry = 7 * 24 * 60 * 60
 	maxReasonLength     = 512
 )
 
@@ -50,6 +51,8 @@ type tokenEntry struct {
 	RotationWindow           time.Duration `json:"rotation_window"`
 	RotationPeriod           time.Duration `json:"rotation_period"`
 	DisableAutomatedRotation bool          `json:"disable_automated_rotation"`
+	// RotateBeforeExpiry is in seconds; nil is defaultBeforeExpiry.
+	RotateBeforeExpiry *int `json:"rotate_before_expiry,omitempty"`
 	// ScheduleSince is when rotation_schedule was set. What it missed before is not overdue.
 	ScheduleSince time.Time `json:"schedule_since,omitzero"`
 
@@ -64,6 +67,8 @@ type token struct {
 	// nextRotation is zero where no rotation is planned, and schedule nil where there is no rotation_schedule.
 	nextRotation time.Time
 	schedule     *cron.SpecSchedule
+	// expires is when the current value ends by itself, and expiring when it is to be replaced for that; zero where it does not end.
+	expires, expiring time.Time
 	// planProblem says why nothing is planned although there is a rotation_schedule; empty where there is no problem.
 	planProblem string
 	// The answers to reads of creds/ and access-token/.
@@ -110,9 +115,11 @@ func (b *backend) findKind(ctx context.Context, storage logical.Storage, t *toke
 // cannot read, or that never comes, plans nothing and is a problem to tell: the credential is no worse for it.
 func (t *token) planRotation() {
 	t.nextRotation, t.schedule, t.planProblem = time.Time{}, nil, ""
+	t.planExpiry()
 	if t.Current == nil || t.DisableAutomatedRotation {
 		return
 	}
+	defer t.rotateBeforeExpiry()
 	switch {
 	case t.RotationPeriod > 0:
 		t.nextRotation = t.Current.PublishedAt.Add(t.RotationPeriod)
@@ -129,6 +136,38 @@ func (t *token) planRotation() {
 		}
 		t.schedule, t.nextRotation = schedule, schedule.Next(since)
 	}
+}
+
+// beforeExpiry is rotate_before_expiry in seconds.
+func (e *tokenEntry) beforeExpiry() int {
+	if e.RotateBeforeExpiry == nil {
+		return defaultBeforeExpiry
+	}
+	return *e.RotateBeforeExpiry
+}
+
+// planExpiry works out when the current value ends by itself, and when it is to be replaced for that: rotate_before_expiry before, and at
+// most half of its life.
+func (t *token) planExpiry() {
+	t.expires, t.expiring = time.Time{}, time.Time{}
+	if t.Current == nil || t.Current.Ends == nil {
+		return
+	}
+	t.expires = t.Current.Ends.At()
+	before := min(seconds(t.beforeExpiry()), t.expires.Sub(t.Current.PublishedAt)/2)
+	t.expiring = t.expires.Add(-max(before, 0))
+}
+
+// rotateBeforeExpiry has the current value replaced before it ends, whatever the policy says.
+func (t *token) rotateBeforeExpiry() {
+	if t.dueByExpiry() {
+		t.nextRotation = t.expiring
+	}
+}
+
+// dueByExpiry says whether the end of the value comes before what the policy says. A rotation_window is not about that.
+func (t *token) dueByExpiry() bool {
+	return !t.expiring.IsZero() && (t.nextRotation.IsZero() || !t.nextRotation.Before(t.expiring))
 }
 
 // holdsCredential says whether there is any value that would follow a changed address.

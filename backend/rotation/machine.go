@@ -89,6 +89,8 @@ type Machine struct {
 	Once bool
 	// RetiresPrevious has the value retired that a key or an API has replaced, after Grace.
 	RetiresPrevious bool
+	// Lifetime is how long a value lives after it was published; zero where it does not end by itself.
+	Lifetime time.Duration
 	// Grace is how long a replaced value lives on.
 	Grace time.Duration
 	// Happened is told of events, after they were stored.
@@ -195,6 +197,7 @@ func (m *Machine) prove(ctx context.Context, r *Record) error {
 		Credential: p.Credential, Fingerprint: fingerprint, Source: p.Source, Reason: p.Reason,
 		EntityID: p.EntityID, DisplayName: p.DisplayName, RotationID: p.ID, Scheduled: p.Scheduled, Verified: &v,
 		Made: m.Keys != nil && p.Source == SourceIAM, Same: m.Same, HandedInAs: p.HandedInAs,
+		Lifetime: m.Lifetime, ExpiresAt: p.ExpiresAt,
 	}, now)
 	r.Pending = nil
 	if previous != nil && m.RetiresPrevious && p.Source != SourceHook {

@@ -100,6 +100,10 @@ type Version struct {
 	PublishedAs string `json:"published_as,omitempty"`
 	// Refreshed is what refreshes did to it since it was published; nil where there was none.
 	Refreshed *Refreshes `json:"refreshed,omitempty"`
+	// Ends is nil where it does not end by itself, as far as is known.
+	Ends *Ends `json:"ends,omitempty"`
+	// ExpiringReported is set once it was told that it ends soon.
+	ExpiringReported bool `json:"expiring_reported,omitempty"`
 }
 
 // Refreshes are those of one version. They are never changed, but replaced.
@@ -142,6 +146,7 @@ type HistoryEntry struct {
 	Fingerprint  string `json:"fingerprint"`
 	// Refreshed is the version's.
 	Refreshed  *Refreshes `json:"refreshed,omitempty"`
+	Ends       *Ends      `json:"ends,omitempty"`
 	RetiredAt  time.Time  `json:"retired_at,omitzero"`
 	RetiredHow string     `json:"retired_how,omitempty"`
 	// RotationID identifies the rotation, or the request, that published the version. Version numbers cannot: those of a token
@@ -180,6 +185,9 @@ type Candidate struct {
 	RotationID  string
 	Note        string
 	Scheduled   bool
+	// Lifetime is how long it lives from now on, and ExpiresAt when it ends as far as its giver has said; zero for no such end.
+	Lifetime  time.Duration
+	ExpiresAt time.Time
 	// HandedInAs is the fingerprint of what a person handed in, where a refresh has replaced a part of it since.
 	HandedInAs string
 	// Verified is nil where the provider was not asked.
@@ -215,14 +223,20 @@ func (r *Record) Publish(c Candidate, now time.Time) {
 		Note:         c.Note,
 	}
 	r.Current = &Version{Number: entry.Version, Credential: c.Credential, Fingerprint: c.Fingerprint, PublishedAt: now, Proven: c.Made, PublishedAs: c.HandedInAs}
+	if ends := (Ends{Told: c.ExpiresAt.UTC()}); c.Lifetime > 0 || !c.ExpiresAt.IsZero() {
+		if c.Lifetime > 0 {
+			ends.Lifetime = now.Add(c.Lifetime)
+		}
+		r.Current.Ends, entry.Ends = &ends, &ends
+	}
 	r.Health, r.LastVerification, r.LastError, r.Refreshing = HealthUnverified, nil, "", nil
 	r.Failures, r.RetryAt, r.OverdueReported, r.PersonNeeded = 0, time.Time{}, false, false
 	r.Retiring = slices.DeleteFunc(r.Retiring, func(old Retiring) bool { return c.is(old.Credential) })
+	r.History = append(r.History, entry)
 	if c.Verified != nil {
-		entry.Verification = string(c.Verified.Outcome)
+		r.History[len(r.History)-1].Verification = string(c.Verified.Outcome)
 		r.Observe(*c.Verified, now)
 	}
-	r.History = append(r.History, entry)
 	if surplus := len(r.History) - MaxHistory; surplus > 0 {
 		r.History = r.History[surplus:]
 	}
@@ -232,6 +246,7 @@ func (r *Record) Publish(c Candidate, now time.Time) {
 // acceptance, but no refusal: only an acceptance clears an alarm.
 func (r *Record) Observe(v provider.Verification, now time.Time) {
 	r.LastVerification = &Check{At: now.UTC(), Outcome: v.Outcome, Detail: v.Detail}
+	r.told(v.ExpiresAt)
 	switch {
 	case v.Outcome == provider.Accepted:
 		r.Health = HealthOK

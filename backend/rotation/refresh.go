@@ -113,6 +113,9 @@ func (f *Refresher) take(ctx context.Context, answer provider.Refreshed) error {
 	}
 	if f.Pending {
 		r.Pending.Credential = merged(r.Pending.Credential, answer.Values)
+		if !answer.ExpiresAt.IsZero() {
+			r.Pending.ExpiresAt = answer.ExpiresAt.UTC()
+		}
 		return nil
 	}
 	fresh := merged(r.Current.Credential, answer.Values)
@@ -121,6 +124,7 @@ func (f *Refresher) take(ctx context.Context, answer provider.Refreshed) error {
 		return err
 	}
 	r.refresh(fresh, fingerprint, &Refreshes{Count: r.Current.Refreshed.Number() + 1, At: f.Now().UTC()})
+	r.told(answer.ExpiresAt)
 	return nil
 }
 
@@ -247,4 +251,7 @@ func (r *Record) Restore(v *Version) {
 		r.Refreshing = nil
 	}
 	r.refresh(v.Credential, v.Fingerprint, v.Refreshed)
+	if v.Ends != nil {
+		r.told(v.Ends.Told)
+	}
 }

@@ -65,8 +65,10 @@ type Pending struct {
 	// Credential is nil until it was obtained.
 	Credential provider.Values `json:"credential,omitempty"`
 	ReceivedAt time.Time       `json:"received_at,omitzero"`
-	Attempts   int             `json:"attempts"`
-	Rejections int             `json:"rejections,omitempty"`
+	// ExpiresAt is when the credential ends by itself, as far as who gave it has said.
+	ExpiresAt  time.Time `json:"expires_at,omitzero"`
+	Attempts   int       `json:"attempts"`
+	Rejections int       `json:"rejections,omitempty"`
 	// NextAttempt is when to go on.
 	NextAttempt time.Time `json:"next_attempt,omitzero"`
 	// NotSent says that the last request is known not to have reached the provider, so that it may be sent again: see Machine.Once.
@@ -167,8 +169,11 @@ func (r *Record) abandonKey(p *Pending, now time.Time) {
 	r.Retiring = append(r.Retiring, Retiring{Credential: p.Credential, Proven: true, At: now, NextAttempt: now})
 }
 
-// RetireAfter has a replaced version retired at the given time. Its proof goes with it.
+// RetireAfter has a replaced version retired at the given time, or at its own end where that comes before. Its proof goes with it.
 func (r *Record) RetireAfter(v Version, at time.Time) {
+	if end := v.Ends.At(); !end.IsZero() && end.Before(at) {
+		at = end
+	}
 	r.Retiring = append(r.Retiring, Retiring{Version: v.Number, Credential: v.Credential, Proven: v.Proven, At: at, NextAttempt: at})
 }
 
