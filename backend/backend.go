@@ -144,6 +144,7 @@ func newBackend(now func() time.Time) *backend {
 			b.pathTokens(),
 			b.pathTokensList(),
 			b.pathRotate(),
+			b.pathConsent(),
 			b.pathRetire(),
 			b.pathVerify(),
 			b.pathHistory(),

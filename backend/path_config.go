@@ -75,7 +75,7 @@ func (b *backend) configFields() map[string]*framework.FieldSchema {
 		},
 		"verify_connection": {Type: framework.TypeBool, Default: true, Description: "Try the account's own credentials, where it has any, before they are stored."},
 	}
-	for _, f := range commonAccountFields() {
+	for _, f := range append(commonAccountFields(), consentAccountFields()...) {
 		addFieldSchema(fields, f, "")
 	}
 	for _, name := range b.builtInNames() {

@@ -47,6 +47,12 @@ func (b *backend) rotateRoutinely(ctx context.Context, name string) error {
 	if err := b.tellExpiring(ctx, t); err != nil {
 		return err
 	}
+	if t.Consent != nil && !b.now().Before(t.Consent.ExpiresAt) {
+		t.Consent = nil
+		if err := b.saveToken(ctx, b.storage, t); err != nil {
+			return err
+		}
+	}
 	b.plan(a, t)
 	return nil
 }

@@ -14,8 +14,10 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
-// precious says whether the person who hands the value in has no second copy of it once it was tried: its verification uses it up.
-func (in handedIn) precious() bool { return singleUse(in.token.kind) }
+// precious says whether nobody has a second copy of the value once it was tried: its verification uses it up, or a consent gave it.
+func (in handedIn) precious() bool {
+	return singleUse(in.token.kind) || in.source == rotation.SourceConsent
+}
 
 // keepInCandidate takes what comes back with the verification of a value that lives on. It is published with the rest.
 func (b *backend) keepInCandidate(storage logical.Storage, c *rotation.Candidate) func(context.Context, provider.Refreshed) error {
@@ -44,7 +46,7 @@ func (b *backend) provePrecious(ctx context.Context, storage logical.Storage, in
 		ID: c.RotationID, Source: c.Source, Reason: c.Reason, EntityID: c.EntityID, DisplayName: c.DisplayName, RequestedAt: now, AttemptedAt: now,
 		Credential: c.Credential, ReceivedAt: now, Attempts: 1, NextAttempt: now, HandedInAs: c.Fingerprint, Replaces: before,
 	}
-	if err := b.commit(ctx, storage, in.account, t); err != nil {
+	if err := b.commitPrecious(ctx, storage, in); err != nil {
 		return provider.Verification{}, err
 	}
 	reachPoint(t, pointValueTried)
@@ -55,13 +57,27 @@ func (b *backend) provePrecious(ctx context.Context, storage logical.Storage, in
 		t.Pending = before
 		return v, err
 	}
-	if err != nil && (lost || t.Pending.Credential[t.secretField()] != c.Credential[t.secretField()]) {
+	if err != nil && (lost || in.source == rotation.SourceConsent || t.Pending.Credential[t.secretField()] != c.Credential[t.secretField()]) {
 		return v, b.leavePending(in.account, t, err)
 	}
 	if undone := b.undoPending(ctx, storage, in.account, t, before, isNew); undone != nil {
 		return v, undone
 	}
 	return v, b.explainTrial(in, c, v, err)
+}
+
+// commitPrecious stores the value as the token's rotation. One that a person has not seen is tried to be stored for as long as such a write
+// may take.
+func (b *backend) commitPrecious(ctx context.Context, storage logical.Storage, in handedIn) error {
+	wait, deadline := firstSaveWait, time.Now().Add(storageTimeout)
+	for {
+		err := b.commit(ctx, storage, in.account, in.token)
+		if err == nil || in.source != rotation.SourceConsent || errors.Is(err, logical.ErrReadOnly) || time.Now().Add(wait).After(deadline) {
+			return err
+		}
+		time.Sleep(wait)
+		wait = min(2*wait, longestSaveWait)
+	}
 }
 
 // takePrecious makes a candidate of what the verification has left.

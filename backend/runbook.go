@@ -44,6 +44,9 @@ func newTokenRunbook(a *account, t *token, mount string) *tokenRunbook {
 		}
 		return named
 	}
+	if t.kind.Consent != nil {
+		r.Steps = append(consentSteps(t), r.Steps...)
+	}
 	r.Steps, r.Notes = here(r.Steps), here(r.Notes)
 	r.Previous = here([]string{r.Previous})[0]
 	return r

@@ -127,6 +127,18 @@ func handInFields() map[string]*framework.FieldSchema {
 	}
 }
 
+// redirectFields are the inputs of a rotation that say what a consent sent the browser to.
+func redirectFields() map[string]*framework.FieldSchema {
+	sensitive := func(description string) *framework.FieldSchema {
+		return &framework.FieldSchema{Type: framework.TypeString, Description: description, DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}}
+	}
+	return map[string]*framework.FieldSchema{
+		"redirect_url": sensitive("The whole address that the browser was sent to after a consent, instead of a credential."),
+		"code":         sensitive("The code of that address, with state instead of redirect_url."),
+		"state":        sensitive("The state of that address, with code."),
+	}
+}
+
 // publishResponses declare what rotate and an import answer.
 func publishResponses() map[int][]framework.Response {
 	responses := ok("The credential was published.", map[string]*framework.FieldSchema{

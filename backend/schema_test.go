@@ -115,6 +115,9 @@ func retiringClient() tokenEntry {
 	t.Current.Ends, t.Current.ExpiringReported = &rotation.Ends{Told: someUp, Lifetime: someUp}, true
 	t.History[1].Ends = t.Current.Ends
 	t.RotateBeforeExpiry = new(86400)
+	t.Consent = &askedConsent{
+		State: "stored-state", Verifier: "stored-verifier", RedirectURI: "http://127.0.0.1/", ExpiresAt: someUp, Given: provider.Values{"client_id": "stored.apps.googleusercontent.com"},
+	}
 	t.Refreshing = &rotation.Refreshing{Since: long, Tries: 2, NextTry: someUp, LastError: "the answer to a refresh was lost"}
 	return t
 }

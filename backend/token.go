@@ -55,6 +55,8 @@ type tokenEntry struct {
 	RotateBeforeExpiry *int `json:"rotate_before_expiry,omitempty"`
 	// ScheduleSince is when rotation_schedule was set. What it missed before is not overdue.
 	ScheduleSince time.Time `json:"schedule_since,omitzero"`
+	// Consent is the newest consent that was asked for, until its answer comes or its time is over.
+	Consent *askedConsent `json:"consent,omitempty"`
 
 	rotation.Record
 }
@@ -170,9 +172,20 @@ func (t *token) dueByExpiry() bool {
 	return !t.expiring.IsZero() && (t.nextRotation.IsZero() || !t.nextRotation.Before(t.expiring))
 }
 
+// askedConsent is a consent that a person was sent to.
+type askedConsent struct {
+	State string `json:"state"`
+	// Verifier is the secret of PKCE.
+	Verifier    string    `json:"verifier,omitempty"`
+	RedirectURI string    `json:"redirect"`
+	ExpiresAt   time.Time `json:"expires_at"`
+	// Given are the fields of the credential that came with the request.
+	Given provider.Values `json:"given,omitempty"`
+}
+
 // holdsCredential says whether there is any value that would follow a changed address.
 func (t *token) holdsCredential() bool {
-	return t.Current != nil || t.Pending != nil || len(t.Retiring) > 0
+	return t.Current != nil || t.Pending != nil || len(t.Retiring) > 0 || t.Consent != nil
 }
 
 // health is what is known about the credential, in the words of `tokens/<name>`.

@@ -152,7 +152,11 @@ func (t *token) nextWork(now time.Time, source rotation.Source) (rotate, verify 
 	if source == "" || t.PersonNeeded {
 		due = t.overdueReport()
 	}
-	return sooner(sooner(t.NextStep(), due), t.expiryReport()), t.nextVerification()
+	rotate = sooner(sooner(t.NextStep(), due), t.expiryReport())
+	if t.Consent != nil {
+		rotate = sooner(rotate, t.Consent.ExpiresAt)
+	}
+	return rotate, t.nextVerification()
 }
 
 // nextRefresh is when the engine refreshes the credential by itself; zero where it does not. A refused one is left alone.

@@ -130,6 +130,8 @@ type TokenType struct {
 	Refresh *Refresh
 	// Renew has an API of the platform replace the credential. See Renewal.
 	Renew *Renewal
+	// Consent is how a person's agreement in a browser gives the credential. See Consent.
+	Consent *Consent
 	// Retire makes the platform refuse an old credential from now on; one that it refuses already is no error. Current is the
 	// credential in use, nil where there is none. The token's Begin and Keep are about the current one.
 	Retire func(ctx context.Context, a Account, old Token, current Values) error

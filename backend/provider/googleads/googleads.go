@@ -135,6 +135,7 @@ func tokenTypes() []*provider.TokenType {
 			Mint:           mint,
 			Retire:         revoke,
 			EndPrevious:    "revoke_previous",
+			Consent:        consent(),
 			Identity:       func(credential provider.Values) string { return credential[fieldRefreshToken] },
 		},
 		{

@@ -109,13 +109,18 @@ func grant(ctx context.Context, a provider.Account, g grantRequest) (*oauth2.Tok
 		source = clientSource(ctx, a.Settings, g.identity)
 	}
 	token, err := source.Token()
+	return e.granted(a, g.identity, refusals, token, err)
+}
+
+// granted is what the oauth2 library has made of the answer, if Google grants anything. Secrets may not be repeated.
+func (e *exchange) granted(a provider.Account, secrets provider.Values, refusals map[string]string, token *oauth2.Token, err error) (*oauth2.Token, error) {
 	switch {
 	case e.err != nil:
 		return nil, e.err
 	case e.response == nil:
 		return nil, &provider.Refused{Detail: "The credential is incomplete, so no access token can be asked for"}
 	case e.response.Status >= http.StatusBadRequest:
-		answer, err := parseOAuthError(e.response, a.Settings, g.identity)
+		answer, err := parseOAuthError(e.response, a.Settings, secrets)
 		if err != nil {
 			return nil, err
 		}
@@ -164,9 +169,15 @@ type exchange struct {
 	client   *http.Client
 	response *provider.Response
 	err      error
+	// once keeps net/http from sending the request again by itself, as it does over a connection that turns out to be closed.
+	once bool
 }
 
 func (e *exchange) RoundTrip(request *http.Request) (*http.Response, error) {
+	if e.once {
+		request.GetBody = nil
+		e.client.CloseIdleConnections()
+	}
 	if e.response, e.err = provider.Do(e.client, request.WithContext(e.ctx)); e.err != nil {
 		return nil, e.err
 	}
