@@ -76,12 +76,16 @@ func TestConsent_Answers(t *testing.T) {
 		// over says that the consent cannot be answered any more.
 		over bool
 	}{
-		"code and state":  {answer: func(s, c string) map[string]any { return map[string]any{"code": c, "state": s} }},
-		"address":         {answer: func(s, c string) map[string]any { return map[string]any{"redirect_url": "http://127.0.0.1/?code=" + c + "&state=" + s} }},
-		"another address": {answer: func(s, c string) map[string]any { return map[string]any{"redirect_url": "https://app.example/cb?x=1&code=" + c + "&state=" + s} }},
-		"wrong state":     {answer: func(_, c string) map[string]any { return map[string]any{"code": c, "state": mine} }, says: "not that of the newest consent"},
-		"no code":         {answer: func(s, _ string) map[string]any { return map[string]any{"state": s} }, says: "belong together"},
-		"no state":        {answer: func(_, c string) map[string]any { return map[string]any{"redirect_url": "http://127.0.0.1/?code=" + c} }, says: "whole address"},
+		"code and state": {answer: func(s, c string) map[string]any { return map[string]any{"code": c, "state": s} }},
+		"address": {answer: func(s, c string) map[string]any {
+			return map[string]any{"redirect_url": "http://127.0.0.1/?code=" + c + "&state=" + s}
+		}},
+		"another address": {answer: func(s, c string) map[string]any {
+			return map[string]any{"redirect_url": "https://app.example/cb?x=1&code=" + c + "&state=" + s}
+		}},
+		"wrong state": {answer: func(_, c string) map[string]any { return map[string]any{"code": c, "state": mine} }, says: "not that of the newest consent"},
+		"no code":     {answer: func(s, _ string) map[string]any { return map[string]any{"state": s} }, says: "belong together"},
+		"no state":    {answer: func(_, c string) map[string]any { return map[string]any{"redirect_url": "http://127.0.0.1/?code=" + c} }, says: "whole address"},
 		"refused": {
 			answer: func(s, _ string) map[string]any {
 				return map[string]any{"redirect_url": "http://127.0.0.1/?error=access_denied&error_description=" + mine + "&state=" + s}
@@ -97,9 +101,13 @@ func TestConsent_Answers(t *testing.T) {
 				return map[string]any{"redirect_url": "http://127.0.0.1/?error=" + mine + "%20%0a&state=" + s}
 			}, says: "without a readable code", over: true,
 		},
-		"wrong code":       {answer: func(s, _ string) map[string]any { return map[string]any{"code": mine, "state": s} }, says: "does not exchange the code", over: true},
-		"both ways":        {answer: func(s, c string) map[string]any { return map[string]any{"code": c, "state": s, "redirect_url": "http://127.0.0.1/"} }, says: "or code and state"},
-		"beside a value":   {answer: func(s, c string) map[string]any { return map[string]any{"code": c, "state": s, "refresh_token": "x-of-a-person"} }, says: "comes by itself"},
+		"wrong code": {answer: func(s, _ string) map[string]any { return map[string]any{"code": mine, "state": s} }, says: "does not exchange the code", over: true},
+		"both ways": {answer: func(s, c string) map[string]any {
+			return map[string]any{"code": c, "state": s, "redirect_url": "http://127.0.0.1/"}
+		}, says: "or code and state"},
+		"beside a value": {answer: func(s, c string) map[string]any {
+			return map[string]any{"code": c, "state": s, "refresh_token": "x-of-a-person"}
+		}, says: "comes by itself"},
 		"another version":  {answer: func(s, c string) map[string]any { return map[string]any{"code": c, "state": s, "cas": 7} }, says: "cas is 7"},
 		"after its time":   {answer: func(s, c string) map[string]any { return map[string]any{"code": c, "state": s} }, late: true, says: "ten minutes", over: true},
 		"without a verify": {answer: func(s, c string) map[string]any { return map[string]any{"code": c, "state": s, "verify": false} }},

@@ -136,6 +136,8 @@ func (b *backend) pathConfigRead(ctx context.Context, req *logical.Request, d *f
 	}
 	for _, f := range accountFields(a.platform) {
 		switch value := a.setting(f); {
+		case f.Flag:
+			data[f.Name] = value != ""
 		case !f.Secret:
 			data[f.Name] = f.Shown(value)
 		case value != "":

@@ -71,7 +71,7 @@ func runbookFields() map[string]*framework.FieldSchema {
 		"console_url":         {Type: framework.TypeString, Required: true, Description: "Where the provider's console is; empty where that is not known."},
 		"role":                {Type: framework.TypeString, Required: true, Description: "Who can do it there; empty where that is not known."},
 		"steps":               {Type: framework.TypeStringSlice, Required: true, Description: "What a person does, in order."},
-		"reset_semantics":     {Type: framework.TypeString, Required: true, Description: "immediate: the old value dies at the reset. overlapping: both can be live."},
+		"reset_semantics":     {Type: framework.TypeString, Required: true, Description: "immediate: the old value dies at the reset. overlapping: both can be live. none: there is nothing to reset."},
 		"previous_credential": {Type: framework.TypeString, Required: true, Description: "What becomes of the old value."},
 		"fields":              {Type: framework.TypeStringSlice, Required: true, Description: "Fields to hand in. Those left out keep their value."},
 		"automatic":           {Type: framework.TypeBool, Required: true, Description: "Whether the engine can rotate this token by itself."},
@@ -87,9 +87,9 @@ func (b *backend) pathRotateRead(ctx context.Context, req *logical.Request, d *f
 		return nil, err
 	}
 	runbook := newTokenRunbook(a, t, req.MountPoint)
-	fields := make([]string, len(t.kind.Fields))
-	for i, f := range t.kind.Fields {
-		fields[i] = f.Name
+	fields := []string{}
+	if t.kind.ResetSemantics != provider.None {
+		fields = namesOf(t.kind.Fields)
 	}
 	return &logical.Response{Data: map[string]any{
 		"runbook":             runbook.text(),
@@ -115,6 +115,9 @@ func (b *backend) pathRotateWrite(ctx context.Context, req *logical.Request, d *
 	switch {
 	case err != nil:
 		return nil, err
+	case known.kind.ResetSemantics == provider.None:
+		return nil, badInput("there is nothing to rotate: a %s has no secret. To act for another owner, make another token; %s tells how to end what was handed out",
+			known.Type, readRunbook(known.name))
 	case r.consent != nil:
 		return b.rotateByConsent(ctx, req.Storage, known, r)
 	case r.given != nil:

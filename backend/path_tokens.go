@@ -192,8 +192,11 @@ func (b *backend) readTokenCreation(ctx context.Context, req *logical.Request, d
 	if c.policy, err = b.readPolicy(d, c.kind); err != nil {
 		return nil, err
 	}
-	if c.value.given, err = b.readCredential(d.Raw, c.kind, c.kind.Options); err != nil || c.value.given == nil {
+	if c.value.given, err = b.readCredential(d.Raw, c.kind, c.kind.Options); err != nil || c.value.given == nil && c.kind.ResetSemantics != provider.None {
 		return c, err
+	}
+	if c.value.given == nil {
+		return nil, badInput("a %s needs %s when it is created, because nothing is handed in later", c.kind.Name, fieldNames(c.kind.Fields))
 	}
 	c.value.verify, c.value.by = d.Get("verify").(bool), requesterOf(req)
 	c.value.reason, err = readReason(d.Get("reason").(string))

@@ -21,6 +21,9 @@ func (b *backend) readCreds(ctx context.Context, storage logical.Storage, name s
 	if err != nil {
 		return nil, err
 	}
+	if t.kind.ResetSemantics == provider.None {
+		return nil, badInput("a %s has no secret to give out; `vault read <mount>/access-token/%s` gives an access token", t.Type, t.name)
+	}
 	if singleUse(t.kind) {
 		return nil, badInput("a %s is not given out, because whoever refreshes it ends the value that the engine has; "+
 			"`vault read <mount>/access-token/%s` gives an access token", t.Type, t.name)

@@ -85,7 +85,9 @@ func (b *backend) handIn(ctx context.Context, storage logical.Storage, in handed
 		return nil, err
 	}
 	response := publishedResponse(t, t.History[len(t.History)-1], previous, candidate.Verified)
-	b.warnShared(ctx, storage, in.account, t, candidate.Credential, response)
+	if t.kind.ResetSemantics != provider.None {
+		b.warnShared(ctx, storage, in.account, t, candidate.Credential, response)
+	}
 	for _, warning := range dropped.warnings {
 		response.AddWarning(warning)
 	}

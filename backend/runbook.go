@@ -77,7 +77,9 @@ func (r *tokenRunbook) text() string {
 		p.item("  ", fmt.Sprintf("The engine ends a value that it has replaced itself, after rotation_grace_period (%s).",
 			provider.DurationText(seconds(r.token.RotationGracePeriod))))
 	}
-	r.writeHandIn(&p)
+	if r.token.kind.ResetSemantics != provider.None {
+		r.writeHandIn(&p)
+	}
 	p.section("Notes")
 	for _, note := range r.Notes {
 		p.item("- ", note)

@@ -63,8 +63,12 @@ func addFieldSchema(into map[string]*framework.FieldSchema, f provider.Field, wh
 		existing.DisplayAttrs.Sensitive = existing.DisplayAttrs.Sensitive || f.Secret
 		return
 	}
+	form := framework.TypeString
+	if f.Flag {
+		form = framework.TypeBool
+	}
 	into[f.Name] = &framework.FieldSchema{
-		Type:         framework.TypeString,
+		Type:         form,
 		Description:  description,
 		DisplayAttrs: &framework.DisplayAttributes{Name: f.Name, Sensitive: f.Secret},
 	}

@@ -118,7 +118,7 @@ func (b *backend) findKind(ctx context.Context, storage logical.Storage, t *toke
 func (t *token) planRotation() {
 	t.nextRotation, t.schedule, t.planProblem = time.Time{}, nil, ""
 	t.planExpiry()
-	if t.Current == nil || t.DisableAutomatedRotation {
+	if t.Current == nil || t.DisableAutomatedRotation || t.kind != nil && t.kind.ResetSemantics == provider.None {
 		return
 	}
 	defer t.rotateBeforeExpiry()

@@ -34,7 +34,7 @@ const maxAccessTokenLife = 12 * time.Hour
 
 // hasIdentity reports whether the values, account settings or a credential, hold what access tokens are minted from.
 func hasIdentity(values provider.Values) bool {
-	return values[fieldRefreshToken] != "" || values[fieldServiceAccountKey] != ""
+	return values[fieldRefreshToken] != "" || values[fieldServiceAccountKey] != "" || values[fieldExternalAccount] != "" || values[fieldHostIdentity] != ""
 }
 
 // mint makes an access token for the Google Ads API; Google's live for about an hour.
@@ -95,6 +95,12 @@ type grantRequest struct {
 // grant mints an access token. The error is a *provider.Refused or a *provider.Error; nothing of the oauth2 library's
 // own errors is passed on, because they carry the body of the answer.
 func grant(ctx context.Context, a provider.Account, g grantRequest) (*oauth2.Token, error) {
+	switch {
+	case g.identity[fieldExternalAccount] != "":
+		return grantFederated(ctx, a, g)
+	case g.identity[fieldHostIdentity] != "":
+		return grantByHost(ctx, a, g.scope)
+	}
 	e := &exchange{ctx: ctx, client: a.Client}
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: e})
 	refusals := clientRefusals

@@ -236,6 +236,12 @@ func (k keyring) act(ctx context.Context, request keyRequest) (*iamAnswer, error
 func (k keyring) identities() []provider.Values {
 	own, account := k.token.Credential, k.account.Settings
 	file := account[fieldServiceAccountKey]
+	if account[fieldExternalAccount] != "" || account[fieldHostIdentity] != "" {
+		if selfAsserted(account, own) {
+			return []provider.Values{own}
+		}
+		return []provider.Values{own, account}
+	}
 	if file == "" || file == own[fieldServiceAccountKey] || selfAsserted(account, own) {
 		return []provider.Values{own}
 	}
