@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
 // An access token is handed out until the last tenth of its life, at most maxExpiryMargin before its end, so that a
@@ -39,7 +40,8 @@ type sharedAccessToken struct {
 	until time.Time
 }
 
-// mintedFrom identifies the credential of an access token. The account is a part of it: a token can be made anew in another one.
+// mintedFrom identifies the version of an access token, whose refreshes make no other. The account is a part of it: a token can be made
+// anew in another one.
 type mintedFrom struct{ account, fingerprint string }
 
 func (s *accessTokens) get(name string, from mintedFrom, now time.Time) (sharedAccessToken, bool) {
@@ -77,7 +79,7 @@ var errRotatedMeanwhile = logical.CodedError(http.StatusConflict,
 // accessToken returns the shared access token, or mints one: a single provider call, however many readers wait for it,
 // which goes on when the first of them hangs up.
 func (b *backend) accessToken(ctx context.Context, storage logical.Storage, a *account, t *token) (sharedAccessToken, error) {
-	from := mintedFrom{t.Account, t.fingerprint()}
+	from := mintedFrom{t.Account, t.Current.Origin()}
 	if shared, ok := b.access.get(t.name, from, b.now()); ok {
 		return shared, nil
 	}
@@ -104,6 +106,9 @@ func (b *backend) mint(storage logical.Storage, a *account, t *token, from minte
 	if shared, ok := b.access.get(t.name, from, b.now()); ok {
 		return shared, nil
 	}
+	if t.kind.Refresh != nil {
+		return b.mintByRefresh(storage, t, from)
+	}
 	// The account was read after the token. If that is still the same, the account's address was not changed in between to one
 	// that the credential was not given for: see checkEndpoints.
 	still, err := b.tokens.Get(b.work, storage, t.name)
@@ -122,6 +127,51 @@ func (b *backend) mint(storage logical.Storage, a *account, t *token, from minte
 	if still, err := b.tokens.Get(b.work, storage, t.name); err == nil && still == nil { // deleted meanwhile
 		b.access.delete(t.name)
 	}
+	return shared, nil
+}
+
+// mintByRefresh is mint for a type whose refresh may replace a part of the credential. known is the token as the reader found it.
+func (b *backend) mintByRefresh(storage logical.Storage, known *token, from mintedFrom) (sharedAccessToken, error) {
+	if !b.WriteSafeReplicationState() {
+		return sharedAccessToken{}, logical.ErrReadOnly // Vault forwards the read to the node that may write
+	}
+	t, unlock, err := b.lockTokenWithin(b.work, storage, known.name, refreshPatience)
+	if err != nil {
+		return sharedAccessToken{}, err
+	}
+	defer unlock()
+	if t == nil || !t.sameVersion(known) {
+		return sharedAccessToken{}, errRotatedMeanwhile
+	}
+	// Whoever had the lock may have got one.
+	if shared, ok := b.access.get(t.name, from, b.now()); ok {
+		return shared, nil
+	}
+	return b.refreshLocked(storage, t)
+}
+
+// refreshLocked refreshes the token's credential, and keeps the access token that comes with it for readers. The caller holds the token's
+// lock.
+func (b *backend) refreshLocked(storage logical.Storage, t *token) (sharedAccessToken, error) {
+	a, err := b.account(b.work, storage, t.Account)
+	if err != nil {
+		return sharedAccessToken{}, err
+	}
+	defer b.plan(a, t)
+	var minted provider.AccessToken
+	_, err = b.withCurrent(b.work, storage, t, func(ctx context.Context, with provider.Token) (rotation.Ending, error) {
+		var err error
+		minted, err = t.kind.Mint(ctx, a.call, with)
+		return rotation.EndingOf(err), err
+	})
+	if errors.Is(err, logical.ErrReadOnly) {
+		return sharedAccessToken{}, logical.ErrReadOnly
+	}
+	if err != nil {
+		return sharedAccessToken{}, fmt.Errorf("no access token could be minted: %w", err)
+	}
+	shared := share(minted, mintedFrom{t.Account, t.Current.Origin()}, b.now())
+	b.access.put(t.name, shared)
 	return shared, nil
 }
 

@@ -151,7 +151,7 @@ func (e *accountEntry) changedEndpoints(next *accountEntry, fields []provider.Fi
 // connectionChanged says whether anything differs that the provider would see.
 func (e *accountEntry) connectionChanged(next *accountEntry, fields []provider.Field) bool {
 	return slices.ContainsFunc(fields, func(f provider.Field) bool {
-		return f.Name != "contact_email" && e.setting(f) != next.setting(f)
+		return f.Name != "contact_email" && f.Name != fieldRedirectURI && e.setting(f) != next.setting(f)
 	})
 }
 

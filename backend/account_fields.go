@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"slices"
+
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/resethook"
 )
@@ -21,9 +23,24 @@ func commonAccountFields() []provider.Field {
 	}, resethook.Fields()...)
 }
 
+// fieldRedirectURI is where a consent sends the browser back.
+const fieldRedirectURI = "redirect_uri"
+
+// consentAccountFields are those of accounts whose platform has a consent.
+func consentAccountFields() []provider.Field {
+	return []provider.Field{{
+		Name: fieldRedirectURI, Default: "http://127.0.0.1/", Check: provider.RedirectURI,
+		Description: "Address that a consent sends the browser back to; the platform has to know it. For platforms with a consent.",
+	}}
+}
+
 // accountFields are all string fields of the provider's accounts.
 func accountFields(p *platform) []provider.Field {
-	return append(commonAccountFields(), p.AccountFields...)
+	fields := commonAccountFields()
+	if slices.ContainsFunc(p.Types, func(kind *provider.TokenType) bool { return kind.Consent != nil }) {
+		fields = append(fields, consentAccountFields()...)
+	}
+	return append(fields, p.AccountFields...)
 }
 
 // checkHook wants a hook that is signed for, or none.

@@ -57,6 +57,9 @@ func (b *backend) findPlatform(ctx context.Context, storage logical.Storage, nam
 // checkForeignSettings refuses settings that only accounts of other providers have.
 func (b *backend) checkForeignSettings(given map[string]any, p *platform) error {
 	own := accountFields(p)
+	if field := foreignField(given, own, consentAccountFields()); field != "" {
+		return badInput("%s is for accounts of platforms whose tokens a consent in a browser can give; %s has none", field, p.Name)
+	}
 	foreign, owners := "", []string(nil)
 	for _, name := range b.builtInNames() {
 		field := foreignField(given, own, b.builtIn[name].AccountFields)

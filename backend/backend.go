@@ -92,6 +92,7 @@ type backend struct {
 	mountPath mountPath
 
 	access  accessTokens
+	unsaved unsaved
 	metrics *metrics
 }
 
@@ -145,6 +146,7 @@ func newBackend(now func() time.Time) *backend {
 			b.pathTokens(),
 			b.pathTokensList(),
 			b.pathRotate(),
+			b.pathConsent(),
 			b.pathRetire(),
 			b.pathVerify(),
 			b.pathHistory(),

@@ -90,6 +90,8 @@ func (b *backend) doWork(ctx context.Context, j schedule.Job) {
 		err = b.lookAtToken(ctx, j.Token)
 	case j.Kind == schedule.Verify:
 		err = b.verifyRoutinely(ctx, j)
+	case j.Kind == schedule.Refresh:
+		err = b.refreshRoutinely(ctx, j)
 	default:
 		err = b.rotateGivingWay(ctx, j)
 	}

@@ -23,6 +23,7 @@ const (
 	eventVerifyFail     = "adtokens/verify-fail"
 	eventRetire         = "adtokens/retire"
 	eventOverdue        = "adtokens/overdue"
+	eventExpiring       = "adtokens/expiring"
 )
 
 // ErrEventsUnsupported is what an EventSender returns where the server has no event notifications at all.
@@ -44,6 +45,7 @@ var eventOperations = map[string]struct{ operation, modified string }{
 	eventVerifyFail:     {"verify", "false"},
 	eventRetire:         {"retire", "false"},
 	eventOverdue:        {"rotate", "false"},
+	eventExpiring:       {"rotate", "false"},
 }
 
 // sendEvent tells Vault's subscribers what happened at path. Pairs are metadata without secrets. A server without event

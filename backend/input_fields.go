@@ -18,6 +18,9 @@ func readFields(given map[string]any, own []provider.Field) (provider.Values, er
 			continue
 		}
 		text, err := textOf(f.Name, raw)
+		if f.Flag {
+			text, err = flagOf(f.Name, raw)
+		}
 		if err != nil {
 			return nil, err
 		}

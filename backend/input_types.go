@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -48,7 +49,20 @@ func (b *backend) rotateInputs(ctx context.Context, storage logical.Storage, nam
 			in.idle = append(in.idle, field)
 		}
 	}
+	if t.kind.Consent == nil {
+		in.idle = slices.AppendSeq(in.idle, maps.Keys(redirectFields()))
+	}
 	return in
+}
+
+// consentInputs are those of tokens/<name>/consent: what a consent does not give by itself.
+func (b *backend) consentInputs(ctx context.Context, storage logical.Storage, name string) providerInputs {
+	all := fieldsOf(b.allTypes())
+	t := b.tokenIfReadable(ctx, storage, name)
+	if t == nil {
+		return providerInputs{own: all, all: all}
+	}
+	return providerInputs{own: consentFields(t.kind), all: all}
 }
 
 // tokenIfReadable is the stored token; nil where there is none, or storage fails. An error of storage hides nothing but that: whoever

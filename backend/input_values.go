@@ -21,6 +21,18 @@ func textOf(field string, value any) (string, error) {
 	return text, nil
 }
 
+// flagOf is "true" for what stands for true, and nothing for what stands for false.
+func flagOf(field string, value any) (string, error) {
+	on, err := parseutil.ParseBool(value)
+	if err != nil || !fits(value, framework.TypeBool) {
+		return "", notOfForm(field, value, framework.TypeBool)
+	}
+	if !on {
+		return "", nil
+	}
+	return "true", nil
+}
+
 // notOfForm says what form a field has, and never repeats the value.
 func notOfForm(field string, value any, form framework.FieldType) error {
 	return badInput("%s must be %s%s; nothing was changed", field, fieldForms[form], shapeOf(value, form))

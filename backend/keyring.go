@@ -150,7 +150,9 @@ func (k *keyRing) create(ctx context.Context, p *rotation.Pending) (provider.Val
 		return nil, &provider.Refused{Detail: "The token has no key of " + p.Owner + " any more, for which a new one was to be made"}
 	}
 	a := k.as(v.Credential, k.Proves(*v))
-	return k.keys.Create(ctx, a.account, a.token)
+	credential, end, err := k.keys.Create(ctx, a.account, a.token)
+	p.ExpiresAt = end
+	return credential, err
 }
 
 // retire is a rotation.Machine's Retire. A value that was never proven is retired as itself, by its own right: it may

@@ -30,7 +30,7 @@ func (b *backend) leased(response *logical.Response, t *token) *logical.Response
 	if t.LeaseTTL == 0 {
 		return response
 	}
-	with := b.Secret(leaseType).Response(response.Data, map[string]any{"name": t.name, "version": t.Number(), "fingerprint": t.fingerprint()})
+	with := b.Secret(leaseType).Response(response.Data, map[string]any{"name": t.name, "version": t.Number(), "fingerprint": t.Current.Origin()})
 	with.Secret.TTL = time.Duration(t.LeaseTTL) * time.Second
 	with.Warnings = response.Warnings
 	return with
@@ -68,7 +68,7 @@ func leasedValueIsCurrent(lease *logical.Secret, t *token) bool {
 		return false
 	}
 	if fingerprint, ok := lease.InternalData["fingerprint"].(string); ok {
-		return fingerprint == t.fingerprint()
+		return fingerprint == t.Current.Origin()
 	}
 	return lease.IssueTime.IsZero() || !t.Current.PublishedAt.After(lease.IssueTime)
 }

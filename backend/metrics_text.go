@@ -60,6 +60,7 @@ var (
 	descOutcome   = tokenDesc("last_verification_outcome", "1 for the outcome of the last verification.", "outcome")
 	descVerified  = tokenDesc("last_verification_timestamp_seconds", "When the provider was last asked about the current credential.")
 	descNext      = tokenDesc("next_rotation_timestamp_seconds", "When the policy wants the current credential replaced.")
+	descExpiry    = tokenDesc("expiry_timestamp_seconds", "When the current credential ends by itself.")
 	descOverdue   = tokenDesc("overdue", "1 where that time has passed.")
 	descInFlight  = tokenDesc("rotation_in_flight", "1 where an automatic rotation is under way.")
 	descTokens    = prometheus.NewDesc("adtokens_tokens", "Tokens of the mount by health.", []string{"health"}, nil)
@@ -123,6 +124,9 @@ func (s *snapshot) collectToken(t *token, out chan<- prometheus.Metric) {
 	}
 	if !t.nextRotation.IsZero() {
 		out <- gauge(descNext, int(t.nextRotation.Unix()), t.name, t.Type)
+	}
+	if !t.expires.IsZero() {
+		out <- gauge(descExpiry, int(t.expires.Unix()), t.name, t.Type)
 	}
 	if c := t.LastVerification; c != nil {
 		out <- gauge(descVerified, int(c.At.Unix()), t.name, t.Type)

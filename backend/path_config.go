@@ -75,7 +75,7 @@ func (b *backend) configFields() map[string]*framework.FieldSchema {
 		},
 		"verify_connection": {Type: framework.TypeBool, Default: true, Description: "Try the account's own credentials, where it has any, before they are stored."},
 	}
-	for _, f := range commonAccountFields() {
+	for _, f := range append(commonAccountFields(), consentAccountFields()...) {
 		addFieldSchema(fields, f, "")
 	}
 	for _, name := range b.builtInNames() {
@@ -136,6 +136,8 @@ func (b *backend) pathConfigRead(ctx context.Context, req *logical.Request, d *f
 	}
 	for _, f := range accountFields(a.platform) {
 		switch value := a.setting(f); {
+		case f.Flag:
+			data[f.Name] = value != ""
 		case !f.Secret:
 			data[f.Name] = f.Shown(value)
 		case value != "":

@@ -118,7 +118,7 @@ func (b *backend) pathProvidersRead(ctx context.Context, req *logical.Request, d
 		kinds[kind.Name] = map[string]any{
 			"title": kind.Title, "reset_semantics": string(kind.ResetSemantics), "fields": namesOf(kind.Fields),
 			"automatic": kind.Keys != nil || kind.Renew != nil, "access_tokens": kind.Mint != nil,
-			"consent": p.definition != nil && p.definition.Consent(kind.Name) != nil, "revoke": kind.Retire != nil || kind.Keys != nil,
+			"consent": kind.Consent != nil, "revoke": kind.Retire != nil || kind.Keys != nil,
 		}
 	}
 	data := map[string]any{

@@ -27,6 +27,8 @@ to confirm that it is dead. A value that the provider refuses is never published
 cannot be reached nothing changes either; verify=false publishes all the same. cas=N refuses the rotation unless N is
 the current version. Fields that are left out keep their value.
 
+After a consent (tokens/<name>/consent) redirect_url takes the address that the browser was sent to in place of a value.
+
 Without a credential the engine gets the new value itself, where it can: by the provider's API, or by the account's reset hook.
 
     vault write -f adtokens/tokens/acme-rw/rotate reason=monthly
@@ -41,6 +43,7 @@ func (b *backend) pathRotate() *framework.Path {
 	fields["name"] = nameField()
 	fields["retire_previous"] = &framework.FieldSchema{Type: framework.TypeBool, Default: false, Description: "Have the engine end the old value after rotation_grace_period. A rotation by the provider's API does so by itself. For the types " + b.endedBy("retire_previous") + "."}
 	fields["revoke_previous"] = &framework.FieldSchema{Type: framework.TypeBool, Default: false, Description: "Have the engine revoke the old value after rotation_grace_period. For the types " + b.endedBy("revoke_previous") + "."}
+	maps.Copy(fields, redirectFields())
 	fields["cas"] = &framework.FieldSchema{Type: framework.TypeInt, Description: "Rotate only if this is the current version."}
 	responses := publishResponses()
 	delete(responses, http.StatusNoContent)
@@ -68,10 +71,12 @@ func runbookFields() map[string]*framework.FieldSchema {
 		"console_url":         {Type: framework.TypeString, Required: true, Description: "Where the provider's console is; empty where that is not known."},
 		"role":                {Type: framework.TypeString, Required: true, Description: "Who can do it there; empty where that is not known."},
 		"steps":               {Type: framework.TypeStringSlice, Required: true, Description: "What a person does, in order."},
-		"reset_semantics":     {Type: framework.TypeString, Required: true, Description: "immediate: the old value dies at the reset. overlapping: both can be live."},
+		"reset_semantics":     {Type: framework.TypeString, Required: true, Description: "immediate: the old value dies at the reset. overlapping: both can be live. none: there is nothing to reset."},
 		"previous_credential": {Type: framework.TypeString, Required: true, Description: "What becomes of the old value."},
 		"fields":              {Type: framework.TypeStringSlice, Required: true, Description: "Fields to hand in. Those left out keep their value."},
 		"automatic":           {Type: framework.TypeBool, Required: true, Description: "Whether the engine can rotate this token by itself."},
+		"consent":             {Type: framework.TypeBool, Required: true, Description: "Whether a person can agree in a browser instead: see tokens/<name>/consent."},
+		"expires_at":          {Type: framework.TypeTime, Description: "When the current value ends by itself, as far as is known."},
 		"notes":               {Type: framework.TypeStringSlice, Required: true, Description: "What else to know."},
 	}
 }
@@ -82,9 +87,9 @@ func (b *backend) pathRotateRead(ctx context.Context, req *logical.Request, d *f
 		return nil, err
 	}
 	runbook := newTokenRunbook(a, t, req.MountPoint)
-	fields := make([]string, len(t.kind.Fields))
-	for i, f := range t.kind.Fields {
-		fields[i] = f.Name
+	fields := []string{}
+	if t.kind.ResetSemantics != provider.None {
+		fields = namesOf(t.kind.Fields)
 	}
 	return &logical.Response{Data: map[string]any{
 		"runbook":             runbook.text(),
@@ -95,6 +100,8 @@ func (b *backend) pathRotateRead(ctx context.Context, req *logical.Request, d *f
 		"previous_credential": runbook.Previous,
 		"fields":              fields,
 		"automatic":           runbook.source != "",
+		"consent":             t.kind.Consent != nil,
+		"expires_at":          timestamp(t.expires),
 		"notes":               runbook.Notes,
 	}}, nil
 }
@@ -108,6 +115,11 @@ func (b *backend) pathRotateWrite(ctx context.Context, req *logical.Request, d *
 	switch {
 	case err != nil:
 		return nil, err
+	case known.kind.ResetSemantics == provider.None:
+		return nil, badInput("there is nothing to rotate: a %s has no secret. To act for another owner, make another token; %s tells how to end what was handed out",
+			known.Type, readRunbook(known.name))
+	case r.consent != nil:
+		return b.rotateByConsent(ctx, req.Storage, known, r)
 	case r.given != nil:
 		return b.rotateAssisted(ctx, req.Storage, known, r)
 	case source(a, known) == "":
@@ -134,6 +146,28 @@ func (b *backend) readRotateRequest(req *logical.Request, d *framework.FieldData
 		}
 		r.endPrevious = r.endPrevious || end
 	}
+	if r.consent, err = readConsentAnswer(d); err != nil {
+		return nil, err
+	}
+	if r.consent != nil && r.given != nil {
+		return nil, badInput("what a consent gives comes by itself: leave out the credential fields, or the fields of the consent")
+	}
 	r.reason, err = readReason(d.Get("reason").(string))
 	return r, err
+}
+
+// readConsentAnswer reads what a consent sent the browser to; nil where nothing of that came.
+func readConsentAnswer(d *framework.FieldData) (*consentAnswer, error) {
+	address, code, state := given[string](d, "redirect_url"), given[string](d, "code"), given[string](d, "state")
+	switch {
+	case address == nil && code == nil && state == nil:
+		return nil, nil
+	case address != nil && (code != nil || state != nil):
+		return nil, badInput("give redirect_url, or code and state")
+	case address != nil:
+		return parseRedirect(strings.TrimSpace(*address))
+	case code == nil || state == nil:
+		return nil, badInput("code and state belong together: give both as the address has them, or the whole address as redirect_url")
+	}
+	return &consentAnswer{code: strings.TrimSpace(*code), state: strings.TrimSpace(*state)}, nil
 }

@@ -37,7 +37,7 @@ func (b *backend) pathStatus() *framework.Path {
 				"summary": {Type: framework.TypeMap, Required: true, Description: "Counts over all tokens: total, which is the sum of ok, rejected, unverified and " +
 					"none (by health); and of these, overdue and in_flight."},
 				"tokens": {Type: framework.TypeMap, Required: true, Description: "By name: account, type, version, fingerprint, age (seconds), health, overdue, " +
-					"next_vault_rotation, rotation_state, last_error."},
+					"next_vault_rotation, expires_at, rotation_state, last_error."},
 			}),
 		},
 		HelpSynopsis: "Read the state of every token at a glance.",
@@ -138,6 +138,8 @@ func (t *token) problem(now time.Time) string {
 	switch {
 	case t.health() == rotation.HealthRejected:
 		return fmt.Sprintf("the provider rejects version %d", t.Number()) + tells
+	case t.expired(now):
+		return fmt.Sprintf("version %d has ended by itself at %s", t.Number(), t.expires.UTC().Format(time.RFC3339)) + tells
 	case t.LastError != "":
 		return "the last problem was: " + t.LastError
 	case t.planProblem != "":
@@ -183,6 +185,7 @@ func (t *token) status(now time.Time) map[string]any {
 		"health":              string(t.health()),
 		"overdue":             t.overdue(now),
 		"next_vault_rotation": timestamp(t.nextRotation),
+		"expires_at":          timestamp(t.expires),
 		"rotation_state":      string(t.State()),
 		"last_error":          t.LastError,
 	}

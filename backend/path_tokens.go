@@ -136,9 +136,18 @@ func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *f
 		"next_vault_rotation":        timestamp(t.nextRotation),
 		"overdue":                    t.overdue(now),
 		"retiring":                   t.retiring(),
+		"rotate_before_expiry":       defaultBeforeExpiry,
+		"expires_at":                 timestamp(t.expires),
+		"next_refresh":               timestamp(t.nextRefresh()),
+		"refreshed_at":               nil,
+		"refreshes":                  0,
+	}
+	if t.RotateBeforeExpiry != nil {
+		data["rotate_before_expiry"] = *t.RotateBeforeExpiry
 	}
 	if t.Current != nil {
 		data["last_vault_rotation"] = timestamp(t.Current.PublishedAt)
+		data["refreshed_at"], data["refreshes"] = timestamp(t.Current.Refreshed.Last()), t.Current.Refreshed.Number()
 	}
 	for _, f := range t.kind.Options {
 		data[f.Name] = t.Options[f.Name]
@@ -183,8 +192,11 @@ func (b *backend) readTokenCreation(ctx context.Context, req *logical.Request, d
 	if c.policy, err = b.readPolicy(d, c.kind); err != nil {
 		return nil, err
 	}
-	if c.value.given, err = b.readCredential(d.Raw, c.kind, c.kind.Options); err != nil || c.value.given == nil {
+	if c.value.given, err = b.readCredential(d.Raw, c.kind, c.kind.Options); err != nil || c.value.given == nil && c.kind.ResetSemantics != provider.None {
 		return c, err
+	}
+	if c.value.given == nil {
+		return nil, badInput("a %s needs %s when it is created, because nothing is handed in later", c.kind.Name, fieldNames(c.kind.Fields))
 	}
 	c.value.verify, c.value.by = d.Get("verify").(bool), requesterOf(req)
 	c.value.reason, err = readReason(d.Get("reason").(string))
@@ -222,6 +234,7 @@ func (b *backend) readPolicy(d *framework.FieldData, kind *provider.TokenType) (
 		verifyPeriod:             given[int](d, "verify_period"),
 		rotationGracePeriod:      given[int](d, "rotation_grace_period"),
 		leaseTTL:                 given[int](d, "lease_ttl"),
+		rotateBeforeExpiry:       given[int](d, "rotate_before_expiry"),
 		rotationPeriod:           given[int](d, "rotation_period"),
 		rotationWindow:           given[int](d, "rotation_window"),
 		rotationSchedule:         given[string](d, "rotation_schedule"),

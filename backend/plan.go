@@ -34,6 +34,7 @@ func (b *backend) jobs(a *account, t *token) []schedule.Job {
 	return []schedule.Job{
 		{Token: t.name, Account: t.Account, Kind: schedule.Rotate, At: rotate},
 		{Token: t.name, Account: t.Account, Kind: schedule.Verify, At: verify},
+		{Token: t.name, Account: t.Account, Kind: schedule.Refresh, At: t.nextRefresh()},
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
 const (
@@ -18,7 +20,7 @@ const (
 )
 
 // barePeriods are the periods that are rarely shorter than an hour.
-var barePeriods = []string{"rotation_period", "verify_period", "rotation_grace_period"}
+var barePeriods = []string{"rotation_period", "verify_period", "rotation_grace_period", "rotate_before_expiry"}
 
 // writtenPolicy is a write of a token's definition that was stored.
 type writtenPolicy struct {
@@ -100,6 +102,9 @@ func (w *writtenPolicy) warnOfPlan(response *logical.Response) {
 	planned := t.RotationPeriod > 0 || t.RotationSchedule != ""
 	byItself := t.kind.Keys != nil || t.kind.Renew != nil || w.account.Settings[fieldHookURL] != ""
 	switch {
+	case t.kind.ResetSemantics == provider.None && planned:
+		response.AddWarning(fmt.Sprintf("a %s has nothing to rotate, so rotation_period and rotation_schedule plan nothing", t.Type))
+	case t.kind.ResetSemantics == provider.None:
 	case planned && t.DisableAutomatedRotation:
 		response.AddWarning("disable_automated_rotation is set, so rotation_period and rotation_schedule plan nothing")
 	case planned && !byItself:

@@ -21,6 +21,13 @@ func (b *backend) readCreds(ctx context.Context, storage logical.Storage, name s
 	if err != nil {
 		return nil, err
 	}
+	if t.kind.ResetSemantics == provider.None {
+		return nil, badInput("a %s has no secret to give out; `vault read <mount>/access-token/%s` gives an access token", t.Type, t.name)
+	}
+	if singleUse(t.kind) {
+		return nil, badInput("a %s is not given out, because whoever refreshes it ends the value that the engine has; "+
+			"`vault read <mount>/access-token/%s` gives an access token", t.Type, t.name)
+	}
 	if t.Current == nil {
 		return nil, noCredential(t)
 	}
@@ -37,6 +44,9 @@ func (b *backend) readCreds(ctx context.Context, storage logical.Storage, name s
 	data["rotation_period"] = t.RefreshTTL
 	if t.RotationPeriod > 0 {
 		data["rotation_period"] = max(int(t.RotationPeriod.Seconds()), 1)
+	}
+	if !t.expires.IsZero() {
+		data["expires_at"] = timestamp(t.expires)
 	}
 	data["ttl"] = t.ttl(b.now())
 	response := b.leased(withHealthWarning(&logical.Response{Data: data}, t), t)

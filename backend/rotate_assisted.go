@@ -3,11 +3,9 @@ package backend
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
@@ -64,7 +62,7 @@ func (b *backend) handIn(ctx context.Context, storage logical.Storage, in handed
 	}
 	defer release()
 	if in.verify {
-		v, err := b.prove(ctx, in, candidate)
+		v, err := b.prove(ctx, storage, in, &candidate)
 		if err != nil {
 			b.metrics.rotated(in.source, triggerByHand, outcomeFailed)
 			b.sendTokenEvent(ctx, eventRotateFail, t, "source", string(in.source))
@@ -87,7 +85,9 @@ func (b *backend) handIn(ctx context.Context, storage logical.Storage, in handed
 		return nil, err
 	}
 	response := publishedResponse(t, t.History[len(t.History)-1], previous, candidate.Verified)
-	b.warnShared(ctx, storage, in.account, t, candidate.Credential, response)
+	if t.kind.ResetSemantics != provider.None {
+		b.warnShared(ctx, storage, in.account, t, candidate.Credential, response)
+	}
 	for _, warning := range dropped.warnings {
 		response.AddWarning(warning)
 	}
@@ -100,6 +100,9 @@ func (b *backend) handIn(ctx context.Context, storage logical.Storage, in handed
 
 // tellPrevious says in the response what becomes of the value that was replaced.
 func (b *backend) tellPrevious(ctx context.Context, storage logical.Storage, in handedIn, previous *rotation.Version, response *logical.Response) {
+	if singleUse(in.token.kind) && !in.endPrevious {
+		return // it is never tried: it has ended with its last refresh, and another try could end the one after it
+	}
 	if !in.endPrevious {
 		b.checkPrevious(ctx, storage, in.account, in.token, previous, response)
 		return
@@ -138,9 +141,12 @@ func (b *backend) checkHandIn(ctx context.Context, storage logical.Storage, in h
 		return c, err
 	}
 	fingerprint, err := b.fingerprint(ctx, storage, credential)
+	if singleUse(t.kind) && t.Current != nil && t.Current.Origin() == fingerprint {
+		return c, badInput("this value was handed in before, and was used up by its first refresh: version %d has what came of it; nothing was changed", t.Number())
+	}
 	return rotation.Candidate{
 		Credential: credential, Fingerprint: fingerprint, Source: in.source, Reason: in.reason,
-		EntityID: in.by.entityID, DisplayName: in.by.displayName, RotationID: id, Same: t.sameValue,
+		EntityID: in.by.entityID, DisplayName: in.by.displayName, RotationID: id, Same: t.sameValue, Lifetime: t.kind.Lifetime,
 	}, err
 }
 
@@ -215,45 +221,16 @@ func valueDropped(t *token, p *rotation.Pending, fingerprint string) string {
 
 // prove asks the provider about a new credential. A refusal is the caller's mistake; no answer is an error that says
 // how to go on.
-func (b *backend) prove(ctx context.Context, in handedIn, candidate rotation.Candidate) (provider.Verification, error) {
+func (b *backend) prove(ctx context.Context, storage logical.Storage, in handedIn, candidate *rotation.Candidate) (provider.Verification, error) {
 	t := in.token
+	if in.precious() {
+		return b.provePrecious(ctx, storage, in, candidate)
+	}
 	reachPoint(t, pointValueTried)
-	v, err := in.token.kind.Verify(ctx, in.account.call, t.call(candidate.Credential))
-	var silence *provider.Error
-	switch {
-	case errors.As(err, &silence) && in.source == rotation.SourceImport:
-		return v, fmt.Errorf("nothing was changed, because the credential could not be verified: %w. Try again; "+
-			"or create the token without a credential, and hand the value in once the provider answers", err)
-	case errors.As(err, &silence):
-		return v, fmt.Errorf("nothing was changed, because the credential could not be verified: %w. Try again; "+
-			"or, if the old value is dead and apps are down, publish it unverified with verify=false", err)
-	case err != nil:
-		return v, err
-	case v.Outcome == provider.Rejected:
-		return v, badInput("the provider refuses this credential, so nothing was changed: %s%s%s. %s",
-			explain(v), in.kept(), b.looksLike(in, candidate), in.nextStep())
+	with := t.call(candidate.Credential)
+	if t.kind.Refresh != nil {
+		with.Keep = b.keepInCandidate(storage, candidate)
 	}
-	return v, nil
-}
-
-// kept says which fields were tried with the value that the token has, because the request left them out.
-func (in handedIn) kept() string {
-	var names []string
-	for _, f := range in.token.kind.Fields {
-		if in.given[f.Name] == "" {
-			names = append(names, f.Name)
-		}
-	}
-	if len(names) == 0 {
-		return ""
-	}
-	return "; it was tried with the " + strings.Join(names, " and the ") + " that the token had, because the request has none"
-}
-
-// nextStep is what to type after a refusal.
-func (in handedIn) nextStep() string {
-	if in.source == rotation.SourceImport {
-		return "Copy the value again, and repeat the write; the token does not exist yet"
-	}
-	return readRunbook(in.token.name) + " tells where the right value is"
+	v, err := t.kind.Verify(ctx, in.account.call, with)
+	return v, b.explainTrial(in, candidate, v, err)
 }

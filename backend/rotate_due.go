@@ -44,6 +44,15 @@ func (b *backend) rotateRoutinely(ctx context.Context, name string) error {
 			return err
 		}
 	}
+	if err := b.tellExpiring(ctx, t); err != nil {
+		return err
+	}
+	if t.Consent != nil && !b.now().Before(t.Consent.ExpiresAt) {
+		t.Consent = nil
+		if err := b.saveToken(ctx, b.storage, t); err != nil {
+			return err
+		}
+	}
 	b.plan(a, t)
 	return nil
 }
@@ -77,5 +86,18 @@ func (b *backend) tellOverdue(ctx context.Context, t *token) error {
 		return err
 	}
 	b.sendTokenEvent(ctx, eventOverdue, t, "fingerprint", t.fingerprint())
+	return nil
+}
+
+// tellExpiring tells once for a version that it ends soon. The caller holds the token's lock.
+func (b *backend) tellExpiring(ctx context.Context, t *token) error {
+	if due := t.expiryReport(); due.IsZero() || due.After(b.now()) {
+		return nil
+	}
+	t.Current.ExpiringReported = true
+	if err := b.saveToken(ctx, b.storage, t); err != nil {
+		return err
+	}
+	b.sendTokenEvent(ctx, eventExpiring, t, "fingerprint", t.fingerprint(), "expires_at", t.expires.UTC().Format(time.RFC3339))
 	return nil
 }

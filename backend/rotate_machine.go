@@ -17,8 +17,9 @@ import (
 // machine gives the token's record its outside world. The token is a copy to change, under its lock.
 func (b *backend) machine(storage logical.Storage, a *account, t *token) *rotation.Machine {
 	m := &rotation.Machine{
-		Now:   b.now,
-		Grace: time.Duration(t.RotationGracePeriod) * time.Second,
+		Now:      b.now,
+		Lifetime: t.kind.Lifetime,
+		Grace:    time.Duration(t.RotationGracePeriod) * time.Second,
 		Save: func(ctx context.Context, _ *rotation.Record) error {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTimeout)
 			defer cancel()
@@ -28,12 +29,14 @@ func (b *backend) machine(storage logical.Storage, a *account, t *token) *rotati
 			return b.fingerprint(ctx, storage, credential)
 		},
 		Verify: func(ctx context.Context, credential provider.Values) (provider.Verification, error) {
-			return verifyObtained(ctx, a, t, credential)
+			return b.verifyObtained(ctx, storage, a, t, credential)
 		},
-		Retire: func(ctx context.Context, old rotation.Retiring) error { return revoke(ctx, a, t, old.Credential) },
+		Retire: func(ctx context.Context, old rotation.Retiring) error {
+			return b.revoke(ctx, storage, a, t, old.Credential)
+		},
 		Obtain: func(ctx context.Context, p *rotation.Pending) (provider.Values, error) {
 			if p.Source == rotation.SourceAPI {
-				return renew(ctx, a, t)
+				return b.renew(ctx, storage, a, t)
 			}
 			return askHook(ctx, a, t, p)
 		},
@@ -93,24 +96,33 @@ var machineEvents = map[rotation.Event]string{
 }
 
 // revoke ends an old grant.
-func revoke(ctx context.Context, a *account, t *token, old provider.Values) error {
+func (b *backend) revoke(ctx context.Context, storage logical.Storage, a *account, t *token, old provider.Values) error {
 	if t.kind.Retire == nil {
 		return &provider.Refused{Detail: "This provider offers no way to retire a credential"}
 	}
-	var current provider.Values
-	if t.Current != nil {
-		current = t.Current.Credential
+	if t.Current == nil {
+		return t.kind.Retire(ctx, a.call, t.call(old), nil)
 	}
-	return t.kind.Retire(ctx, a.call, t.call(old), current)
+	_, err := b.withCurrent(ctx, storage, t, func(ctx context.Context, with provider.Token) (rotation.Ending, error) {
+		current := with.Credential
+		with.Credential = old
+		err := t.kind.Retire(ctx, a.call, with, current)
+		return rotation.Ending{Err: err}, err
+	})
+	return err
 }
 
 // renew has the provider's API replace the current credential. Nothing ends the call but its own deadline, because its answer may be the
 // only copy of the new one.
-func renew(ctx context.Context, a *account, t *token) (provider.Values, error) {
+func (b *backend) renew(ctx context.Context, storage logical.Storage, a *account, t *token) (fresh provider.Values, err error) {
 	if t.kind.Renew == nil || t.Current == nil {
 		return nil, &provider.Refused{Detail: "This provider has no API any more that replaces the credential"}
 	}
-	fresh, err := t.kind.Renew.Call(context.WithoutCancel(ctx), a.call, t.call(t.Current.Credential))
+	_, err = b.withCurrent(ctx, storage, t, func(ctx context.Context, with provider.Token) (rotation.Ending, error) {
+		var err error
+		fresh, err = t.kind.Renew.Call(context.WithoutCancel(ctx), a.call, with)
+		return rotation.Ending{Err: err}, err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -170,12 +182,12 @@ func askHook(ctx context.Context, a *account, t *token, p *rotation.Pending) (pr
 
 // verifyObtained asks the provider about a value that the engine has got by itself. A hook's value can lack a field that the
 // token has never had.
-func verifyObtained(ctx context.Context, a *account, t *token, credential provider.Values) (provider.Verification, error) {
+func (b *backend) verifyObtained(ctx context.Context, storage logical.Storage, a *account, t *token, credential provider.Values) (provider.Verification, error) {
 	for _, f := range t.kind.Fields {
 		if credential[f.Name] == "" {
 			return provider.Verification{}, &rotation.Incomplete{Detail: fmt.Sprintf("the reset hook's new value is kept and not published, "+
 				"because it came without %s and the token has none yet: hand %s in alone, with tokens/%s/rotate, and the kept value goes with it", f.Name, f.Name, t.name)}
 		}
 	}
-	return t.kind.Verify(ctx, a.call, t.call(credential))
+	return b.verifyAndKeep(ctx, storage, a, t, credential)
 }

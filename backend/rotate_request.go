@@ -11,6 +11,8 @@ type rotateRequest struct {
 	// given are the credential fields that came with the request, in canonical form; the others keep their value. Nil means that the
 	// engine is to get the value.
 	given provider.Values
+	// consent is what a consent sent the browser to; nil where the value comes otherwise.
+	consent *consentAnswer
 	// reason is free text for the history.
 	reason string
 	// verify is false where the value is to be published untried.
@@ -20,6 +22,13 @@ type rotateRequest struct {
 	// endPrevious has the engine end the value that is replaced.
 	endPrevious bool
 	by          requester
+}
+
+// consentAnswer is what a platform says to the browser after a consent.
+type consentAnswer struct {
+	state, code string
+	// refusal is the platform's code, where the person did not agree or could not.
+	refusal string
 }
 
 // checkVersion refuses a rotation of another version than the requester knows.

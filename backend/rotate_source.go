@@ -5,6 +5,7 @@ import (
 
 	"github.com/hashicorp/go-uuid"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
@@ -12,6 +13,8 @@ import (
 // keys: the others are made with the rights of the one before.
 func source(a *account, t *token) rotation.Source {
 	switch {
+	case t.kind.ResetSemantics == provider.None:
+		return ""
 	case t.kind.Keys != nil && t.Current == nil:
 		return ""
 	case t.kind.Keys != nil:

@@ -44,6 +44,9 @@ func newTokenRunbook(a *account, t *token, mount string) *tokenRunbook {
 		}
 		return named
 	}
+	if t.kind.Consent != nil {
+		r.Steps = append(consentSteps(t), r.Steps...)
+	}
 	r.Steps, r.Notes = here(r.Steps), here(r.Notes)
 	r.Previous = here([]string{r.Previous})[0]
 	return r
@@ -74,7 +77,9 @@ func (r *tokenRunbook) text() string {
 		p.item("  ", fmt.Sprintf("The engine ends a value that it has replaced itself, after rotation_grace_period (%s).",
 			provider.DurationText(seconds(r.token.RotationGracePeriod))))
 	}
-	r.writeHandIn(&p)
+	if r.token.kind.ResetSemantics != provider.None {
+		r.writeHandIn(&p)
+	}
 	p.section("Notes")
 	for _, note := range r.Notes {
 		p.item("- ", note)

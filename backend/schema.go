@@ -63,8 +63,12 @@ func addFieldSchema(into map[string]*framework.FieldSchema, f provider.Field, wh
 		existing.DisplayAttrs.Sensitive = existing.DisplayAttrs.Sensitive || f.Secret
 		return
 	}
+	form := framework.TypeString
+	if f.Flag {
+		form = framework.TypeBool
+	}
 	into[f.Name] = &framework.FieldSchema{
-		Type:         framework.TypeString,
+		Type:         form,
 		Description:  description,
 		DisplayAttrs: &framework.DisplayAttributes{Name: f.Name, Sensitive: f.Secret},
 	}
@@ -127,6 +131,18 @@ func handInFields() map[string]*framework.FieldSchema {
 	}
 }
 
+// redirectFields are the inputs of a rotation that say what a consent sent the browser to.
+func redirectFields() map[string]*framework.FieldSchema {
+	sensitive := func(description string) *framework.FieldSchema {
+		return &framework.FieldSchema{Type: framework.TypeString, Description: description, DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}}
+	}
+	return map[string]*framework.FieldSchema{
+		"redirect_url": sensitive("The whole address that the browser was sent to after a consent, instead of a credential."),
+		"code":         sensitive("The code of that address, with state instead of redirect_url."),
+		"state":        sensitive("The state of that address, with code."),
+	}
+}
+
 // publishResponses declare what rotate and an import answer.
 func publishResponses() map[int][]framework.Response {
 	responses := ok("The credential was published.", map[string]*framework.FieldSchema{
@@ -148,6 +164,7 @@ func credsStateFields() map[string]*framework.FieldSchema {
 		"version":             {Type: framework.TypeInt, Required: true, Description: "Number of the credential's version."},
 		"fingerprint":         {Type: framework.TypeString, Required: true, Description: "Keyed hash that identifies the value."},
 		"last_vault_rotation": {Type: framework.TypeTime, Required: true, Description: "When this version was published."},
+		"expires_at":          {Type: framework.TypeTime, Description: "When this version ends by itself, where that is known."},
 		"rotation_period":     {Type: framework.TypeInt, Required: true, Description: "Seconds between planned rotations, or refresh_ttl where no period is set."},
 		"ttl":                 {Type: framework.TypeInt, Required: true, Description: "Seconds after which to read again, at least 1."},
 	}

@@ -61,6 +61,8 @@ func storedEntries() map[string]any {
 	return map[string]any{
 		"config/named":         named,
 		"token/named":          namedToken(),
+		"token/refreshed":      refreshedClient(),
+		"token/handed-in-once": handedInOnce(),
 		"config/google":        google,
 		"config/impact":        impact,
 		"token/empty":          storedToken("google", "developer_token", nil),
@@ -114,6 +116,21 @@ func retiringClient() tokenEntry {
 		LastError: "version 1 could not be retired: Google has a problem of its own (HTTP 503)",
 	}}
 	t.LastError = t.Retiring[0].LastError
+	return t
+}
+
+// refreshedClient has what becomes of a credential whose refresh replaces a part of it, and that ends.
+func refreshedClient() tokenEntry {
+	t := retiringClient()
+	t.Current.PublishedAs, t.Current.Refreshed = "3333333333333333", &rotation.Refreshes{Count: 7, At: long}
+	t.History[1].Refreshed = t.Current.Refreshed
+	t.Current.Ends, t.Current.ExpiringReported = &rotation.Ends{Told: someUp, Lifetime: someUp}, true
+	t.History[1].Ends = t.Current.Ends
+	t.RotateBeforeExpiry = new(86400)
+	t.Consent = &askedConsent{
+		State: "stored-state", Verifier: "stored-verifier", RedirectURI: "http://127.0.0.1/", ExpiresAt: someUp, Given: provider.Values{"client_id": "stored.apps.googleusercontent.com"},
+	}
+	t.Refreshing = &rotation.Refreshing{Since: long, Tries: 2, NextTry: someUp, LastError: "the answer to a refresh was lost"}
 	return t
 }
 
@@ -178,6 +195,14 @@ func scopedToken() tokenEntry {
 	t := storedToken("impact", "scoped", storedPair("2"))
 	t.Options = provider.Values{"probe_path": "Campaigns"}
 	t.Current.Proven, t.Health, t.LastVerification = false, rotation.HealthUnverified, nil
+	return t
+}
+
+// handedInOnce has a value that can be used once, and a new one that ends.
+func handedInOnce() tokenEntry {
+	t := rejectedHook()
+	t.Pending.Replaces.HandedInAs, t.Pending.Replaces.Refreshing = "3333333333333333", &rotation.Refreshing{Since: long, Tries: 1, NextTry: someUp}
+	t.Pending.ExpiresAt = someUp
 	return t
 }
 

@@ -24,7 +24,7 @@ func checkNames(platforms map[string]*platform) {
 // ownAccountNames are the inputs of config/<account> that are no provider's, and what its answer adds.
 func ownAccountNames() []string {
 	names := []string{"account", "provider", "request_timeout", "reset_hook_timeout", "verify_connection", "secrets_set"}
-	for _, f := range commonAccountFields() {
+	for _, f := range append(commonAccountFields(), consentAccountFields()...) {
 		names = append(names, f.Name)
 	}
 	return names
@@ -33,7 +33,7 @@ func ownAccountNames() []string {
 // ownTokenNames are the names that the paths of a token, creds/ and access-token/ use themselves.
 func ownTokenNames() []string {
 	return slices.Concat(
-		[]string{"name", fieldForce, "cas", "expires_at"}, endPreviousNames,
+		[]string{"name", fieldForce, "cas", "expires_at"}, endPreviousNames, slices.Collect(maps.Keys(redirectFields())), []string{fieldRedirectURI, "consent_url"},
 		slices.Collect(maps.Keys(handInFields())), slices.Collect(maps.Keys(commonPolicyFields())),
 		slices.Collect(maps.Keys(tokenStateFields())), slices.Collect(maps.Keys(credsStateFields())),
 	)

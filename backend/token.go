@@ -20,6 +20,7 @@ const (
 	defaultRefreshTTL   = 60
 	defaultVerifyPeriod = 24 * 60 * 60
 	defaultGracePeriod  = 24 * 60 * 60
+	defaultBeforeExpiry = 7 * 24 * 60 * 60
 	maxReasonLength     = 512
 )
 
@@ -49,8 +50,12 @@ type tokenEntry struct {
 	RotationWindow           time.Duration `json:"rotation_window"`
 	RotationPeriod           time.Duration `json:"rotation_period"`
 	DisableAutomatedRotation bool          `json:"disable_automated_rotation"`
+	// RotateBeforeExpiry is in seconds; nil is defaultBeforeExpiry.
+	RotateBeforeExpiry *int `json:"rotate_before_expiry,omitempty"`
 	// ScheduleSince is when rotation_schedule was set. What it missed before is not overdue.
 	ScheduleSince time.Time `json:"schedule_since,omitzero"`
+	// Consent is the newest consent that was asked for, until its answer comes or its time is over.
+	Consent *askedConsent `json:"consent,omitempty"`
 
 	rotation.Record
 }
@@ -63,6 +68,8 @@ type token struct {
 	// nextRotation is zero where no rotation is planned, and schedule nil where there is no rotation_schedule.
 	nextRotation time.Time
 	schedule     *cron.SpecSchedule
+	// expires is when the current value ends by itself, and expiring when it is to be replaced for that; zero where it does not end.
+	expires, expiring time.Time
 	// planProblem says why nothing is planned although there is a rotation_schedule; empty where there is no problem.
 	planProblem string
 	// The answers to reads of creds/ and access-token/.
@@ -108,9 +115,11 @@ func (b *backend) findKind(ctx context.Context, storage logical.Storage, t *toke
 // cannot read, or that never comes, plans nothing and is a problem to tell: the credential is no worse for it.
 func (t *token) planRotation() {
 	t.nextRotation, t.schedule, t.planProblem = time.Time{}, nil, ""
-	if t.Current == nil || t.DisableAutomatedRotation {
+	t.planExpiry()
+	if t.Current == nil || t.DisableAutomatedRotation || t.kind != nil && t.kind.ResetSemantics == provider.None {
 		return
 	}
+	defer t.rotateBeforeExpiry()
 	switch {
 	case t.RotationPeriod > 0:
 		t.nextRotation = t.Current.PublishedAt.Add(t.RotationPeriod)
@@ -129,9 +138,52 @@ func (t *token) planRotation() {
 	}
 }
 
+// beforeExpiry is rotate_before_expiry in seconds.
+func (e *tokenEntry) beforeExpiry() int {
+	if e.RotateBeforeExpiry == nil {
+		return defaultBeforeExpiry
+	}
+	return *e.RotateBeforeExpiry
+}
+
+// planExpiry works out when the current value ends by itself, and when it is to be replaced for that: rotate_before_expiry before, and at
+// most half of its life.
+func (t *token) planExpiry() {
+	t.expires, t.expiring = time.Time{}, time.Time{}
+	if t.Current == nil || t.Current.Ends == nil {
+		return
+	}
+	t.expires = t.Current.Ends.At()
+	before := min(seconds(t.beforeExpiry()), t.expires.Sub(t.Current.PublishedAt)/2)
+	t.expiring = t.expires.Add(-max(before, 0))
+}
+
+// rotateBeforeExpiry has the current value replaced before it ends, whatever the policy says.
+func (t *token) rotateBeforeExpiry() {
+	if t.dueByExpiry() {
+		t.nextRotation = t.expiring
+	}
+}
+
+// dueByExpiry says whether the end of the value comes before what the policy says. A rotation_window is not about that.
+func (t *token) dueByExpiry() bool {
+	return !t.expiring.IsZero() && (t.nextRotation.IsZero() || !t.nextRotation.Before(t.expiring))
+}
+
+// askedConsent is a consent that a person was sent to.
+type askedConsent struct {
+	State string `json:"state"`
+	// Verifier is the secret of PKCE.
+	Verifier    string    `json:"verifier,omitempty"`
+	RedirectURI string    `json:"redirect"`
+	ExpiresAt   time.Time `json:"expires_at"`
+	// Given are the fields of the credential that came with the request.
+	Given provider.Values `json:"given,omitempty"`
+}
+
 // holdsCredential says whether there is any value that would follow a changed address.
 func (t *token) holdsCredential() bool {
-	return t.Current != nil || t.Pending != nil || len(t.Retiring) > 0
+	return t.Current != nil || t.Pending != nil || len(t.Retiring) > 0 || t.Consent != nil
 }
 
 // health is what is known about the credential, in the words of `tokens/<name>`.

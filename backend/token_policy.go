@@ -17,6 +17,7 @@ import (
 type policyWrite struct {
 	// These are in seconds.
 	refreshTTL, verifyPeriod, rotationGracePeriod, leaseTTL *int
+	rotateBeforeExpiry                                      *int
 	rotationPeriod, rotationWindow                          *int
 	rotationSchedule                                        *string
 	disableAutomatedRotation                                *bool
@@ -68,6 +69,9 @@ func (t *token) applyPolicy(w *policyWrite, now time.Time) {
 		if length.given != nil {
 			*length.current = *length.given
 		}
+	}
+	if w.rotateBeforeExpiry != nil {
+		t.RotateBeforeExpiry = w.rotateBeforeExpiry
 	}
 	if w.customMetadata != nil {
 		t.CustomMetadata = w.customMetadata
@@ -144,15 +148,32 @@ func checkPlan(period, window int, expression string) error {
 
 // nextWork is when the token needs a step of a rotation, and a verification; the zero time where it needs none.
 func (t *token) nextWork(now time.Time, source rotation.Source) (rotate, verify time.Time) {
-	rotate = t.NextStep()
 	due := t.rotationStart(now)
 	if source == "" || t.PersonNeeded {
 		due = t.overdueReport()
 	}
-	if !due.IsZero() && (rotate.IsZero() || due.Before(rotate)) {
-		rotate = due
+	rotate = sooner(sooner(t.NextStep(), due), t.expiryReport())
+	if t.Consent != nil {
+		rotate = sooner(rotate, t.Consent.ExpiresAt)
 	}
 	return rotate, t.nextVerification()
+}
+
+// nextRefresh is when the engine refreshes the credential by itself; zero where it does not. A refused one is left alone.
+func (t *token) nextRefresh() time.Time {
+	switch {
+	case t.kind.Refresh == nil || t.Current == nil:
+		return time.Time{}
+	case t.Refreshing != nil:
+		return t.Refreshing.NextTry
+	case t.kind.Refresh.KeepAlive == 0 || t.Health == rotation.HealthRejected:
+		return time.Time{}
+	}
+	last := t.Current.PublishedAt
+	if refreshed := t.Current.Refreshed.Last(); refreshed.After(last) {
+		last = refreshed
+	}
+	return last.Add(t.kind.Refresh.KeepAlive)
 }
 
 // rotationStart is when the policy may start the next rotation: not while a person is needed, not before the last failure's wait is over, and only
@@ -165,7 +186,7 @@ func (t *token) rotationStart(now time.Time) time.Time {
 	if t.RetryAt.After(start) {
 		start = t.RetryAt
 	}
-	if earliest := now.Add(-t.RotationWindow); t.RotationWindow > 0 && t.schedule != nil && t.nextRotation.Before(earliest) {
+	if earliest := now.Add(-t.RotationWindow); t.RotationWindow > 0 && t.schedule != nil && !t.dueByExpiry() && t.nextRotation.Before(earliest) {
 		// Its window is over, so the policy waits for the next scheduled time whose window is not.
 		if start = t.schedule.Next(earliest); t.RetryAt.After(start) {
 			start = t.RetryAt

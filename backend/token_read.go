@@ -79,7 +79,7 @@ func (t *token) sameVersion(other *token) bool {
 	if t.Account != other.Account || t.Type != other.Type || (t.Current == nil) != (other.Current == nil) {
 		return false
 	}
-	return t.Current == nil || t.Number() == other.Number() && t.fingerprint() == other.fingerprint() &&
+	return t.Current == nil || t.Number() == other.Number() && t.Current.Origin() == other.Current.Origin() &&
 		t.Current.PublishedAt.Equal(other.Current.PublishedAt)
 }
 

@@ -61,14 +61,21 @@ func (b *backend) commit(ctx context.Context, storage logical.Storage, a *accoun
 	}
 	if err := b.saveToken(ctx, storage, t); err != nil {
 		b.lookAgain(t)
-		what := fmt.Sprintf("version %d was published", t.Number())
-		if t.Current == nil {
-			what = "the token was created"
-		}
-		return unknownWhether(what, t.name, err)
+		return unknownWhether(whatIsCommitted(t), t.name, err)
 	}
 	b.plan(a, t)
 	return nil
+}
+
+// whatIsCommitted is what a write of the token says, where something is published, or about to be.
+func whatIsCommitted(t *token) string {
+	switch {
+	case t.Pending != nil && t.Pending.Source.ByPerson():
+		return "the value was stored for its verification"
+	case t.Current == nil:
+		return "the token was created"
+	}
+	return fmt.Sprintf("version %d was published", t.Number())
 }
 
 // sameAccount fails where the account is not the one that the caller has read, and whose lock the caller holds.

@@ -63,6 +63,21 @@ func WebhookURL(value string) (string, error) {
 	return value, nil
 }
 
+// RedirectURI is the Check of the address to which a platform sends a person's browser back: https, or http where the host is loopback.
+// Every byte is kept, because platforms compare it with the one that is registered.
+func RedirectURI(value string) (string, error) {
+	u, err := parseAddress(value)
+	switch {
+	case err != nil:
+		return "", err
+	case u.User != nil:
+		return "", errors.New("must be a URL without user info (user:password@)")
+	case strings.Contains(value, "#"):
+		return "", errors.New("must be a URL without a fragment (#…)")
+	}
+	return value, checkTarget(u)
+}
+
 // ShowWebhookURL returns the address without its query.
 func ShowWebhookURL(value string) string {
 	before, query, _ := strings.Cut(value, "?")

@@ -18,6 +18,8 @@ type Field struct {
 	Description string
 	// Secret values are write-only in accounts, and are never repeated in an error.
 	Secret bool
+	// Flag values are true or false, kept as "true" or as nothing.
+	Flag bool
 	// File values are the content of a file, which may have several lines.
 	File bool
 	// Members are names in such a file that tell it from others.

@@ -16,8 +16,9 @@ type Keys interface {
 	SelfAsserted(settings, credential Values) bool
 	// List lists the live keys of the owner, acting as t. The platform may be late with new and deleted ones.
 	List(ctx context.Context, a Account, t Token, owner string) ([]Key, error)
-	// Create makes a key for the owner of t's credential. The platform gives its secret only this once.
-	Create(ctx context.Context, a Account, t Token) (Values, error)
+	// Create makes a key for the owner of t's credential. The platform gives its secret only this once. ExpiresAt is when the platform
+	// begins to refuse the key by itself; zero where it never does.
+	Create(ctx context.Context, a Account, t Token) (credential Values, expiresAt time.Time, err error)
 	// Delete deletes a key, acting as t. A key that is gone already is no error.
 	Delete(ctx context.Context, a Account, t Token, key Key) error
 }

@@ -68,14 +68,17 @@ type Token struct {
 	// Options are the type's own settings (TokenType.Options), for example `probe_path`.
 	Options    Values
 	Credential Values
-	// Keep stores what a type with Refresh has got in place of a part of the credential. Verify and Mint call it before they do
-	// anything else with the answer, and end with its error. Nil: nobody keeps it.
+	// Begin is told that a request follows whose answer may replace a part of the credential. The abilities of a type with Refresh
+	// call it before each such request, and end with its error. Nil: nobody wants to know.
+	Begin func(ctx context.Context) error
+	// Keep stores what the answer to that request replaces, which may be nothing. The abilities call it before they do anything
+	// else with an answer that grants, and end with its error. Nil: nobody keeps it.
 	Keep func(ctx context.Context, r Refreshed) error
 }
 
 // Refreshed is what an answer to a refresh replaces.
 type Refreshed struct {
-	// Values are the fields with a new value.
+	// Values are the fields with a new value; nil where all stay as they are.
 	Values Values
 	// ExpiresAt is when they end; zero where the answer does not say.
 	ExpiresAt time.Time
@@ -123,12 +126,14 @@ type TokenType struct {
 	Connect func(settings Values, t Token) Values
 	// Mint makes a short-lived access token with one call.
 	Mint func(ctx context.Context, a Account, t Token) (AccessToken, error)
-	// Refresh is set where the answer to Mint, or to Verify, can replace a part of the credential: see Token.Keep.
+	// Refresh is set where an answer to Mint, or to another ability, can replace a part of the credential: see Token.Keep.
 	Refresh *Refresh
 	// Renew has an API of the platform replace the credential. See Renewal.
 	Renew *Renewal
+	// Consent is how a person's agreement in a browser gives the credential. See Consent.
+	Consent *Consent
 	// Retire makes the platform refuse an old credential from now on; one that it refuses already is no error. Current is the
-	// credential in use, nil where there is none.
+	// credential in use, nil where there is none. The token's Begin and Keep are about the current one.
 	Retire func(ctx context.Context, a Account, old Token, current Values) error
 	// Keys is the API of types whose credentials are keys of an owner who can have several.
 	Keys Keys

@@ -94,6 +94,8 @@ type Machine struct {
 	Wait func(time.Duration) bool
 	// RetiresPrevious has the value retired that a key or an API has replaced, after Grace.
 	RetiresPrevious bool
+	// Lifetime is how long a value lives after it was published; zero where it does not end by itself.
+	Lifetime time.Duration
 	// Grace is how long a replaced value lives on.
 	Grace time.Duration
 	// Happened is told of events, after they were stored.
@@ -196,7 +198,8 @@ func (m *Machine) prove(ctx context.Context, r *Record) error {
 	r.Publish(Candidate{
 		Credential: p.Credential, Fingerprint: fingerprint, Source: p.Source, Reason: p.Reason,
 		EntityID: p.EntityID, DisplayName: p.DisplayName, RotationID: p.ID, Scheduled: p.Scheduled, Verified: &v, Note: note,
-		Made: m.Keys != nil && p.Source == SourceIAM, Same: m.Same,
+		Made: m.Keys != nil && p.Source == SourceIAM, Same: m.Same, HandedInAs: p.HandedInAs,
+		Lifetime: m.Lifetime, ExpiresAt: p.ExpiresAt,
 	}, now)
 	r.Pending = nil
 	if previous != nil && m.RetiresPrevious && p.Source != SourceHook {
@@ -210,6 +213,9 @@ func (m *Machine) rejected(ctx context.Context, r *Record, refusal error) error 
 	p := r.Pending
 	p.Rejections++
 	now := m.Now().UTC()
+	if p.Source.ByPerson() {
+		return m.giveUp(ctx, r, refusal)
+	}
 	if p.Source.Irreplaceable() {
 		p.NextAttempt = now.Add(backoff(p.Rejections-1, firstBackoff, maxRejectedBackoff, nil))
 		// Another reset would not help a provider that refuses what it has just given out.

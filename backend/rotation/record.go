@@ -3,6 +3,7 @@
 package rotation
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -25,6 +26,8 @@ const (
 	SourceIAM Source = "iam"
 	// SourceAPI is a credential that an API of the provider gave in place of the one before.
 	SourceAPI Source = "api"
+	// SourceConsent is a credential that a person's consent in a browser gave.
+	SourceConsent Source = "consent"
 	// SourceHook is a credential that the account's reset hook gave.
 	SourceHook Source = "hook"
 )
@@ -53,6 +56,8 @@ type Record struct {
 	// LastError is why the last rotation or retirement failed; empty once one has succeeded. It holds no secret.
 	LastError string `json:"last_error,omitempty"`
 
+	// Refreshing is a refresh of the current version whose answer has not come.
+	Refreshing *Refreshing `json:"refreshing,omitempty"`
 	// Pending is the rotation under way.
 	Pending *Pending `json:"pending,omitempty"`
 	// Retiring are old values whose end is yet to come.
@@ -91,7 +96,40 @@ type Version struct {
 	// Proven is set once the provider has accepted it at an address that the value did not choose, or where the provider's
 	// key API has made it. It stays.
 	Proven bool `json:"proven,omitempty"`
+	// PublishedAs is the fingerprint that it was published with, where a refresh has replaced a part of it since.
+	PublishedAs string `json:"published_as,omitempty"`
+	// Refreshed is what refreshes did to it since it was published; nil where there was none.
+	Refreshed *Refreshes `json:"refreshed,omitempty"`
+	// Ends is nil where it does not end by itself, as far as is known.
+	Ends *Ends `json:"ends,omitempty"`
+	// ExpiringReported is set once it was told that it ends soon.
+	ExpiringReported bool `json:"expiring_reported,omitempty"`
 }
+
+// Refreshes are those of one version. They are never changed, but replaced.
+type Refreshes struct {
+	Count int       `json:"count"`
+	At    time.Time `json:"at"`
+}
+
+// Number is how many there were.
+func (r *Refreshes) Number() int {
+	if r == nil {
+		return 0
+	}
+	return r.Count
+}
+
+// Last is when the last one was; zero where there was none.
+func (r *Refreshes) Last() time.Time {
+	if r == nil {
+		return time.Time{}
+	}
+	return r.At
+}
+
+// Origin is the fingerprint that the version was published with. Unlike its own it stays the same.
+func (v *Version) Origin() string { return cmp.Or(v.PublishedAs, v.Fingerprint) }
 
 // HistoryEntry tells of one version without its value.
 type HistoryEntry struct {
@@ -104,10 +142,13 @@ type HistoryEntry struct {
 	Scheduled bool   `json:"scheduled,omitempty"`
 	Source    Source `json:"source"`
 	// Verification is the outcome when the version was published, or VerificationSkipped.
-	Verification string    `json:"verification"`
-	Fingerprint  string    `json:"fingerprint"`
-	RetiredAt    time.Time `json:"retired_at,omitzero"`
-	RetiredHow   string    `json:"retired_how,omitempty"`
+	Verification string `json:"verification"`
+	Fingerprint  string `json:"fingerprint"`
+	// Refreshed is the version's.
+	Refreshed  *Refreshes `json:"refreshed,omitempty"`
+	Ends       *Ends      `json:"ends,omitempty"`
+	RetiredAt  time.Time  `json:"retired_at,omitzero"`
+	RetiredHow string     `json:"retired_how,omitempty"`
 	// RotationID identifies the rotation, or the request, that published the version. Version numbers cannot: those of a token
 	// that was deleted and made anew begin again. Entries of releases that had none have the empty string.
 	RotationID string `json:"rotation_id,omitempty"`
@@ -144,6 +185,11 @@ type Candidate struct {
 	RotationID  string
 	Note        string
 	Scheduled   bool
+	// Lifetime is how long it lives from now on, and ExpiresAt when it ends as far as its giver has said; zero for no such end.
+	Lifetime  time.Duration
+	ExpiresAt time.Time
+	// HandedInAs is the fingerprint of what a person handed in, where a refresh has replaced a part of it since.
+	HandedInAs string
 	// Verified is nil where the provider was not asked.
 	Verified *provider.Verification
 	// Made says that the provider's key API made the value for this token, which proves whose it is.
@@ -176,15 +222,21 @@ func (r *Record) Publish(c Candidate, now time.Time) {
 		RotationID:   c.RotationID,
 		Note:         c.Note,
 	}
-	r.Current = &Version{Number: entry.Version, Credential: c.Credential, Fingerprint: c.Fingerprint, PublishedAt: now, Proven: c.Made}
-	r.Health, r.LastVerification, r.LastError = HealthUnverified, nil, ""
+	r.Current = &Version{Number: entry.Version, Credential: c.Credential, Fingerprint: c.Fingerprint, PublishedAt: now, Proven: c.Made, PublishedAs: c.HandedInAs}
+	if ends := (Ends{Told: c.ExpiresAt.UTC()}); c.Lifetime > 0 || !c.ExpiresAt.IsZero() {
+		if c.Lifetime > 0 {
+			ends.Lifetime = now.Add(c.Lifetime)
+		}
+		r.Current.Ends, entry.Ends = &ends, &ends
+	}
+	r.Health, r.LastVerification, r.LastError, r.Refreshing = HealthUnverified, nil, "", nil
 	r.Failures, r.RetryAt, r.OverdueReported, r.PersonNeeded = 0, time.Time{}, false, false
 	r.Retiring = slices.DeleteFunc(r.Retiring, func(old Retiring) bool { return c.is(old.Credential) })
+	r.History = append(r.History, entry)
 	if c.Verified != nil {
-		entry.Verification = string(c.Verified.Outcome)
+		r.History[len(r.History)-1].Verification = string(c.Verified.Outcome)
 		r.Observe(*c.Verified, now)
 	}
-	r.History = append(r.History, entry)
 	if surplus := len(r.History) - MaxHistory; surplus > 0 {
 		r.History = r.History[surplus:]
 	}
@@ -194,6 +246,7 @@ func (r *Record) Publish(c Candidate, now time.Time) {
 // acceptance, but no refusal: only an acceptance clears an alarm.
 func (r *Record) Observe(v provider.Verification, now time.Time) {
 	r.LastVerification = &Check{At: now.UTC(), Outcome: v.Outcome, Detail: v.Detail}
+	r.told(v.ExpiresAt)
 	switch {
 	case v.Outcome == provider.Accepted:
 		r.Health = HealthOK

@@ -23,10 +23,18 @@ const wasStopped = "the engine was stopped while it asked, or just before"
 // Irreplaceable says whether a value of this source may be the only copy there is, so that it is kept even while the provider refuses it.
 func (s Source) Irreplaceable() bool { return s == SourceHook || s == SourceAPI }
 
+// ByPerson says whether a person gives the value, and can give another one.
+func (s Source) ByPerson() bool {
+	return s == SourceImport || s == SourceAssisted || s == SourceConsent
+}
+
 // Giver names who gives a value of such a source.
 func (s Source) Giver() string {
-	if s == SourceAPI {
+	switch {
+	case s == SourceAPI:
 		return "the provider's API"
+	case s.ByPerson():
+		return "a person"
 	}
 	return "the reset hook"
 }

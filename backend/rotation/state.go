@@ -65,8 +65,10 @@ type Pending struct {
 	// Credential is nil until it was obtained.
 	Credential provider.Values `json:"credential,omitempty"`
 	ReceivedAt time.Time       `json:"received_at,omitzero"`
-	Attempts   int             `json:"attempts"`
-	Rejections int             `json:"rejections,omitempty"`
+	// ExpiresAt is when the credential ends by itself, as far as who gave it has said.
+	ExpiresAt  time.Time `json:"expires_at,omitzero"`
+	Attempts   int       `json:"attempts"`
+	Rejections int       `json:"rejections,omitempty"`
 	// NextAttempt is when to go on.
 	NextAttempt time.Time `json:"next_attempt,omitzero"`
 	// NotSent says that an API was not asked yet, or is known not to have acted on the last request, so that it may be asked. Lost is
@@ -77,6 +79,10 @@ type Pending struct {
 	// Note is what an operator has to know of a hook's credential where it does not work, and of an API's for the history: what it has
 	// taken the place of. It holds no secret.
 	Note string `json:"note,omitempty"`
+	// HandedInAs is the fingerprint of what a person handed in.
+	HandedInAs string `json:"handed_in_as,omitempty"`
+	// Refreshing is a refresh of the credential whose answer has not come.
+	Refreshing *Refreshing `json:"refreshing,omitempty"`
 	// Replaces is a rejected value that is kept until this rotation has one.
 	Replaces *Pending `json:"replaces,omitempty"`
 
@@ -167,8 +173,11 @@ func (r *Record) abandonKey(p *Pending, now time.Time) {
 	r.Retiring = append(r.Retiring, Retiring{Credential: p.Credential, Proven: true, At: now, NextAttempt: now})
 }
 
-// RetireAfter has a replaced version retired at the given time. Its proof goes with it.
+// RetireAfter has a replaced version retired at the given time, or at its own end where that comes before. Its proof goes with it.
 func (r *Record) RetireAfter(v Version, at time.Time) {
+	if end := v.Ends.At(); !end.IsZero() && end.Before(at) {
+		at = end
+	}
 	r.Retiring = append(r.Retiring, Retiring{Version: v.Number, Credential: v.Credential, Proven: v.Proven, At: at, NextAttempt: at})
 }
 

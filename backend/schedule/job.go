@@ -13,6 +13,8 @@ const (
 	// Look reads what storage has, and plans from that. It asks no provider, so that it has no rate limit, and holds up
 	// none of the account's other work.
 	Look
+	// Refresh is a refresh of the current credential.
+	Refresh
 )
 
 // Job is the next thing of its kind to do for a token. A Look without a token is at the account itself.

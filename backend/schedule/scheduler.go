@@ -113,7 +113,7 @@ func (s *Scheduler) wakeRun() {
 func (s *Scheduler) Forget(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, kind := range []Kind{Rotate, Verify, Look} {
+	for _, kind := range []Kind{Rotate, Verify, Look, Refresh} {
 		s.forget(jobKey{name: token, kind: kind})
 	}
 }

@@ -13,20 +13,28 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
-// Consent is how a person agrees in a browser to what gives a credential.
-type Consent struct {
-	// PKCE says that the platform takes a code challenge (RFC 7636).
-	PKCE bool
-	t    *tokenType
-}
-
 // Consent is that of a token type; nil where it has none.
-func (d *Definition) Consent(tokenType string) *Consent {
+func (d *Definition) Consent(tokenType string) *provider.Consent {
 	t := d.typeNamed(tokenType)
-	if t == nil || t.Consent == nil {
+	if t == nil {
 		return nil
 	}
-	return &Consent{t: t, PKCE: t.Consent.PKCE}
+	return t.consents()
+}
+
+// consents is the Consent of the type.
+func (t *tokenType) consents() *provider.Consent {
+	if t.Consent == nil {
+		return nil
+	}
+	c := &consentOf{t: t, pkce: t.Consent.PKCE}
+	return &provider.Consent{PKCE: c.pkce, Needs: c.needs, Gives: c.gives, AuthorizeURL: c.authorizeURL, Exchange: c.exchange}
+}
+
+// consentOf is a type's way to a consent.
+type consentOf struct {
+	t    *tokenType
+	pkce bool
 }
 
 // consent is the compiled form.
@@ -38,8 +46,7 @@ type consent struct {
 	credential answered
 }
 
-// Needs are the fields that have to be there before a consent.
-func (c *Consent) Needs() []string {
+func (c *consentOf) needs() []string {
 	of := c.t.compiled().consent
 	var needs []string
 	for _, f := range c.t.fields {
@@ -55,8 +62,7 @@ func (c *Consent) Needs() []string {
 	return needs
 }
 
-// Gives are the fields that the exchange gives.
-func (c *Consent) Gives() []string {
+func (c *consentOf) gives() []string {
 	var names []string
 	for _, a := range c.t.compiled().consent.credential {
 		names = append(names, a.name)
@@ -64,15 +70,7 @@ func (c *Consent) Gives() []string {
 	return names
 }
 
-// Asked is what one consent is asked with.
-type Asked struct {
-	State, RedirectURI string
-	// Verifier is the secret of PKCE; only its hash goes into the address.
-	Verifier string
-}
-
-// AuthorizeURL is the address that a person opens. Nothing secret is in it. The error says which value is missing.
-func (c *Consent) AuthorizeURL(settings provider.Values, token provider.Token, asked Asked) (string, error) {
+func (c *consentOf) authorizeURL(settings provider.Values, token provider.Token, asked provider.ConsentRequest) (string, error) {
 	of := c.t.compiled().consent
 	v := c.t.variablesOf(settings, token)
 	text, err := of.address.encoded(v)
@@ -96,7 +94,7 @@ func (c *Consent) AuthorizeURL(settings provider.Values, token provider.Token, a
 	}
 	query.Set("redirect_uri", asked.RedirectURI)
 	query.Set("state", asked.State)
-	if c.PKCE {
+	if c.pkce {
 		hash := sha256.Sum256([]byte(asked.Verifier))
 		query.Set("code_challenge", base64.RawURLEncoding.EncodeToString(hash[:]))
 		query.Set("code_challenge_method", "S256")
@@ -105,16 +103,13 @@ func (c *Consent) AuthorizeURL(settings provider.Values, token provider.Token, a
 	return address.String(), nil
 }
 
-// Exchange makes the fields of a credential of the code that came back. The code can be used once, so the request is never repeated.
-// The error is a *provider.Refused or a *provider.Error.
-func (c *Consent) Exchange(
-	ctx context.Context, a provider.Account, token provider.Token, code string, asked Asked,
-) (provider.Values, error) {
+// exchange sends the code once: the request is never repeated.
+func (c *consentOf) exchange(ctx context.Context, a provider.Account, token provider.Token, code string, asked provider.ConsentRequest) (provider.Values, error) {
 	of := c.t.compiled().consent
 	call := c.t.newCall(a, token)
 	call.know(consentCode, code)
 	call.variables[consentRedirect] = asked.RedirectURI
-	if c.PKCE {
+	if c.pkce {
 		call.know(consentVerifier, asked.Verifier)
 	}
 	j, err := call.ask(ctx, stepExchange, of.exchange)

@@ -9,10 +9,9 @@ import (
 	"testing"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
-	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/definition"
 )
 
-var asked = definition.Asked{State: "st", RedirectURI: "http://127.0.0.1/", Verifier: "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"}
+var asked = provider.ConsentRequest{State: "st", RedirectURI: "http://127.0.0.1/", Verifier: "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"}
 
 func TestConsent_AuthorizeURL(t *testing.T) {
 	t.Parallel()

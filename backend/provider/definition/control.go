@@ -22,6 +22,7 @@ func (c *call) compare(ctx context.Context, v provider.Verification, control *fi
 	other := c.token
 	other.Credential = maps.Clone(other.Credential)
 	other.Credential[name] = wrong
+	other.Begin, other.Keep = nil, nil // whatever comes back, it is nobody's
 	probe := c.t.newCall(c.account, other)
 	probe.trial = c.trial
 	probe.secrets = append(probe.secrets, c.secrets...)

@@ -168,6 +168,7 @@ func (t *tokenType) provided() *provider.TokenType {
 	if r := t.rolling(); r.Answer == answerSometimes || r.Answer == answerAlways {
 		kind.Refresh = &provider.Refresh{PreviousDies: r.Previous == "dies", KeepAlive: time.Duration(r.KeepAlive)}
 	}
+	kind.Consent = t.consents()
 	if t.Rotate != nil {
 		kind.Renew = &provider.Renewal{Call: t.renew, Repeatable: t.Rotate.LostAnswer == "repeat"}
 	}

@@ -47,6 +47,11 @@ const defaultLife = 5 * time.Minute
 // grant asks for an access token. The error is a *provider.Error, a *provider.Refused, or *undecided.
 func (c *call) grant(ctx context.Context) (*judged, error) {
 	of := c.t.compiled().grant
+	if of.refreshToken != nil && c.token.Begin != nil {
+		if err := c.token.Begin(ctx); err != nil {
+			return nil, err
+		}
+	}
 	j, err := c.ask(ctx, stepGrant, of)
 	if err != nil {
 		return nil, err
@@ -100,8 +105,8 @@ func (c *call) granting(ctx context.Context, of *grant, j *judged) error {
 func (c *call) receive(ctx context.Context, of *grant, j *judged) (*provider.AccessToken, error) {
 	reading, cancel := evaluation(ctx)
 	defer cancel()
-	if refreshed := of.refreshed(reading, j.facts); refreshed.Values != nil && c.token.Keep != nil {
-		if err := c.token.Keep(ctx, refreshed); err != nil {
+	if of.refreshToken != nil && c.token.Keep != nil {
+		if err := c.token.Keep(ctx, of.refreshed(reading, j.facts)); err != nil {
 			return nil, err
 		}
 	}

@@ -127,7 +127,7 @@ func (c *call) grantForRetiring(ctx context.Context, r *request, old provider.To
 	}
 	by := c
 	if current != nil {
-		by = c.t.newCall(c.account, provider.Token{Options: old.Options, Credential: current})
+		by = c.t.newCall(c.account, provider.Token{Options: old.Options, Credential: current, Begin: old.Begin, Keep: old.Keep})
 	}
 	if err := by.withGrant(ctx, r); err != nil {
 		return err

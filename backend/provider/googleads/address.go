@@ -56,6 +56,14 @@ var googleAddresses = map[string]googleAddress{
 		right: defaultRevokeURL, accepted: []string{"https://accounts.google.com/o/oauth2/revoke"},
 		hint: "the whole address of the revocation endpoint, which is no other API of Google's",
 	},
+	fieldCredentialsURL: {
+		right: defaultCredentialsURL,
+		hint:  "the engine adds the version and the method, and consoles and other APIs of Google have other addresses",
+	},
+	fieldSTSURL: {
+		right: defaultSTSURL,
+		hint:  "the whole address of the endpoint that takes tokens of another identity provider, which is no other API of Google's",
+	},
 	fieldIAMURL: {
 		right: defaultIAMURL,
 		hint:  "the engine adds the version and the method, and consoles and other APIs of Google have other addresses",
@@ -73,7 +81,7 @@ func checkAddress(field string) func(string) (string, error) {
 		if err == nil && isGoogleHost(u.Hostname()) && !known.is(u) {
 			return "", wrong
 		}
-		if err == nil && (field == fieldBaseURL || field == fieldIAMURL) && namesMethod(u.Path) {
+		if err == nil && (field == fieldBaseURL || field == fieldIAMURL || field == fieldCredentialsURL) && namesMethod(u.Path) {
 			return "", errors.New("must be the address in front of the API's version, such as " + known.right + ": " + known.hint)
 		}
 		return provider.EndpointURL(value)

@@ -143,7 +143,7 @@ func TestKeys_ForeignTokenURIBorrowsNoRights(t *testing.T) {
 	account := withoutTokenURL(google.iamAccount(t, "service_account_key", own))
 	forged := selfAssertedToken(t, google)
 	acts := map[string]func() error{
-		"create": func() error { _, err := rotator(t).Create(t.Context(), account, forged); return err },
+		"create": func() error { _, _, err := rotator(t).Create(t.Context(), account, forged); return err },
 		"list":   func() error { _, err := rotator(t).List(t.Context(), account, forged, clientEmail); return err },
 		"delete": func() error {
 			return rotator(t).Delete(t.Context(), account, forged, provider.Key{Owner: clientEmail, ID: newKeyID})

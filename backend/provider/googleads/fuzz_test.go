@@ -194,7 +194,7 @@ func FuzzIAMAnswer(f *testing.F) {
 				t.Errorf("listed %+v", key)
 			}
 		}
-		made, err := rotator(t).Create(t.Context(), a, keyToken(t))
+		made, _, err := rotator(t).Create(t.Context(), a, keyToken(t))
 		if wantDeclared(t, err); (made == nil) == (err == nil) {
 			t.Errorf("got %d fields beside error %v", len(made), err)
 		}
@@ -207,7 +207,7 @@ func FuzzMadeKey(f *testing.F) {
 	f.Add([]byte("{}"))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		a := cannedGoogle{token: cannedGrant, api: canned{status: 200, body: []byte(madeKey(string(file)))}}.account()
-		made, err := rotator(t).Create(t.Context(), a, keyToken(t))
+		made, _, err := rotator(t).Create(t.Context(), a, keyToken(t))
 		if wantDeclared(t, err); err != nil {
 			return
 		}

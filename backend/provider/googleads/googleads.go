@@ -14,6 +14,7 @@ const (
 	typeDeveloperToken    = "developer_token"
 	typeOAuthClient       = "oauth_client"
 	typeServiceAccountKey = "service_account_key"
+	typeImpersonated      = "impersonated_service_account"
 )
 
 // Names of account settings and credential fields. The OAuth identity has the same names in both.
@@ -29,6 +30,11 @@ const (
 	fieldTokenURL          = "token_url"
 	fieldRevokeURL         = "revoke_url"
 	fieldIAMURL            = "iam_url"
+	fieldCredentialsURL    = "iamcredentials_url"
+	fieldSTSURL            = "sts_url"
+	fieldExternalAccount   = "external_account"
+	fieldHostIdentity      = "use_host_identity"
+	fieldServiceAccount    = "service_account_email"
 )
 
 // Google's addresses, which hold where an account overrides nothing.
@@ -37,6 +43,9 @@ const (
 	defaultTokenURL  = "https://oauth2.googleapis.com/token"
 	defaultRevokeURL = "https://oauth2.googleapis.com/revoke"
 	defaultIAMURL    = "https://iam.googleapis.com"
+
+	defaultCredentialsURL = "https://iamcredentials.googleapis.com"
+	defaultSTSURL         = "https://sts.googleapis.com/v1/token"
 )
 
 // defaultAPIVersion is the newest major version of the Google Ads API. Google brings four a year, and each lives about a
@@ -66,6 +75,15 @@ func accountFields() []provider.Field {
 			"Default: " + defaultRevokeURL + "."},
 		{Name: fieldIAMURL, Endpoint: true, Check: checkAddress(fieldIAMURL), Description: "Address of the IAM API. " +
 			"Default: " + defaultIAMURL + "."},
+		{Name: fieldCredentialsURL, Endpoint: true, Check: checkAddress(fieldCredentialsURL), Description: "Address of the IAM Service Account " +
+			"Credentials API. Default: iam_url where it is set, else " + defaultCredentialsURL + "."},
+		{Name: fieldSTSURL, Endpoint: true, Check: checkAddress(fieldSTSURL), Description: "Address of the Security Token Service. " +
+			"Default: the file's token_url at googleapis.com."},
+		{Name: fieldExternalAccount, Secret: true, File: true, Members: []string{"subject_token_type", "credential_source"}, Check: checkExternalAccount,
+			Description: "The account's own identity without a key: JSON file of a workload identity federation, whose credential_source is a file on " +
+				"the Vault server. Its content is sent to the Security Token Service."},
+		{Name: fieldHostIdentity, Flag: true, Check: provider.OneOf("true"), Description: "The account's own identity without a key: that of the Vault server's host at Google, from its " +
+			"metadata server. Whoever may use this account then acts with the host's rights in Google Ads and IAM."},
 	}
 	return append(fields, identityFields("The account's own OAuth identity, which verifies developer tokens, and as a key also manages "+
 		"others: ")...)
@@ -82,7 +100,7 @@ func identityFields(purpose string) []provider.Field {
 	}
 }
 
-// checkAccount wants no OAuth identity or one that is complete.
+// checkAccount wants no identity or one that is complete.
 func checkAccount(settings provider.Values) error {
 	var set, missing []string
 	for _, name := range []string{fieldClientID, fieldClientSecret, fieldRefreshToken} {
@@ -92,10 +110,19 @@ func checkAccount(settings provider.Values) error {
 			set = append(set, name)
 		}
 	}
+	identities := 0
+	for _, name := range []string{fieldServiceAccountKey, fieldExternalAccount, fieldHostIdentity} {
+		if settings[name] != "" {
+			identities++
+		}
+	}
+	if len(set) > 0 {
+		identities++
+	}
 	switch {
-	case len(set) > 0 && settings[fieldServiceAccountKey] != "":
-		return errors.New("an account has one OAuth identity: set either service_account_key, or client_id, client_secret and refresh_token; " +
-			`an empty value ("") removes one`)
+	case identities > 1:
+		return errors.New("an account has one OAuth identity: set either service_account_key, external_account, use_host_identity, or client_id, " +
+			`client_secret and refresh_token; an empty value ("", or false) removes one`)
 	case len(set) > 0 && len(missing) > 0:
 		return errors.New(strings.Join(missing, " and ") + " must be set too: client_id, client_secret and refresh_token belong together")
 	default:
@@ -135,6 +162,7 @@ func tokenTypes() []*provider.TokenType {
 			Mint:           mint,
 			Retire:         revoke,
 			EndPrevious:    "revoke_previous",
+			Consent:        consent(),
 			Identity:       func(credential provider.Values) string { return credential[fieldRefreshToken] },
 		},
 		{
@@ -152,6 +180,22 @@ func tokenTypes() []*provider.TokenType {
 			Keys:           keys{},
 			Identity:       keyIdentity,
 			Content:        keyContent,
+		},
+		{
+			Name:           typeImpersonated,
+			Title:          "Service account without a key",
+			Description:    "Service account that the account's own identity acts for, by the IAM Service Account Credentials API. There is no secret.",
+			ResetSemantics: provider.None,
+			Fields: []provider.Field{{
+				Name: fieldServiceAccount, Check: checkImpersonated,
+				Description: "E-mail address of the service account.",
+			}},
+			Subject:    subject(),
+			Connection: connection(),
+			Connect:    connect,
+			Verify:     verifyImpersonated,
+			Runbook:    impersonatedRunbook,
+			Mint:       mintImpersonated,
 		},
 	}
 }

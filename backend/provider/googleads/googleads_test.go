@@ -251,10 +251,10 @@ func TestSecretsAndEndpointsAreMarked(t *testing.T) {
 			t.Errorf("the account field %s lacks a description or a check", f.Name)
 		}
 	}
-	if want := []string{"client_secret", "refresh_token", "service_account_key"}; !slices.Equal(secrets, want) {
+	if want := []string{"external_account", "client_secret", "refresh_token", "service_account_key"}; !slices.Equal(secrets, want) {
 		t.Errorf("got secrets %q, want %q", secrets, want)
 	}
-	if want := []string{"base_url", "token_url", "revoke_url", "iam_url"}; !slices.Equal(endpoints, want) {
+	if want := []string{"base_url", "token_url", "revoke_url", "iam_url", "iamcredentials_url", "sts_url"}; !slices.Equal(endpoints, want) {
 		t.Errorf("got endpoints %q, want %q", endpoints, want)
 	}
 }
@@ -272,9 +272,10 @@ func TestTokenTypes(t *testing.T) {
 		got[tokenType.Name] = text
 	}
 	want := map[string]string{
-		"developer_token":     "immediate developer_token*",
-		"oauth_client":        "overlapping client_id client_secret* refresh_token*",
-		"service_account_key": "overlapping service_account_key*",
+		"developer_token":              "immediate developer_token*",
+		"oauth_client":                 "overlapping client_id client_secret* refresh_token*",
+		"service_account_key":          "overlapping service_account_key*",
+		"impersonated_service_account": "none service_account_email",
 	}
 	if !maps.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

@@ -34,7 +34,7 @@ const maxAccessTokenLife = 12 * time.Hour
 
 // hasIdentity reports whether the values, account settings or a credential, hold what access tokens are minted from.
 func hasIdentity(values provider.Values) bool {
-	return values[fieldRefreshToken] != "" || values[fieldServiceAccountKey] != ""
+	return values[fieldRefreshToken] != "" || values[fieldServiceAccountKey] != "" || values[fieldExternalAccount] != "" || values[fieldHostIdentity] != ""
 }
 
 // mint makes an access token for the Google Ads API; Google's live for about an hour.
@@ -95,6 +95,12 @@ type grantRequest struct {
 // grant mints an access token. The error is a *provider.Refused or a *provider.Error; nothing of the oauth2 library's
 // own errors is passed on, because they carry the body of the answer.
 func grant(ctx context.Context, a provider.Account, g grantRequest) (*oauth2.Token, error) {
+	switch {
+	case g.identity[fieldExternalAccount] != "":
+		return grantFederated(ctx, a, g)
+	case g.identity[fieldHostIdentity] != "":
+		return grantByHost(ctx, a, g.scope)
+	}
 	e := &exchange{ctx: ctx, client: a.Client}
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: e})
 	refusals := clientRefusals
@@ -109,13 +115,18 @@ func grant(ctx context.Context, a provider.Account, g grantRequest) (*oauth2.Tok
 		source = clientSource(ctx, a.Settings, g.identity)
 	}
 	token, err := source.Token()
+	return e.granted(a, g.identity, refusals, token, err)
+}
+
+// granted is what the oauth2 library has made of the answer, if Google grants anything. Secrets may not be repeated.
+func (e *exchange) granted(a provider.Account, secrets provider.Values, refusals map[string]string, token *oauth2.Token, err error) (*oauth2.Token, error) {
 	switch {
 	case e.err != nil:
 		return nil, e.err
 	case e.response == nil:
 		return nil, &provider.Refused{Detail: "The credential is incomplete, so no access token can be asked for"}
 	case e.response.Status >= http.StatusBadRequest:
-		answer, err := parseOAuthError(e.response, a.Settings, g.identity)
+		answer, err := parseOAuthError(e.response, a.Settings, secrets)
 		if err != nil {
 			return nil, err
 		}
@@ -164,9 +175,15 @@ type exchange struct {
 	client   *http.Client
 	response *provider.Response
 	err      error
+	// once keeps net/http from sending the request again by itself, as it does over a connection that turns out to be closed.
+	once bool
 }
 
 func (e *exchange) RoundTrip(request *http.Request) (*http.Response, error) {
+	if e.once {
+		request.GetBody = nil
+		e.client.CloseIdleConnections()
+	}
 	if e.response, e.err = provider.Do(e.client, request.WithContext(e.ctx)); e.err != nil {
 		return nil, e.err
 	}

@@ -348,6 +348,7 @@ func TestAbilities(t *testing.T) {
 	t.Parallel()
 	want := map[string][3]bool{ // mint, retire, keys
 		"developer_token": {}, "oauth_client": {true, true, false}, "service_account_key": {true, false, true},
+		"impersonated_service_account": {true, false, false},
 	}
 	for _, kind := range googleads.New().Types {
 		if got := [3]bool{kind.Mint != nil, kind.Retire != nil, kind.Keys != nil}; got != want[kind.Name] {

@@ -44,10 +44,10 @@ func (k keys) List(ctx context.Context, a provider.Account, t provider.Token, ow
 }
 
 // Create makes a key of the service account, an RSA key of 2,048 bits.
-func (k keys) Create(ctx context.Context, a provider.Account, t provider.Token) (provider.Values, error) {
+func (k keys) Create(ctx context.Context, a provider.Account, t provider.Token) (provider.Values, time.Time, error) {
 	own, err := k.Key(t.Credential)
 	if err != nil {
-		return nil, err
+		return nil, time.Time{}, err
 	}
 	return keyring{account: a, token: t, owner: own.Owner}.create(ctx)
 }
@@ -118,7 +118,7 @@ func endOf(listed *iam.ServiceAccountKey) time.Time {
 	return end
 }
 
-func (k keyring) create(ctx context.Context) (provider.Values, error) {
+func (k keyring) create(ctx context.Context) (_ provider.Values, end time.Time, _ error) {
 	var created *iam.ServiceAccountKey
 	answer, err := k.act(ctx, func(keys *iam.ProjectsServiceAccountsKeysService) (err error) {
 		created, err = keys.Create(k.resource(), &iam.CreateServiceAccountKeyRequest{}).Context(ctx).Do()
@@ -126,19 +126,19 @@ func (k keyring) create(ctx context.Context) (provider.Values, error) {
 	})
 	switch {
 	case answer == nil:
-		return nil, err
+		return nil, end, err
 	case answer.status == statusFailedPrecondition, answer.status == codeResourceExhausted:
-		return nil, k.explainNoNewKey(ctx, answer, err)
+		return nil, end, k.explainNoNewKey(ctx, answer, err)
 	case err != nil:
-		return nil, err
+		return nil, end, err
 	case !answer.ok():
-		return nil, answer.refusal("make a key of " + k.owner)
+		return nil, end, answer.refusal("make a key of " + k.owner)
 	}
 	credential, ok := k.credential(created)
 	if !ok {
-		return nil, answer.Unreadable()
+		return nil, end, answer.Unreadable()
 	}
-	return credential, nil
+	return credential, endOf(created), nil
 }
 
 // credential checks the new key file as if it were handed in. The rotation deletes keys by what the file says, so it
@@ -236,6 +236,12 @@ func (k keyring) act(ctx context.Context, request keyRequest) (*iamAnswer, error
 func (k keyring) identities() []provider.Values {
 	own, account := k.token.Credential, k.account.Settings
 	file := account[fieldServiceAccountKey]
+	if account[fieldExternalAccount] != "" || account[fieldHostIdentity] != "" {
+		if selfAsserted(account, own) {
+			return []provider.Values{own}
+		}
+		return []provider.Values{own, account}
+	}
 	if file == "" || file == own[fieldServiceAccountKey] || selfAsserted(account, own) {
 		return []provider.Values{own}
 	}

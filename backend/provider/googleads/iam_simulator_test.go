@@ -62,7 +62,7 @@ func TestSimulatedKeyRotation(t *testing.T) {
 	oldKey, err := rotator(t).Key(old.Credential)
 	must(t, err)
 
-	made, err := rotator(t).Create(t.Context(), w.account, old)
+	made, _, err := rotator(t).Create(t.Context(), w.account, old)
 	must(t, err)
 	fresh := tokenOf(made)
 	v, err := googleads.New().Type(fresh.Type).Verify(t.Context(), w.account, fresh)
@@ -81,7 +81,7 @@ func TestSimulatedKeyRotation(t *testing.T) {
 	if got := keyIDs(t, w, fresh); len(got) != 1 || got[0] != freshKey.ID {
 		t.Errorf("got the keys %q, want %s alone", got, freshKey.ID)
 	}
-	_, err = rotator(t).Create(t.Context(), w.account, old)
+	_, _, err = rotator(t).Create(t.Context(), w.account, old)
 	w.wantLeakFree(t, err)
 	wantRefused(t, err, "invalid_grant", "Google refuses the service account key")
 }
@@ -120,7 +120,7 @@ func TestSimulatedKeyRefusals(t *testing.T) {
 			w := newIAMWorld(t)
 			token := w.serviceAccountKey(t)
 			tc.prepare(t, w)
-			_, err := rotator(t).Create(t.Context(), w.account, token)
+			_, _, err := rotator(t).Create(t.Context(), w.account, token)
 			w.wantLeakFree(t, err)
 			wantRefused(t, err, tc.code, tc.detail)
 		})
@@ -136,7 +136,7 @@ func TestSimulatedKeyBehindALostAnswer(t *testing.T) {
 			w := newIAMWorld(t)
 			token := w.serviceAccountKey(t)
 			must(t, w.console.InjectFault(t.Context(), simulator.Fault{Service: simulator.GoogleIAM, Kind: kind, Times: 1}))
-			_, err := rotator(t).Create(t.Context(), w.account, token)
+			_, _, err := rotator(t).Create(t.Context(), w.account, token)
 			w.wantLeakFree(t, err)
 			wantSilence(t, err, provider.Unavailable, "")
 			if got := len(keyIDs(t, w, token)); got != 2 {
@@ -157,7 +157,7 @@ func TestSimulatedKeyDeletedBehindOurBack(t *testing.T) {
 	must(t, err)
 	must(t, w.console.DeleteServiceAccountKey(t.Context(), simulator.KeyName{ServiceAccount: simulator.DefaultName, ID: key.ID}))
 
-	made, err := rotator(t).Create(t.Context(), w.account, token)
+	made, _, err := rotator(t).Create(t.Context(), w.account, token)
 	must(t, err)
 	if got, err := rotator(t).Key(made); err != nil || got.Owner != key.Owner {
 		t.Errorf("got a key of %s, error %v; want one of %s", got.Owner, err, key.Owner)
@@ -169,7 +169,7 @@ func TestSimulatedKeyThatEnds(t *testing.T) {
 	w := newIAMWorld(t)
 	old := w.serviceAccountKey(t)
 	must(t, w.console.ConfigureIAM(t.Context(), simulator.IAMSettings{KeyLife: 8 * time.Hour}))
-	made, err := rotator(t).Create(t.Context(), w.account, old)
+	made, _, err := rotator(t).Create(t.Context(), w.account, old)
 	must(t, err)
 	own, err := rotator(t).Key(old.Credential)
 	must(t, err)

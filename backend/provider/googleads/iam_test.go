@@ -78,7 +78,7 @@ const policyViolation = `{"@type":"type.googleapis.com/google.rpc.PreconditionFa
 
 func createKey(ctx context.Context, t *testing.T, a provider.Account) (provider.Values, error) {
 	t.Helper()
-	made, err := rotator(t).Create(ctx, a, keyToken(t))
+	made, _, err := rotator(t).Create(ctx, a, keyToken(t))
 	if err != nil {
 		wantNoSecret(t, err.Error())
 		if made != nil {

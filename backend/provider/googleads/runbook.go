@@ -92,3 +92,22 @@ func serviceAccountKeyRunbook(settings provider.Values) provider.Runbook {
 		},
 	}
 }
+
+func impersonatedRunbook(settings provider.Values) provider.Runbook {
+	return provider.Runbook{
+		ConsoleURL: cloudConsoleURL + "/iam-admin/serviceaccounts",
+		Role:       "Somebody who may change the permissions of the service account (roles/iam.serviceAccountAdmin)",
+		Steps: []string{
+			"There is nothing to reset: this token has no secret. Apps read adtokens/access-token/<name>.",
+			"To end what was handed out, take the role Service Account Token Creator (roles/iam.serviceAccountTokenCreator) on the service account away " +
+				"from the account's own identity, or disable the service account; access tokens that exist live on for up to an hour.",
+			"To act for another service account, make another token.",
+		},
+		Previous: "There is no old value.",
+		Notes: []string{
+			"The account's own identity needs the role Service Account Token Creator on the service account, and the project the IAM Service Account " +
+				"Credentials API. The service account needs access in Google Ads (Admin, Access and security).",
+			"The engine asks " + credentialsURL(settings) + " for access tokens of an hour.",
+		},
+	}
+}

@@ -72,6 +72,8 @@ type grantResponse struct {
 	ExpiresIn   int    `json:"expires_in,omitempty"`
 	Scope       string `json:"scope,omitempty"`
 	TokenType   string `json:"token_type"`
+	// RefreshToken is that of a new consent.
+	RefreshToken string `json:"refresh_token,omitempty"`
 }
 
 func (s *Simulator) handleToken(w http.ResponseWriter, r *http.Request) {
@@ -106,6 +108,8 @@ func (s *Simulator) grant(r *http.Request) (*grantResponse, *oauthError) {
 	switch grantType := r.PostForm.Get("grant_type"); grantType {
 	case "refresh_token":
 		return s.grantRefresh(r)
+	case "authorization_code":
+		return s.grantCode(r)
 	case "urn:ietf:params:oauth:grant-type:jwt-bearer":
 		return s.grantAssertion(r.PostForm.Get("assertion"))
 	default:

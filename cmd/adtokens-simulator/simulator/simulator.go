@@ -50,6 +50,7 @@ type Simulator struct {
 	impact       impactWorld
 	platforms    map[string]*platform
 	accessTokens map[string]*accessToken
+	consentCodes map[string]consentCode
 	faults       []*Fault
 	requests     map[Service]map[string]int
 	userAgents   map[Service]map[string]int
@@ -81,6 +82,7 @@ func New(options Options) *Simulator {
 		options:      options,
 		logger:       options.Logger,
 		accessTokens: map[string]*accessToken{},
+		consentCodes: map[string]consentCode{},
 		requests:     map[Service]map[string]int{},
 		userAgents:   map[Service]map[string]int{},
 	}
@@ -98,6 +100,11 @@ func (s *Simulator) now() time.Time { return s.options.Now().Add(s.clockOffset) 
 func (s *Simulator) Google() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST /token", s.serve(GoogleToken, s.handleToken))
+	mux.Handle("GET "+consentPath, s.serve(GoogleToken, s.handleConsentPage))
+	mux.Handle("POST "+consentPath, s.serve(GoogleToken, s.handleConsent))
+	mux.Handle("POST /v1/token", s.serve(GoogleToken, s.handleTokenExchange))
+	mux.Handle("GET /computeMetadata/v1/instance/service-accounts/default/token", s.serve(GoogleToken, s.handleMetadataToken))
+	mux.Handle("POST /v1/projects/{project}/serviceAccounts/{account}", s.serve(GoogleIAM, s.handleServiceAccountVerb))
 	mux.Handle("POST /revoke", s.serve(GoogleToken, s.handleRevoke))
 	mux.Handle("GET /{version}/customers:listAccessibleCustomers", s.serve(GoogleAds, s.handleListAccessibleCustomers))
 	const keys = "/v1/projects/{project}/serviceAccounts/{account}/keys"

@@ -1,0 +1,181 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/schedule"
+)
+
+// A refresh of some types gives a new part of the credential, and may end the one before. So it is done by the active node alone, under
+// the token's lock, and what it gives is stored before anything else happens: see rotation.Refresher.
+
+// refreshPatience is how long a reader waits for somebody else who works on the token, such as a reset hook.
+const refreshPatience = 15 * time.Second
+
+// singleUse says whether a value of the type is used up by its refresh.
+func singleUse(kind *provider.TokenType) bool {
+	return kind.Refresh != nil && kind.Refresh.PreviousDies
+}
+
+// refresher follows the refreshes of a value of the token: of its rotation under way, or else the current one.
+func (b *backend) refresher(storage logical.Storage, t *token, pending bool) *rotation.Refresher {
+	return &rotation.Refresher{
+		Now: b.now, Record: &t.Record, Pending: pending, PreviousDies: t.kind.Refresh.PreviousDies,
+		Save: func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTimeout)
+			defer cancel()
+			return b.saveToken(ctx, storage, t)
+		},
+		SaveAnswer: func(ctx context.Context) error { return b.saveAnswer(ctx, storage, t) },
+		Fingerprint: func(ctx context.Context, credential provider.Values) (string, error) {
+			return b.fingerprint(ctx, storage, credential)
+		},
+	}
+}
+
+// saveAnswer stores the token with what a refresh gave. Nobody else has that, so it is tried again for as long as such a write may take,
+// and kept in memory after that.
+func (b *backend) saveAnswer(ctx context.Context, storage logical.Storage, t *token) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTimeout)
+	defer cancel()
+	wait := firstSaveWait
+	for {
+		err := b.saveToken(ctx, storage, t)
+		if err == nil {
+			b.unsaved.forget(t.name)
+			return nil
+		}
+		b.unsaved.keep(t)
+		if errors.Is(err, logical.ErrReadOnly) {
+			return err
+		}
+		select {
+		case <-time.After(wait):
+			wait = min(2*wait, longestSaveWait)
+		case <-ctx.Done():
+			b.retryWork(schedule.Job{Token: t.name, Account: t.Account, Kind: schedule.Refresh}, err)
+			return fmt.Errorf("the provider has refreshed the credential, and storage does not take what came back, which this plugin keeps in memory and "+
+				"goes on to store: %w. Do not stop the plugin", err)
+		}
+	}
+}
+
+const (
+	firstSaveWait   = 50 * time.Millisecond
+	longestSaveWait = 2 * time.Second
+)
+
+// withCurrent calls the provider with the token's current credential, whose refresh may replace a part of it. The caller holds the
+// token's lock. The call says how it ended. Nothing interrupts it but its own deadlines, because its answer may be the only copy.
+func (b *backend) withCurrent(
+	ctx context.Context, storage logical.Storage, t *token, call func(context.Context, provider.Token) (rotation.Ending, error),
+) (answered bool, err error) {
+	if t.kind.Refresh == nil {
+		_, err := call(ctx, t.call(t.Current.Credential))
+		return false, err
+	}
+	ctx = context.WithoutCancel(ctx)
+	if err := b.restoreUnsaved(ctx, storage, t); err != nil {
+		return false, err
+	}
+	if err := b.mayRefresh(t); err != nil {
+		return false, err
+	}
+	before := t.Health
+	r := b.refresher(storage, t, false)
+	with := t.call(t.Current.Credential)
+	with.Begin, with.Keep = r.Begin, r.Keep
+	ending, err := call(ctx, with)
+	err = storeEnding(ctx, r, ending, err)
+	if t.Health == rotation.HealthRejected && before != rotation.HealthRejected {
+		b.sendTokenEvent(ctx, eventVerifyFail, t, "fingerprint", t.fingerprint())
+	}
+	return r.Answered(), err
+}
+
+// mayRefresh refuses a refresh that could cost the credential.
+func (b *backend) mayRefresh(t *token) error {
+	now := b.now()
+	if doubt := t.Refreshing; doubt != nil && now.Before(doubt.NextTry) {
+		return &provider.Error{
+			Host: t.Provider, NotSent: true, RetryAfter: doubt.NextTry.Sub(now).Round(time.Second),
+			Problem: "is not asked at this moment, because the answer to a refresh of this token was lost at " + doubt.Since.Format(time.RFC3339),
+		}
+	}
+	if singleUse(t.kind) && !b.tokens.Doubtful(t.name).IsZero() {
+		return logical.CodedError(http.StatusServiceUnavailable, fmt.Sprintf("token %q is not refreshed now, because storage failed while it was written: "+
+			"that write may still arrive, and would put back a value that the refresh has ended. The engine finds out by itself: try again in a few minutes", t.name))
+	}
+	return nil
+}
+
+// restoreUnsaved stores what a refresh gave and storage did not take then. The caller holds the token's lock.
+func (b *backend) restoreUnsaved(ctx context.Context, storage logical.Storage, t *token) error {
+	held := b.unsaved.of(t)
+	if held == nil {
+		b.unsaved.forget(t.name)
+		return nil
+	}
+	t.Record.Restore(held)
+	return b.saveAnswer(ctx, storage, t)
+}
+
+// verifyAndKeep asks the provider about a value of the token, and keeps what that may give in place of a part of it. The caller holds the
+// token's lock. An old value that a refresh has ended is not tried: that could end the one that came after it.
+func (b *backend) verifyAndKeep(ctx context.Context, storage logical.Storage, a *account, t *token, value provider.Values) (v provider.Verification, err error) {
+	ask := func(ctx context.Context, with provider.Token) (rotation.Ending, error) {
+		v, err = t.kind.Verify(ctx, a.call, with)
+		ending := rotation.EndingOf(err)
+		if err == nil && v.Outcome == provider.Rejected {
+			ending = rotation.Ending{Refused: true, Err: errors.New(v.Detail)}
+		}
+		return ending, err
+	}
+	isCurrent := t.Current != nil && maps.Equal(t.Current.Credential, value)
+	isPending := t.Pending != nil && maps.Equal(t.Pending.Credential, value)
+	switch {
+	case t.kind.Refresh == nil:
+		return t.kind.Verify(ctx, a.call, t.call(value))
+	case isCurrent:
+		_, err = b.withCurrent(ctx, storage, t, ask)
+		return v, err
+	case isPending:
+		err = b.withPending(ctx, storage, t, ask)
+		return v, err
+	case singleUse(t.kind):
+		return provider.Verification{Outcome: provider.Inconclusive, Detail: "an old value of this type is not tried, because each one can be used once"}, nil
+	}
+	return t.kind.Verify(ctx, a.call, t.call(value))
+}
+
+// withPending is withCurrent for the value of the rotation under way, whose tries are the rotation's.
+func (b *backend) withPending(
+	ctx context.Context, storage logical.Storage, t *token, call func(context.Context, provider.Token) (rotation.Ending, error),
+) error {
+	ctx = context.WithoutCancel(ctx)
+	r := b.refresher(storage, t, true)
+	with := t.call(t.Pending.Credential)
+	with.Begin, with.Keep = r.Begin, r.Keep
+	ending, err := call(ctx, with)
+	return storeEnding(ctx, r, ending, err)
+}
+
+// storeEnding stores how a call ended, where that matters for the next one, and returns its error with that of storage.
+func storeEnding(ctx context.Context, r *rotation.Refresher, ending rotation.Ending, err error) error {
+	if !r.End(ending) {
+		return err
+	}
+	if unsaved := r.Save(ctx); unsaved != nil {
+		return errors.Join(err, unsaved)
+	}
+	return err
+}
