@@ -18,7 +18,7 @@ func (e *Incomplete) Error() string { return e.Detail }
 // refusal says why a value that was obtained is not published, with what is to be known of it.
 func refusal(p *Pending, v provider.Verification) error {
 	text := "the provider rejects the new value: " + v.Detail
-	if p.Note != "" && p.Source == SourceHook {
+	if p.Note != "" && p.Source != SourceAPI {
 		text += ". " + p.Note
 	}
 	return errors.New(text)
