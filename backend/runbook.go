@@ -75,7 +75,9 @@ func (r *tokenRunbook) text() string {
 			provider.DurationText(seconds(r.token.RotationGracePeriod))))
 	}
 	r.writeHandIn(&p)
-	p.section("Notes")
+	if len(r.Notes) > 0 {
+		p.section("Notes")
+	}
 	for _, note := range r.Notes {
 		p.item("- ", note)
 	}

@@ -109,6 +109,19 @@ func TestRunbook_IsTheWholeAnswerAsTextForATerminal(t *testing.T) {
 	}
 }
 
+func TestRunbook_HasNoTitleWithoutNotes(t *testing.T) {
+	t.Parallel()
+	entry := &token{name: "key", tokenFields: tokenFields{}, kind: &provider.TokenType{Fields: []provider.Field{{Name: "api_key", Secret: true}}}}
+	r := &tokenRunbook{Runbook: provider.Runbook{Steps: []string{"Press Reset."}, Previous: "Dead."}, token: entry, path: "ads/tokens/key"}
+	if text := r.text(); strings.Contains(text, "Notes:") {
+		t.Errorf("got %s", text)
+	}
+	r.Notes = []string{"The key is shown once."}
+	if text := r.text(); !strings.HasSuffix(text, "Notes:\n- The key is shown once.") {
+		t.Errorf("got %s", text)
+	}
+}
+
 func TestRunbook_BeginsWithTheEnginesOwnRotation(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
