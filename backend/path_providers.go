@@ -24,7 +24,7 @@ Whoever operates the mount may add definitions of other platforms:
 
 Every mistake is refused with its line and what is right there; "adtokens-provider check FILE" finds them without Vault. A definition
 may be replaced, but nothing that accounts or tokens use may go from it. It can be deleted once no account uses it. The definitions of
-the catalogue cannot be changed: print one with "vault read -field=definition adtokens/providers/awin", and write your copy under
+the catalogue cannot be changed: print one with "vault read -field=definition adtokens/providers/NAME", and write your copy under
 another name.
 
 Whoever may write here decides how credentials are proven, replaced and shown, but not to which host they go: every address that is

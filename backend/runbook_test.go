@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/internal/testkit"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 )
 
@@ -111,7 +112,7 @@ func TestRunbook_IsTheWholeAnswerAsTextForATerminal(t *testing.T) {
 
 func TestRunbook_HasNoTitleWithoutNotes(t *testing.T) {
 	t.Parallel()
-	entry := &token{name: "key", tokenFields: tokenFields{}, kind: &provider.TokenType{Fields: []provider.Field{{Name: "api_key", Secret: true}}}}
+	entry := &token{name: "key", kind: &provider.TokenType{Fields: []provider.Field{{Name: "api_key", Secret: true}}}}
 	r := &tokenRunbook{Runbook: provider.Runbook{Steps: []string{"Press Reset."}, Previous: "Dead."}, token: entry, path: "ads/tokens/key"}
 	if text := r.text(); strings.Contains(text, "Notes:") {
 		t.Errorf("got %s", text)
