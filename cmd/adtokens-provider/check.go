@@ -39,7 +39,7 @@ func check(_ context.Context, args []string, s cli.Streams) error {
 		mistakes := mistakesOf(document) //nolint:contextcheck // it takes milliseconds, and nothing is sent anywhere
 		if len(mistakes) == 0 {
 			fmt.Fprintf(s.Out, "%s: nothing is wrong\n", printable(file))
-			advise(file, document, s.Out) //nolint:contextcheck // as above
+			advise(file, document, s.Out)
 			continue
 		}
 		failed, found = failed+1, found+len(mistakes)
