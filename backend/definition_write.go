@@ -18,7 +18,7 @@ func (b *backend) writeDefinition(ctx context.Context, storage logical.Storage, 
 		return nil, badInput("the name of a provider must be lower-case letters, digits and underscores, a letter first, at most 63 characters; nothing was changed")
 	}
 	if p := b.builtIn[name]; p != nil {
-		return nil, badInput("%s belongs to the %s and cannot be changed; give your definition another name", name, ownerOf(p))
+		return nil, badInput("%s belongs to the %s and cannot be changed; give your definition another name, in the document and in the path; nothing was changed", name, ownerOf(p))
 	}
 	d, err := definition.Parse([]byte(document), takenNames())
 	if err != nil {
@@ -45,6 +45,9 @@ func (b *backend) writeDefinition(ctx context.Context, storage logical.Storage, 
 	b.sendEvent(ctx, eventProviderWrite, providersPrefix+name, "provider", name)
 	response := &logical.Response{}
 	warnUnverified(newPlatform(d, originCustom), response)
+	for _, advice := range d.Advice() {
+		response.AddWarning(advice)
+	}
 	return response, nil
 }
 

@@ -2,6 +2,8 @@ package backend
 
 import (
 	"context"
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/vault/sdk/framework"
@@ -12,19 +14,21 @@ import (
 
 const providersHelpLong = `
 A provider is an ad platform. The engine brings some as code and a catalogue of others as definitions: documents that say which
-fields a token of the platform has, how a value is proven, what replaces it, and what a person has to do. Read one to see what its
-accounts and tokens take, and the document itself.
+fields a token of the platform has, how a value is proven, what replaces it, and what a person has to do. Read one to see
+where it is from (origin: engine, catalogue or custom), what its accounts and tokens take, the document itself, and the notes that
+belong to it. Where verified is false, some of its facts are not confirmed, and the notes say which.
 
 Whoever operates the mount may add definitions of other platforms:
 
     vault write adtokens/providers/acme_ads definition=@acme_ads.yaml
 
-A mistake is refused with its place and what is right there. A definition may be replaced; what accounts and tokens use of it stays.
-It may be deleted once no account uses it. The catalogue's own definitions cannot be changed: show one with
-"vault read -field=definition adtokens/providers/NAME" and give your copy another name.
+Every mistake is refused with its line and what is right there; "adtokens-provider check FILE" finds them without Vault. A definition
+may be replaced, but nothing that accounts or tokens use may go from it. It can be deleted once no account uses it. The definitions of
+the catalogue cannot be changed: print one with "vault read -field=definition adtokens/providers/NAME", and write your copy under
+another name.
 
-Whoever may write here decides how credentials are proven and shown, but not where they go: every address that is called begins with
-an endpoint of the account, which keeps its value.
+Whoever may write here decides how credentials are proven, replaced and shown, but not to which host they go: every address that is
+called begins with an endpoint of the account, and no definition changes the endpoints of an account that exists.
 `
 
 func (b *backend) pathProviders() *framework.Path {
@@ -55,7 +59,7 @@ func (b *backend) pathProvidersList() *framework.Path {
 			logical.ListOperation: listOperation(b.pathProvidersListAll, "List the providers.", "Origin, title, token types and verified of each provider."),
 		},
 		HelpSynopsis:    "List the providers.",
-		HelpDescription: "With -detailed, each provider's origin, title and token types are shown, and whether all that its definition says is confirmed.",
+		HelpDescription: "With -detailed also the origin (engine, catalogue or custom), title and token types of each, and whether all facts of its definition are confirmed.",
 	}
 }
 
@@ -140,7 +144,15 @@ func (b *backend) pathProvidersWrite(ctx context.Context, req *logical.Request, 
 	if document == nil {
 		return nil, badInput("definition is missing: give the document, in the CLI with definition=@file.yaml")
 	}
+	if isFileName(*document) {
+		return nil, badInput("definition must be the document, and not the name of its file: in the CLI definition=@file.yaml reads a file; nothing was changed")
+	}
 	return b.writeDefinition(ctx, req.Storage, d.Get("name").(string), *document)
+}
+
+// isFileName says that the @ of definition=@file.yaml was forgotten.
+func isFileName(document string) bool {
+	return len(document) <= 4096 && !strings.ContainsAny(document, "\n:{") && slices.Contains([]string{".yaml", ".yml", ".json"}, path.Ext(document))
 }
 
 func (b *backend) pathProvidersDelete(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {

@@ -185,6 +185,10 @@ func TestProviders_TheEnginesOwnCannotBeChanged(t *testing.T) {
 	if _, said := f.ask(t, logical.CreateOperation, "providers/acme_ads", nil); !strings.Contains(said, "definition is missing") {
 		t.Errorf("without a document: got %s", said)
 	}
+	_, said := f.ask(t, logical.CreateOperation, "providers/acme_ads", map[string]any{"definition": "acme_ads.yaml"})
+	if !strings.Contains(said, "definition=@file.yaml reads a file") {
+		t.Errorf("a file's name instead of what is in it: got %s", said)
+	}
 }
 
 // An address that a definition brings later is unset in accounts that are there already, and one that it changes stays what it was: no

@@ -62,7 +62,7 @@ func (b *backend) checkPrevious(
 		response.AddWarning(fmt.Sprintf("whether version %d still works cannot be told: %s", previous.Number, explain(v)))
 	case v.Outcome == provider.Accepted:
 		response.Data["previous_credential"] = previousAccepted
-		response.AddWarning(fmt.Sprintf("version %d is still accepted by the provider. %s", previous.Number, t.kind.Runbook(a.call.Settings).Previous))
+		response.AddWarning(fmt.Sprintf("version %d is still accepted by the provider. What to expect of it: %s", previous.Number, t.kind.Runbook(a.call.Settings).Previous))
 	case v.Outcome == provider.Rejected:
 		response.Data["previous_credential"] = previousRejected
 		if t.Retired(previous.Number) {

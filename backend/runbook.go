@@ -80,7 +80,9 @@ func (r *tokenRunbook) text() string {
 	if r.token.kind.ResetSemantics != provider.None {
 		r.writeHandIn(&p)
 	}
-	p.section("Notes")
+	if len(r.Notes) > 0 {
+		p.section("Notes")
+	}
 	for _, note := range r.Notes {
 		p.item("- ", note)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/internal/testkit"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 )
 
@@ -106,6 +107,19 @@ func TestRunbook_IsTheWholeAnswerAsTextForATerminal(t *testing.T) {
 		if name == "acme-rw" && !strings.HasPrefix(text, "1. ") {
 			t.Errorf("the runbook does not begin with the first step:\n%s", text)
 		}
+	}
+}
+
+func TestRunbook_HasNoTitleWithoutNotes(t *testing.T) {
+	t.Parallel()
+	entry := &token{name: "key", kind: &provider.TokenType{Fields: []provider.Field{{Name: "api_key", Secret: true}}}}
+	r := &tokenRunbook{Runbook: provider.Runbook{Steps: []string{"Press Reset."}, Previous: "Dead."}, token: entry, path: "ads/tokens/key"}
+	if text := r.text(); strings.Contains(text, "Notes:") {
+		t.Errorf("got %s", text)
+	}
+	r.Notes = []string{"The key is shown once."}
+	if text := r.text(); !strings.HasSuffix(text, "Notes:\n- The key is shown once.") {
+		t.Errorf("got %s", text)
 	}
 }
 

@@ -118,7 +118,7 @@ fi
 
 say 'Everything runs. In another terminal:'
 cat <<INFO
-  export PATH=\$PATH:$bin
+  export PATH=$bin:\$PATH
   export VAULT_ADDR=${nodes[0]} VAULT_TOKEN=$VAULT_TOKEN    # or ${nodes[1]}, or ${nodes[2]}
   export ADTOKENS_SIMULATOR_CONTROL=$ADTOKENS_SIMULATOR_CONTROL
 

@@ -15,7 +15,7 @@ define_platform
 
 say 'Everything runs. In another terminal:'
 cat <<EOF
-  export PATH=\$PATH:$bin
+  export PATH=$bin:\$PATH
   export VAULT_ADDR=$VAULT_ADDR VAULT_TOKEN=$VAULT_TOKEN
   export ADTOKENS_SIMULATOR_CONTROL=$ADTOKENS_SIMULATOR_CONTROL
   export IMPACT_URL=$impact GOOGLE_URL=$google PLATFORMS_URL=$platforms ACME_URL=$platforms/acme_ads

@@ -7,7 +7,9 @@ bin=${ADTOKENS_BIN:-$root/bin} # what make build has built; tests have it elsewh
 umask 077
 work=$(mktemp -d "${TMPDIR:-/tmp}/adtokens.XXXXXX")
 groups=() # process groups of what was started
-export PATH=$PATH:$bin
+mkdir "$work/tools"
+ln -s "$bin"/adtokens-* "$work/tools" # before others of these names on PATH; a vault on PATH comes before the one in bin/
+export PATH=$work/tools:$PATH:$bin
 unset "${!VAULT_@}" # the caller's own server is not ours to touch
 unset "${!ADTOKENS_SIMULATOR_@}"
 

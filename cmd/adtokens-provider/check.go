@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/catalogue"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/definition"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
 )
@@ -13,7 +16,8 @@ const checkUsage = `Usage: adtokens-provider check FILE...
 
 Reads definitions and prints every mistake with its line: what the schema does not allow, templates and expressions that do not
 fit, and examples whose outcome is another one. Every token type has to have examples: of verify (or of the grant, where nothing
-else verifies) an accepted and a rejected one, of every other step at least one. - is standard input.
+else verifies) an accepted and a rejected one, of every other step at least one. What is allowed and hardly meant, such as a type
+without a secret, is told too. - is standard input.
 
 Nothing is sent anywhere.
 `
@@ -35,6 +39,7 @@ func check(ctx context.Context, args []string, s cli.Streams) error {
 		mistakes := mistakesOf(ctx, document)
 		if len(mistakes) == 0 {
 			fmt.Fprintf(s.Out, "%s: nothing is wrong\n", printable(file))
+			advise(file, document, s.Out)
 			continue
 		}
 		failed, found = failed+1, found+len(mistakes)
@@ -46,6 +51,25 @@ func check(ctx context.Context, args []string, s cli.Streams) error {
 		return fmt.Errorf("found %s in %s of %d", countOf(found, "mistake"), countOf(failed, "file"), flags.NArg())
 	}
 	return nil
+}
+
+// engineName is the platform that the engine has as code.
+const engineName = "google_ads"
+
+// advise prints what is no mistake, and hardly meant. A document of the catalogue that is as it was gets none.
+func advise(file string, document []byte, out io.Writer) {
+	d, err := parse(document)
+	if err != nil {
+		return
+	}
+	advice := d.Advice()
+	own, isCatalogue := catalogue.Document(d.Name())
+	if d.Name() == engineName || isCatalogue && !bytes.Equal(own, document) {
+		advice = append(advice, "the engine has "+d.Name()+" itself: give this another name before you write it to providers/")
+	}
+	for _, a := range advice {
+		fmt.Fprintln(out, printable(file+": beware: "+a))
+	}
 }
 
 // mistakesOf finds what is wrong with a document, the outcomes of its examples and those that are missing included.

@@ -79,6 +79,7 @@ func list(_ context.Context, args []string, s cli.Streams) error {
 	if flags.NArg() > 0 {
 		return cli.Usagef("list takes no argument")
 	}
+	unverified := false
 	table := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
 	for _, name := range catalogue.Names() {
 		document, _ := catalogue.Document(name)
@@ -92,11 +93,17 @@ func list(_ context.Context, args []string, s cli.Streams) error {
 			types[i] = kind.Name
 		}
 		if p.Unverified {
-			mark = " *"
+			mark, unverified = " *", true
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s%s\n", name, strings.Join(types, ", "), p.Title, mark)
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if unverified { // beside the table, so that scripts get the table alone
+		fmt.Fprintln(s.Err, "* not all facts are confirmed: the notes say which, see \"adtokens-provider show NAME\"")
+	}
+	return nil
 }
 
 const showUsage = `Usage: adtokens-provider show NAME
@@ -116,7 +123,7 @@ func show(_ context.Context, args []string, s cli.Streams) error {
 	document, ok := catalogue.Document(name)
 	if !ok {
 		if near := cli.Near(name, catalogue.Names()); len(near) > 0 {
-			return fmt.Errorf("the catalogue has no %q; did you mean %s?", name, strings.Join(near, " or "))
+			return fmt.Errorf("the catalogue has no %q; did you mean %s? \"adtokens-provider list\" names what it has", name, strings.Join(near, " or "))
 		}
 		return fmt.Errorf("the catalogue has no %q; \"adtokens-provider list\" names what it has", name)
 	}

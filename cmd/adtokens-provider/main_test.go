@@ -142,6 +142,20 @@ func TestCheck_FindsEveryMistakeWithItsLine(t *testing.T) {
 	}
 }
 
+func TestCheck_TellsWhatIsHardlyMeant(t *testing.T) {
+	t.Parallel()
+	document, _ := catalogue.Document("awin")
+	code, out, _ := execute(t, strings.Replace(string(document), "secret: true, ", "", 1), "check", "-")
+	if code != cli.ExitOK {
+		t.Errorf("exit code %d", code)
+	}
+	for _, says := range []string{"-: nothing is wrong\n", "no field of api_token is secret", "the engine has awin itself: give this another name"} {
+		if !strings.Contains(out, says) {
+			t.Errorf("printed %q, want %q", out, says)
+		}
+	}
+}
+
 func TestCheck_SeveralFiles(t *testing.T) {
 	t.Parallel()
 	good, bad := writeFile(t, renamed(t, "awin")), writeFile(t, strings.ReplaceAll(renamed(t, "cj"), "status == ", "status = "))

@@ -40,6 +40,7 @@ var pageText string
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"code": code, "cell": cell, "sentence": sentence, "duration": provider.DurationText, "days": days, "field": fieldNotes,
 	"account": accountCommand, "token": tokenCommand, "replaced": replaced, "proven": proven, "list": codeList,
+	"handIn": handInCommand,
 }).Parse(pageText))
 
 // writePage writes the page about a platform.
@@ -132,12 +133,7 @@ func accountCommand(d definition.Description) string {
 
 // tokenCommand imports a value. The last secret comes from standard input, others from files.
 func tokenCommand(t definition.TypeDescription) string {
-	last := ""
-	for _, f := range t.Fields {
-		if f.Secret {
-			last = f.Name
-		}
-	}
+	last := lastSecret(t)
 	var command strings.Builder
 	command.WriteString("vault write adtokens/tokens/<name> account=<account> type=" + t.Name)
 	for _, f := range t.Options {
@@ -156,6 +152,21 @@ func tokenCommand(t definition.TypeDescription) string {
 		}
 	}
 	return command.String()
+}
+
+// handInCommand hands a new value in. Fields that are left out keep their value.
+func handInCommand(t definition.TypeDescription) string {
+	return "vault write adtokens/tokens/<name>/rotate " + lastSecret(t) + "=-"
+}
+
+func lastSecret(t definition.TypeDescription) string {
+	last := ""
+	for _, f := range t.Fields {
+		if f.Secret {
+			last = f.Name
+		}
+	}
+	return last
 }
 
 // replaced says who can replace a value.

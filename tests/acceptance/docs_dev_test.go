@@ -79,7 +79,9 @@ func startDevelopment(t *testing.T) *development {
 	defer log.Close()
 	_, port, err := net.SplitHostPort(freeAddress(t))
 	succeeded(t, err)
-	path := "PATH=" + filepath.Dir(vaulttest.VaultCommand(t)) + ":" + os.Getenv("PATH")
+	stale := t.TempDir() // a simulator of another release, installed before
+	succeeded(t, os.WriteFile(filepath.Join(stale, "adtokens-simulator"), []byte("#!/bin/sh\nexit 1\n"), 0o700))
+	path := "PATH=" + stale + ":" + filepath.Dir(vaulttest.VaultCommand(t)) + ":" + os.Getenv("PATH")
 	cmd := exec.Command("bash", docsRoot+"/scripts/dev.sh")
 	cmd.Env = []string{path, "HOME=" + t.TempDir(), "TMPDIR=" + t.TempDir(), "ADTOKENS_BIN=" + d.commands, "PORT=" + port}
 	cmd.Stdout, cmd.Stderr = log, log

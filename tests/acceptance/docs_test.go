@@ -363,7 +363,7 @@ func containsInOrder(s string, parts []string) bool {
 	return true
 }
 
-// engineStrings are the string literals of the engine, with what is put together by + as one.
+// engineStrings are the string literals of the engine, with what is put together by + as one, and the texts of the catalogue.
 func engineStrings(t *testing.T) []string {
 	t.Helper()
 	var all []string
@@ -388,7 +388,7 @@ func engineStrings(t *testing.T) []string {
 		})
 		return nil
 	}))
-	return all
+	return append(all, catalogueTexts(t)...)
 }
 
 // literal is what is known of a string expression; what is not known is left out.
@@ -523,4 +523,4 @@ func TestDocsReference(t *testing.T) {
 }
 
 // isNoName reports whether the character cannot be part of a field's name.
-func isNoName(r rune) bool { return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz_", r) }
+func isNoName(r rune) bool { return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz_0123456789", r) }

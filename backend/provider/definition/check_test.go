@@ -28,6 +28,8 @@ func TestParse_MistakesNameThePlaceAndWhatIsRight(t *testing.T) {
 		"no boolean":                 {first, "when: '1 + 1'", verify + ".outcomes[0].when", "must give bool, this gives int"},
 		"an unknown name in CEL":     {first, "when: 'code == 200'", verify + ".outcomes[0].when", "undeclared reference to 'code'"},
 		"a pattern of the answer":    {first, "when: 'text.matches(body.x)'", verify + ".outcomes[0].when", "must be a text in quotes"},
+		"no syntax of CEL":           {first, "when: 'status = 200 and true'", verify + ".outcomes[0].when", "CEL writes ==, &&, || and !"},
+		"a template without quotes":  {"X-Key: '{credential.api_key}', X-Tag", "X-Key: {credential.api_key}, X-Tag", request + ".headers.X-Key", "begins with { needs quotes"},
 		"a pattern that is none":     {first, `when: 'text.matches("[")'`, verify + ".outcomes[0].when", "is no CEL expression"},
 		"credentials in CEL":         {first, `when: 'credential.api_key == "x"'`, verify + ".outcomes[0].when", "undeclared reference to 'credential'"},
 		"no such outcome":            {"outcome: accepted, detail: Acme accepts the key", "outcome: ok, detail: x", verify + ".outcomes[0].outcome", "must be one of accepted, rejected"},

@@ -139,6 +139,9 @@ func issuesText(issues *cel.Issues) string {
 			break
 		}
 	}
+	if slices.ContainsFunc(texts, func(t string) bool { return strings.Contains(t, "Syntax error") }) {
+		texts = append(texts, "CEL writes ==, &&, || and !, and texts in quotes")
+	}
 	return strings.Join(texts, "; ")
 }
 

@@ -82,12 +82,15 @@ func yamlMistake(err error) Mistake {
 	if rest, found := strings.CutPrefix(problem, "line "); found {
 		if number, text, found := strings.Cut(rest, ": "); found {
 			if line, err := strconv.Atoi(number); err == nil {
-				return Mistake{Line: line, Problem: "this is no YAML: " + text}
+				return Mistake{Line: line, Problem: "this is no YAML: " + text + yamlAdvice}
 			}
 		}
 	}
-	return Mistake{Problem: "this is no YAML: " + problem}
+	return Mistake{Problem: "this is no YAML: " + problem + yamlAdvice}
 }
+
+// yamlAdvice is what most such mistakes come from. The parser's line is sometimes that before the mistake.
+const yamlAdvice = "; indent with spaces, and put a text into quotes that begins with { or [, or has a colon and a blank (look at the lines around too)"
 
 // place is where a node is.
 type place struct {

@@ -59,7 +59,7 @@ func TestParse_WhatIsNoSuchDocument(t *testing.T) {
 		"a comment":               {"# nothing\n", "", "the document is empty"},
 		"no mapping":              {"hello", "", "must be a mapping"},
 		"no YAML":                 {"format: [1\nname: x", "", "this is no YAML"},
-		"a tab":                   {"format: 1\n\tname: x", "", "this is no YAML"},
+		"a tab":                   {"format: 1\n\tname: x", "", "indent with spaces"},
 		"not UTF-8":               {"format: 1\nname: \xff\xfe", "", "UTF-8"},
 		"too large":               {"# " + strings.Repeat("x", 64<<10), "", "at most 64 KiB"},
 		"two documents":           {"format: 1\n---\nformat: 1\n", "", "one document"},

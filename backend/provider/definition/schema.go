@@ -116,6 +116,9 @@ func wrongType(k *kind.Type, value any) string {
 	if slices.Contains(k.Want, "string") && (k.Got == "number" || k.Got == "boolean" || k.Got == "integer") {
 		return fmt.Sprintf("must be a text; put %v into quotes", value)
 	}
+	if slices.Equal(k.Want, []string{"string"}) && k.Got == "object" {
+		return "must be a text; one that begins with { needs quotes"
+	}
 	return "must be " + typesText(k.Want)
 }
 
