@@ -53,7 +53,9 @@ func TestProviders_NamesThatAreTakenAreThoseOfTheEngine(t *testing.T) {
 	t.Parallel()
 	said, taken := definition.Taken(), takenNames()
 	for name, pair := range map[string][2][]string{
-		"accounts": {said.Account, taken.Account}, "tokens": {said.Token, taken.Token}, "access tokens": {said.AccessToken, taken.AccessToken},
+		"accounts": {said.Account, ownAccountNames()}, "tokens": {said.Token, ownTokenNames()},
+		"the engine, accounts": {taken.Account, said.Account}, "the engine, tokens": {taken.Token, said.Token},
+		"the engine, access tokens": {taken.AccessToken, said.AccessToken},
 	} {
 		for _, field := range pair[1] {
 			if !slices.Contains(pair[0], field) {

@@ -39,7 +39,9 @@ func CheckReplacement(old, replacement *Definition, used Uses) error {
 
 func checkSettings(l *list, old, replacement *Definition, used Uses) {
 	for _, before := range old.accountFields() {
-		if !slices.Contains(used.Settings, before.name) {
+		// Accounts have the default of a setting, too. That of an endpoint they only have where it was stored with them.
+		byDefault := used.Accounts && before.Default != "" && !before.isEndpoint
+		if !slices.Contains(used.Settings, before.name) && !byDefault {
 			continue
 		}
 		section, other := "account.settings", "account.endpoints"
