@@ -159,6 +159,34 @@ func TestProviders_ADefinitionGivesWayOnlyWhereNothingUsesWhatItLoses(t *testing
 	}
 }
 
+// TestProviders_EveryMistakeIsToldAtOnce, the name of another path among them.
+func TestProviders_EveryMistakeIsToldAtOnce(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	document := strings.Replace(acmeDefinition(t), "when: 'status == 401 || body.error.code == 190'", "when: 'status = 401'", 1)
+	document = strings.Replace(document, "      probe_path: {pattern", "      code: {description: x}\n      probe_path: {pattern", 1)
+	response, said := f.ask(t, logical.CreateOperation, "providers/acme", map[string]any{"definition": document})
+	if response == nil || !response.IsError() {
+		t.Fatalf("got %s, want a refusal", said)
+	}
+	for _, place := range []string{"name: is ", "token_types.api_key.options.code: ", "token_types.api_key.verify.outcomes[1].when: "} {
+		if !strings.Contains(said, place) {
+			t.Errorf("got:\n%s\nwant %q in it", said, place)
+		}
+	}
+}
+
+// TestProviders_UnverifiedWithoutNotes says so in a whole sentence.
+func TestProviders_UnverifiedWithoutNotes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	document := strings.Replace(acmeDefinition(t), "notes: [\"Whether a reset ends the old key at once is not documented.\"]\n", "", 1)
+	response, err := f.handle(t, logical.CreateOperation, "providers/acme_ads", map[string]any{"definition": document})
+	if err != nil || response == nil || len(response.Warnings) != 1 || !strings.HasSuffix(response.Warnings[0], "no notes that say which") {
+		t.Errorf("got %+v, error %v", response, err)
+	}
+}
+
 func TestProviders_TheEnginesOwnCannotBeChanged(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -5,8 +5,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
@@ -164,5 +167,31 @@ token_types:
 		if v, err := verify(t, kind, newPlatform(t, answer).account(), token); err != nil || v.Outcome != want || v.RequestID != "r-1" {
 			t.Errorf("got %+v, error %v, want %s with the request id", v, err, want)
 		}
+	}
+}
+
+// TestMint_LoginIsNeverRepeated over a connection that was used before and is dropped: platforms allow few logins.
+func TestMint_LoginIsNeverRepeated(t *testing.T) {
+	t.Parallel()
+	var logins atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if logins.Add(1) == 1 {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write([]byte(`{"token":"abc"}`))
+			return
+		}
+		if connection, _, err := w.(http.Hijacker).Hijack(); err == nil {
+			_ = connection.Close()
+		}
+	}))
+	t.Cleanup(server.Close)
+	kind := parse(t, with(t, "{method: POST, url: '{+account.base_url}/login', json: {user: '{credential.user}', password: '{credential.password}', days: 7, tag: '{account.tag}', query: '{ me { id } }'}}",
+		"{url: '{+account.base_url}/login', basic: {username: '{credential.user}', password: '{credential.password}'}}")).Provider().Type("app")
+	account := httpAccount(t, server.URL)
+	if token, err := kind.Mint(t.Context(), account, appToken()); err != nil || token.Value != "abc" {
+		t.Fatalf("got %+v, error %v", token, err)
+	}
+	if _, err := kind.Mint(t.Context(), account, appToken()); err == nil || logins.Load() != 2 {
+		t.Errorf("got error %v after %d logins, want one after 2", err, logins.Load())
 	}
 }
