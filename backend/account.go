@@ -13,7 +13,7 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
-const accountSchema = 2
+const accountSchema = 1
 
 const (
 	defaultRequestTimeout = 10
@@ -34,6 +34,8 @@ type accountEntry struct {
 	VerifyConnection bool `json:"verify_connection"`
 	// Settings are the string fields, the common ones and the provider's own. Empty ones are absent.
 	Settings provider.Values `json:"settings"`
+	// KeepsEndpoints says that the defaults of endpoints are in Settings. Accounts of early releases do not have them.
+	KeepsEndpoints bool `json:"keeps_endpoints,omitempty"`
 }
 
 // account is a stored account, ready for use.
@@ -67,7 +69,7 @@ func (b *backend) decodeAccount(ctx context.Context, storage logical.Storage, _ 
 	if p == nil {
 		return nil, fmt.Errorf("its provider %q is not known to this plugin (%s)", entry.Provider, Version)
 	}
-	entry.upgrade(accountFields(p))
+	entry.keepEndpoints(accountFields(p))
 	return b.newAccount(p, entry)
 }
 
@@ -110,12 +112,12 @@ func (e *accountEntry) setting(f provider.Field) string {
 	return f.Default
 }
 
-// upgrade makes an entry of schema 1 one of today, which had no defaults of endpoints in it.
-func (e *accountEntry) upgrade(fields []provider.Field) {
-	if e.Schema == accountSchema {
+// keepEndpoints adds the defaults of endpoints to an entry of an early release, which does not have them.
+func (e *accountEntry) keepEndpoints(fields []provider.Field) {
+	if e.KeepsEndpoints {
 		return
 	}
-	e.Schema = accountSchema
+	e.KeepsEndpoints = true
 	for _, f := range fields {
 		if f.Endpoint && f.Default != "" && e.Settings[f.Name] == "" {
 			if e.Settings == nil {

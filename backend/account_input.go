@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"strings"
 
 	"github.com/hashicorp/vault/sdk/logical"
 
@@ -56,12 +57,20 @@ func (b *backend) findPlatform(ctx context.Context, storage logical.Storage, nam
 // checkForeignSettings refuses settings that only accounts of other providers have.
 func (b *backend) checkForeignSettings(given map[string]any, p *platform) error {
 	own := accountFields(p)
+	foreign, owners := "", []string(nil)
 	for _, name := range b.builtInNames() {
-		if field := foreignField(given, own, b.builtIn[name].AccountFields); field != "" {
-			return badInput("%s is a field of %s accounts; the provider of this account is %s", field, name, p.Name)
+		field := foreignField(given, own, b.builtIn[name].AccountFields)
+		if foreign == "" {
+			foreign = field
+		}
+		if field != "" && field == foreign {
+			owners = append(owners, name)
 		}
 	}
-	return nil
+	if foreign == "" {
+		return nil
+	}
+	return badInput("%s is a field of %s accounts; the provider of this account is %s", foreign, strings.Join(owners, ", "), p.Name)
 }
 
 // apply returns the entry as a write changes it; one without settings is that of a new account. An endpoint's default is stored, so that

@@ -79,17 +79,7 @@ func (b *backend) storeAccount(
 		}
 		next.doubtful = tried.doubtful
 	}
-	release, err := b.lockOwnIdentity(name, stored, next)
-	if err != nil {
-		return next, false, err
-	}
-	defer release()
-	unlockDefinition, err := b.checkPlatform(ctx, storage, next.platform)
-	if err != nil {
-		return next, false, err
-	}
-	defer unlockDefinition()
-	if err := b.accounts.Put(ctx, storage, name, next.accountEntry); err != nil {
+	if err := b.putAccount(ctx, storage, name, stored, next); err != nil {
 		return next, false, err
 	}
 	if next.doubtful != "" {
@@ -109,6 +99,21 @@ func (b *backend) storeAccount(
 	return next, true, nil
 }
 
+// putAccount stores an account, unless its provider's definition has changed, or a token works on a value that is to be its identity.
+func (b *backend) putAccount(ctx context.Context, storage logical.Storage, name string, stored, next *account) error {
+	release, err := b.lockOwnIdentity(name, stored, next)
+	if err != nil {
+		return err
+	}
+	defer release()
+	unlock, err := b.checkPlatform(ctx, storage, next.platform)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return b.accounts.Put(ctx, storage, name, next.accountEntry)
+}
+
 // nextAccount is what a write makes of the stored account (nil for a new one), checked.
 func (b *backend) nextAccount(ctx context.Context, storage logical.Storage, w *accountWrite, stored *account) (*account, error) {
 	p, err := b.findPlatform(ctx, storage, w.provider, stored)
@@ -120,7 +125,7 @@ func (b *backend) nextAccount(ctx context.Context, storage logical.Storage, w *a
 			"account %q was deleted and configured anew for another provider while this request waited; nothing was changed", w.name))
 	}
 	entry := accountEntry{
-		Schema: accountSchema, Provider: p.Name, RequestTimeout: defaultRequestTimeout, ResetHookTimeout: defaultHookTimeout, VerifyConnection: true,
+		Schema: accountSchema, KeepsEndpoints: true, Provider: p.Name, RequestTimeout: defaultRequestTimeout, ResetHookTimeout: defaultHookTimeout, VerifyConnection: true,
 	}
 	if stored != nil {
 		entry = stored.accountEntry

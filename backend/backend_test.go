@@ -273,9 +273,9 @@ func TestBrokenEntriesHideNoOthers(t *testing.T) {
 	tests := map[string]struct{ stored, want string }{
 		"truncated":      {`{"schema":1,"acc`, "not valid JSON"},
 		"from a newer":   {`{"schema":99}`, "install the plugin version that wrote it"},
-		"unknown type":   {`{"schema":2,"provider":"impact","type":"magic"}`, "not known to this plugin"},
+		"unknown type":   {`{"schema":1,"provider":"impact","type":"magic"}`, "not known to this plugin"},
 		"a former one":   {`{"schema":1,"account":"acme","type":"magic"}`, "not known to this plugin"},
-		"of no provider": {`{"schema":2,"provider":"nobody","type":"scoped"}`, "not known to this plugin"},
+		"of no provider": {`{"schema":1,"provider":"nobody","type":"scoped"}`, "not known to this plugin"},
 		"of no account":  {`{"schema":1,"account":"nobody","type":"scoped"}`, "does not exist"},
 		"broken history": {`{"schema":1,"type":"scoped","history":7}`, "not valid JSON"},
 	}

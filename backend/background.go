@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
 
@@ -15,6 +16,14 @@ import (
 func (b *backend) newScheduler() *schedule.Scheduler {
 	s := schedule.NewScheduler(b.doWork)
 	s.Now, s.MayWork = b.now, b.WriteSafeReplicationState
+	s.Verifications = func(name string) (burst int, every time.Duration) {
+		a := b.accounts.Peek(name)
+		if a == nil {
+			return 0, 0
+		}
+		limit := a.platform.Limits.Verifications
+		return limit.Burst, limit.Every
+	}
 	s.Panicked = func(j schedule.Job, value any) { LogPanic(b.Logger(), "background work", j.Token, value) }
 	b.tokens.Doubted = func(name string) {
 		s.Hasten(schedule.Job{Token: name, Kind: schedule.Look, At: b.tokens.Doubtful(name)})

@@ -24,7 +24,7 @@ func (b *backend) writeDefinition(ctx context.Context, storage logical.Storage, 
 	if err != nil {
 		return nil, badInput("nothing was changed, because the definition has mistakes:\n%s", err)
 	}
-	if wrong := d.RunExamples(); len(wrong) > 0 {
+	if wrong := d.RunExamples(ctx); len(wrong) > 0 {
 		return nil, badInput("nothing was changed, because the definition does not do what its examples say:\n%s", wrong)
 	}
 	unlock, err := b.definitionLocks.Lock(ctx, name)

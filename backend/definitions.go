@@ -12,7 +12,7 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/definition"
 )
 
-const definitionSchema = 2
+const definitionSchema = 1
 
 // definitionEntry is how an operator's definition is stored.
 type definitionEntry struct {

@@ -78,26 +78,34 @@ func TestProviders_EachSaysWhatItTakes(t *testing.T) {
 		if shown["origin"] != origin || shown["title"] == "" || len(shown["token_types"].([]string)) == 0 {
 			t.Errorf("%s is listed as %v, want the origin %s, a title and types", name, shown, origin)
 		}
-		read := f.read(t, "providers/"+name)
-		if _, has := read["definition"]; has == (origin == "engine") {
-			t.Errorf("%s shows a definition: %t", name, has)
-		}
-		for kind, data := range read["token_types"].(map[string]any) {
-			if fields := data.(map[string]any)["fields"].([]string); len(fields) == 0 {
-				t.Errorf("the type %s of %s has no fields", kind, name)
-			}
-		}
+		f.wantProvider(t, name, origin)
 	}
 	acme := f.read(t, "providers/acme_ads")
 	if acme["definition"] != acmeDefinition(t) || acme["verified"] != false || len(acme["sources"].([]any)) != 1 {
 		t.Errorf("got %v, want the document as it was written", maps.Collect(maps.All(acme)))
 	}
 	kind := acme["token_types"].(map[string]any)["api_key"].(map[string]any)
-	if kind["automatic"] != true || kind["revoke"] != true || kind["access_tokens"] != false || kind["consent"] != false {
-		t.Errorf("api_key can do %v", kind)
+	for ability, want := range map[string]bool{"automatic": true, "revoke": true, "access_tokens": false, "consent": false} {
+		if kind[ability] != want {
+			t.Errorf("%s of api_key is %v", ability, kind[ability])
+		}
 	}
 	if _, err := f.handle(t, logical.ReadOperation, "providers/nobody", nil); err == nil || !strings.Contains(err.Error(), "does not exist") {
 		t.Errorf("reading one that does not exist gives %v", err)
+	}
+}
+
+// wantProvider reads a provider that is to come from origin.
+func (f *fixture) wantProvider(t *testing.T, name, origin string) {
+	t.Helper()
+	read := f.read(t, "providers/"+name)
+	if _, has := read["definition"]; has == (origin == originEngine) {
+		t.Errorf("%s shows a definition: %t", name, has)
+	}
+	for kind, data := range read["token_types"].(map[string]any) {
+		if fields := data.(map[string]any)["fields"].([]string); len(fields) == 0 {
+			t.Errorf("the type %s of %s has no fields", kind, name)
+		}
 	}
 }
 

@@ -42,11 +42,11 @@ func builtIn(engine ...*provider.Provider) map[string]*platform {
 	for _, p := range engine {
 		platforms[p.Name] = &platform{Provider: p, origin: originEngine}
 	}
-	for _, name := range catalogue.Names() {
-		if platforms[name] != nil {
-			panic(fmt.Sprintf("two providers have the name %q", name))
+	for _, d := range catalogue.All() {
+		if platforms[d.Name()] != nil {
+			panic(fmt.Sprintf("two providers have the name %q", d.Name()))
 		}
-		platforms[name] = newPlatform(catalogue.Load(name), originCatalogue)
+		platforms[d.Name()] = newPlatform(d, originCatalogue)
 	}
 	return platforms
 }

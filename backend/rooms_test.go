@@ -248,6 +248,8 @@ var doorFiles = map[string]string{
 	"input.go":     "refuses what the framework would ignore, or quote in an error, and reads fields for the path files",
 	"requester.go": "reads who asks, for the path files",
 	"lease.go":     "declares what is done with a lease, as a path file does for a path",
+
+	"internal/testkit/request.go": "sends requests in tests",
 }
 
 func TestRooms_ARequestIsReadAtTheDoor(t *testing.T) {

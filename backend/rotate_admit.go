@@ -58,7 +58,7 @@ func (t *token) accepted(version int) bool {
 }
 
 // warnRevocation says what the end of a grant may end beside it: see rotation.Machine's TryAfterRetiring.
-func warnRevocation(a *account, t *token, response *logical.Response) {
+func warnRevocation(t *token, response *logical.Response) {
 	if t.kind.Keys != nil || t.kind.Mint == nil {
 		return
 	}

@@ -106,7 +106,7 @@ func (b *backend) tellPrevious(ctx context.Context, storage logical.Storage, in 
 	}
 	retiring := in.token.Retiring
 	response.Data["previous_credential"] = previousRetires + retiring[len(retiring)-1].At.Format(time.RFC3339)
-	warnRevocation(in.account, in.token, response)
+	warnRevocation(in.token, response)
 }
 
 // checkHandIn makes a candidate of what was handed in. cas comes first: a request for another version is not told whether its

@@ -56,7 +56,11 @@ func storedEntries() map[string]any {
 			"reset_hook_url": storedHookURL, "reset_hook_secret": "whsec_" + hookSecret,
 		},
 	}
+	named := impact
+	named.KeepsEndpoints = true
 	return map[string]any{
+		"config/named":         named,
+		"token/named":          namedToken(),
 		"config/google":        google,
 		"config/impact":        impact,
 		"token/empty":          storedToken("google", "developer_token", nil),
@@ -74,7 +78,7 @@ func storedEntries() map[string]any {
 // storedToken has version 2 current, unless the credential is nil.
 func storedToken(account, kind string, credential provider.Values) tokenEntry {
 	t := tokenEntry{
-		Schema: tokenSchema, Account: account, Provider: map[string]string{"google": "google_ads", "impact": "impact"}[account], Type: kind, RefreshTTL: 60, RotationGracePeriod: 86400,
+		Schema: tokenSchema, Account: account, Type: kind, RefreshTTL: 60, RotationGracePeriod: 86400,
 		CustomMetadata: map[string]string{"team": "acquisition"},
 	}
 	if credential == nil {
@@ -174,6 +178,13 @@ func scopedToken() tokenEntry {
 	t := storedToken("impact", "scoped", storedPair("2"))
 	t.Options = provider.Values{"probe_path": "Campaigns"}
 	t.Current.Proven, t.Health, t.LastVerification = false, rotation.HealthUnverified, nil
+	return t
+}
+
+// namedToken says whose its type is.
+func namedToken() tokenEntry {
+	t := scopedToken()
+	t.Account, t.Provider = "named", "impact"
 	return t
 }
 

@@ -14,8 +14,7 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
-// tokenSchema 2 names the provider too.
-const tokenSchema = 2
+const tokenSchema = 1
 
 const (
 	defaultRefreshTTL   = 60
@@ -31,7 +30,7 @@ type tokenEntry struct {
 	// have the empty string.
 	ID      string `json:"id,omitempty"`
 	Account string `json:"account"`
-	// Provider is the account's, whose type this is. Tokens of schema 1 have the empty string.
+	// Provider is the account's, whose type this is. Tokens of releases whose types were unique have the empty string.
 	Provider string          `json:"provider,omitempty"`
 	Type     string          `json:"type"`
 	Options  provider.Values `json:"options,omitempty"`
@@ -82,7 +81,7 @@ func (b *backend) decodeToken(ctx context.Context, storage logical.Storage, name
 	return t, nil
 }
 
-// findKind finds the token's type. An entry of schema 1 says nothing of the provider, but its account does.
+// findKind finds the token's type. An entry of an early release says nothing of the provider, but its account does.
 func (b *backend) findKind(ctx context.Context, storage logical.Storage, t *token) error {
 	if t.Provider == "" {
 		a, err := b.accounts.Get(ctx, storage, t.Account)
@@ -101,7 +100,6 @@ func (b *backend) findKind(ctx context.Context, storage logical.Storage, t *toke
 	if p == nil {
 		return fmt.Errorf("its provider %q is not known to this plugin (%s)", t.Provider, Version)
 	}
-	t.Schema = tokenSchema
 	t.kind, err = kindOf(p, t.Type)
 	return err
 }

@@ -136,7 +136,8 @@ define_platform() {
   say 'A platform that the engine does not know is a document: which fields its tokens have, what proves and what replaces them.'
   run 'grep -A 36 ^token_types acme_ads.yaml'
   run 'vault write adtokens/providers/acme_ads definition=@acme_ads.yaml'
-  run "vault write adtokens/config/acme-shop provider=acme_ads base_url=$platforms/acme_ads region=eu"
+  run "vault write adtokens/config/acme-shop provider=acme_ads base_url=$platforms/acme_ads region=eu \\
+    contact_email=ads-api@acme.example"
   run 'adtokens-simulator console platform make acme_ads api_key shop > /dev/null # a person makes a key in the console of Acme Ads'
   run 'adtokens-simulator console platform show acme_ads shop -field api_key |
     vault write adtokens/tokens/acme-key account=acme-shop type=api_key api_key=- \

@@ -166,12 +166,7 @@ func FuzzRotation(f *testing.F) {
 		if !s.blames {
 			s.checkKeys()
 		}
-		if s.source == SourceAPI && r.PersonNeeded && r.LastError == "" {
-			t.Error("a person is needed, and not told")
-		}
-		if orphans := s.orphans(); s.overlapping && len(orphans) > 0 && !s.told {
-			t.Errorf("nobody was told of %v", orphans)
-		}
+		s.checkBeside()
 		s.checkHistory()
 		if t.Failed() {
 			t.Log(s.describe())

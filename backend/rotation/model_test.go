@@ -415,16 +415,13 @@ func (w *world) obtain(p *Pending) (provider.Values, error) {
 		w.tb.Errorf("a value was asked for before the intent was stored: %+v", stored)
 	}
 	if w.source == SourceAPI {
-		if err := w.askAPI(stored); err != nil {
-			return nil, err
-		}
+		return w.obtainByAPI(p, stored)
 	}
 	if w.refuses {
 		return nil, &provider.Refused{Detail: "not for you"}
 	}
 	if w.failures > 0 {
 		w.failures--
-		w.acted[p.ID] = true // as far as anybody can tell
 		return nil, &provider.Error{Host: "provider.example.com", Problem: "is not well"}
 	}
 	if w.source == SourceIAM {
@@ -438,9 +435,6 @@ func (w *world) obtain(p *Pending) (provider.Values, error) {
 		w.owners[id] = p.Owner
 		return credential(id), nil
 	}
-	if w.source == SourceAPI {
-		return w.replace(p)
-	}
 	if w.resets[p.ID] == "" {
 		w.lastReset = w.make("value")
 		w.live, w.resets[p.ID] = w.lastReset, w.lastReset
@@ -452,18 +446,24 @@ func (w *world) obtain(p *Pending) (provider.Values, error) {
 	return credential(w.resets[p.ID]), nil
 }
 
-// askAPI looks that a request to an API is announced, and not one too many, and limits the rate of requests.
-func (w *world) askAPI(stored *Pending) error {
+// obtainByAPI looks that a request to an API is announced, and not one too many, and answers it.
+func (w *world) obtainByAPI(p, stored *Pending) (provider.Values, error) {
 	switch {
 	case stored == nil || stored.NotSent:
 		w.tb.Errorf("an API was asked without that being announced: %+v", stored)
-	case w.once && w.acted[stored.ID]:
-		w.tb.Errorf("an API was asked twice for rotation %q", stored.ID)
+	case w.once && w.acted[p.ID]:
+		w.tb.Errorf("an API was asked twice for rotation %q", p.ID)
 	case w.throttles > 0:
 		w.throttles--
-		return &provider.Error{Kind: provider.RateLimited, Host: "provider.example.com", Problem: "limits the rate of requests", NotSent: true}
+		return nil, &provider.Error{Kind: provider.RateLimited, Host: "provider.example.com", Problem: "limits the rate of requests", NotSent: true}
+	case w.refuses:
+		return nil, &provider.Refused{Detail: "not for you"}
+	case w.failures > 0:
+		w.failures--
+		w.acted[p.ID] = true // as far as anybody can tell
+		return nil, &provider.Error{Host: "provider.example.com", Problem: "is not well"}
 	}
-	return nil
+	return w.replace(p)
 }
 
 // replace makes the value that an API gives in place of the current one.
@@ -506,11 +506,7 @@ func (w *world) save(r *Record) {
 		w.released[before.Current.Credential["id"]] = true
 		delete(w.released, after.Current.Credential["id"])
 	}
-	if after.Pending != nil && before.Pending != nil && before.Pending.Replaces != nil && after.Pending.Replaces == nil {
-		if strings.Contains(after.Pending.Note, "was rejected, never published, and dropped for this one") {
-			w.released[before.Pending.Replaces.Credential["id"]] = true
-		}
-	}
+	w.noteTold(before, after)
 	for id := range held(before) {
 		if !held(after)[id] && w.valuable(id) {
 			w.tb.Errorf("the record forgot %q from %s to %s", id, before.State(), after.State())
@@ -529,9 +525,23 @@ func (w *world) save(r *Record) {
 		w.tb.Errorf("version %d follows version %d", after.Number(), before.Number())
 	}
 	w.blames = w.blames || blames(after.LastError)
-	w.told = w.told || strings.Contains(after.LastError, "is lost (") || after.Pending != nil && strings.Contains(after.Pending.Note, "was lost (")
 	if strings.Contains(after.LastError, "secret of") {
 		w.tb.Errorf("the last error gives a secret away: %s", after.LastError)
+	}
+}
+
+// noteTold notes what people are told of values that are lost, or dropped, with an API.
+func (w *world) noteTold(before, after *Record) {
+	note := ""
+	if after.Pending != nil {
+		note = after.Pending.Note
+	}
+	w.told = w.told || strings.Contains(after.LastError, "is lost (") || strings.Contains(note, "was lost (")
+	if before.Pending != nil && before.Pending.Replaces != nil && strings.Contains(note, "was rejected, never published, and dropped for this one") {
+		w.released[before.Pending.Replaces.Credential["id"]] = true
+	}
+	if after.PersonNeeded && after.LastError == "" && after.Pending == nil {
+		w.tb.Error("a person is needed, and not told")
 	}
 }
 

@@ -10,11 +10,12 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
-// keepWaits are the waits between tries to store what an API has said and what is nowhere else, where storage fails.
-var keepWaits = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 15 * time.Second, 30 * time.Second}
-
-// maxLostTries is how often it is tried, after a lost answer, what has become of the current value, before that is left to a person.
-const maxLostTries = 8
+const (
+	// keepTrying is how long storage is tried again that fails to take what an API has said and what is nowhere else.
+	keepTrying = time.Minute
+	// maxLostTries is how often it is tried, after a lost answer, what has become of the current value, before that is left to a person.
+	maxLostTries = 8
+)
 
 // wasStopped is why there is no answer to a request that a process had announced.
 const wasStopped = "the engine was stopped while it asked, or just before"
@@ -67,11 +68,10 @@ func (m *Machine) persistent() *Machine {
 	persistent := *m
 	persistent.Save = func(ctx context.Context, r *Record) error {
 		err := m.Save(ctx, r)
-		for _, wait := range keepWaits {
-			if err == nil || !m.Wait(wait) {
-				return err
-			}
+		for waited, wait := time.Duration(0), firstBackoff; err != nil && waited < keepTrying && m.Wait(wait); {
 			err = m.Save(ctx, r)
+			waited += wait
+			wait = min(2*wait, keepTrying-waited)
 		}
 		return err
 	}

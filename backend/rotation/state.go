@@ -17,7 +17,7 @@ import (
 //	    idle --> requested: Start
 //	    idle --> idle: Start, but the keys cannot be listed
 //	    requested --> requested: no answer, not yet
-//	    requested --> idle: refused for good
+//	    requested --> idle: refused for good, or an API's answer is lost
 //	    requested --> pending: value obtained
 //	    requested --> pending: refused for good, the rejected value before is tried again
 //	    pending --> pending: no answer, rejected

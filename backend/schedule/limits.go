@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
 	"time"
@@ -23,11 +24,10 @@ const (
 // shared with the customer's own) and still handles a burst: verifications, and everything else.
 const (
 	verificationBurst = 20
+	verificationEvery = time.Minute
 	rotationBurst     = 10
 	rotationsPerSec   = 5
 )
-
-var verificationRate = rate.Every(time.Minute)
 
 // account is what a provider account may do, and what it has to do now.
 type account struct {
@@ -184,12 +184,26 @@ func (s *Scheduler) account(name string) *account {
 	a := s.accounts[name]
 	if a == nil {
 		a = &account{
-			verify: lane{limiter: rate.NewLimiter(verificationRate, verificationBurst)},
+			verify: lane{limiter: rate.NewLimiter(rate.Every(verificationEvery), verificationBurst)},
 			rotate: lane{limiter: rate.NewLimiter(rotationsPerSec, rotationBurst)},
 		}
 		s.accounts[name] = a
 	}
+	s.limitVerifications(name, a.verify.limiter)
 	return a
+}
+
+// limitVerifications has the account's limiter follow what its provider says, which may change.
+func (s *Scheduler) limitVerifications(name string, limiter *rate.Limiter) {
+	if s.Verifications == nil {
+		return
+	}
+	burst, every := s.Verifications(name)
+	burst, every = cmp.Or(burst, verificationBurst), cmp.Or(every, verificationEvery)
+	if limiter.Burst() != burst || limiter.Limit() != rate.Every(every) {
+		limiter.SetBurst(burst)
+		limiter.SetLimit(rate.Every(every))
+	}
 }
 
 func (a *account) lane(kind Kind) *lane {

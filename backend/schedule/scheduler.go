@@ -29,6 +29,9 @@ type Scheduler struct {
 	Now func() time.Time
 	// MayWork, if set, is asked before jobs begin. While it says no, it is asked again every askAgain, and none begins.
 	MayWork func() bool
+	// Verifications, if set, says how many of an account may begin at once, and how long it takes until one more may; zero for
+	// either stands for the scheduler's own. It is called under the scheduler's lock.
+	Verifications func(account string) (burst int, every time.Duration)
 	// Panicked, if set, is told what Work panicked with, on the goroutine that panicked. The job is planned again. Where it
 	// is not set, a panic ends the process.
 	Panicked func(Job, any)

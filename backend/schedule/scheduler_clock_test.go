@@ -255,3 +255,40 @@ func TestScheduler_JobsOfAForgottenAccountAreNotLost(t *testing.T) {
 		}
 	})
 }
+
+func TestScheduler_AnAccountFollowsItsProvidersLimit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDiary()
+		s := NewScheduler(d.work)
+		burst, every := 2, time.Hour
+		s.Verifications = func(account string) (int, time.Duration) {
+			if account == "scarce" {
+				return burst, every
+			}
+			return 0, 0
+		}
+		plan := func(account string, n int) {
+			for i := range n {
+				s.Plan(Job{Token: fmt.Sprint(account, i), Account: account, Kind: Verify, At: s.Now()})
+			}
+		}
+		plan("scarce", 5)
+		plan("other", verificationBurst)
+		go s.Run(t.Context())
+		pass(time.Minute)
+		if got := d.count(); got != 2+verificationBurst {
+			t.Errorf("%d verifications in a minute, want 2 of the scarce account and all of the other", got)
+		}
+		pass(time.Hour)
+		if got := d.count(); got != 3+verificationBurst {
+			t.Errorf("%d verifications after an hour, want one more", got)
+		}
+		burst, every = 0, 0 // the provider's definition says nothing of it any more
+		plan("scarce", 5)
+		pass(5 * time.Minute)
+		if got := d.count(); got < 7+verificationBurst {
+			t.Errorf("%d verifications, want the account to have the scheduler's own limit again", got)
+		}
+	})
+}

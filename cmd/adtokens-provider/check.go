@@ -18,7 +18,7 @@ else verifies) an accepted and a rejected one, of every other step at least one.
 Nothing is sent anywhere.
 `
 
-func check(_ context.Context, args []string, s cli.Streams) error {
+func check(ctx context.Context, args []string, s cli.Streams) error {
 	flags := cli.Flags("adtokens-provider check", checkUsage)
 	if err := cli.Parse(flags, args, s); err != nil {
 		return err
@@ -32,7 +32,7 @@ func check(_ context.Context, args []string, s cli.Streams) error {
 		if err != nil {
 			return err
 		}
-		mistakes := mistakesOf(document) //nolint:contextcheck // it takes milliseconds, and nothing is sent anywhere
+		mistakes := mistakesOf(ctx, document)
 		if len(mistakes) == 0 {
 			fmt.Fprintf(s.Out, "%s: nothing is wrong\n", printable(file))
 			continue
@@ -49,7 +49,7 @@ func check(_ context.Context, args []string, s cli.Streams) error {
 }
 
 // mistakesOf finds what is wrong with a document, the outcomes of its examples and those that are missing included.
-func mistakesOf(document []byte) definition.Mistakes {
+func mistakesOf(ctx context.Context, document []byte) definition.Mistakes {
 	d, err := parse(document)
 	if mistakes, ok := errors.AsType[definition.Mistakes](err); ok {
 		return mistakes
@@ -57,7 +57,7 @@ func mistakesOf(document []byte) definition.Mistakes {
 	if err != nil {
 		return definition.Mistakes{{Problem: err.Error()}}
 	}
-	return append(d.RunExamples(), d.MissingExamples()...)
+	return append(d.RunExamples(ctx), d.MissingExamples()...)
 }
 
 // located writes a mistake behind the name of its file, as compilers do.

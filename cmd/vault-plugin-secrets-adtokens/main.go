@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/catalogue"
 )
 
 const usage = `Usage: vault-plugin-secrets-adtokens [-version]
@@ -37,6 +38,7 @@ func main() {
 	if code, done := handleFlags(meta, os.Args[1:], os.Stdout, os.Stderr); done {
 		os.Exit(code)
 	}
+	go catalogue.All() // beside the handshake with Vault, so that the first mount need not wait for it
 	logger := hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: os.Stderr, JSONFormat: true})
 	if err := serve(logger, api.VaultPluginTLSProvider(meta.GetTLSConfig())); err != nil {
 		logger.Error("the plugin is shutting down", "error", err)

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/catalogue"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/vaulttest"
@@ -164,7 +165,7 @@ func TestInfoTellsTheBuildAndWhatItSupports(t *testing.T) {
 		t.Error("there is no commit")
 	}
 	providers, _ := info["providers"].(fields)
-	hasOnly(t, providers, "google_ads", "impact")
+	hasOnly(t, providers, append(catalogue.Names(), "google_ads")...)
 	semantics := map[string]map[string]string{
 		"google_ads": {"developer_token": "immediate", "oauth_client": "overlapping", "service_account_key": "overlapping"},
 		"impact":     {"legacy_read_write": "immediate", "legacy_read_only": "immediate", "scoped": "overlapping"},

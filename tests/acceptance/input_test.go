@@ -15,6 +15,7 @@ import (
 
 	"github.com/hashicorp/vault/api"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/catalogue"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/vaulttest"
 )
@@ -244,6 +245,22 @@ func TestEveryFieldThatCanBeWrittenIsTriedWithBadInput(t *testing.T) {
 		field, _, _ := strings.Cut(name, " ")
 		tried[shape(tt.path, field)] = true
 	}
+	// The forms of other platforms' fields are their definitions'; these are tried with those.
+	for _, d := range catalogue.All() {
+		if d.Name() == "impact" {
+			continue
+		}
+		p := d.Provider()
+		for _, f := range p.AccountFields {
+			tried["/config/{account} "+f.Name] = true
+		}
+		for _, kind := range p.Types {
+			for _, f := range slices.Concat(kind.Fields, kind.Options) {
+				tried["/tokens/{name} "+f.Name], tried["/tokens/{name}/rotate "+f.Name] = true, true
+			}
+		}
+	}
+	tried["/providers/{name} definition"] = true // TestProviders_*
 	document := mountDocument(t, w.Mount)
 	for where, operation := range document.operations(t, "") {
 		path, isWrite := strings.CutPrefix(where, "post ")
@@ -326,7 +343,7 @@ func TestValuesOfTheWrongFormAreRefusedWithTheRightForm(t *testing.T) {
 		"an unknown type":                 {"tokens/new", token("type", "legacy"), []string{"type must be one of legacy_read_write"}},
 		"a type of the other provider":    {"tokens/new", token("type", "developer_token"), []string{"type must be one of legacy_read_write", "impact account"}},
 		"no provider":                     {"config/new", google("provider", deleted), []string{"provider is missing", "google_ads, impact"}},
-		"an unknown provider":             {"config/new", google("provider", "meta"), []string{"provider must be one of google_ads, impact"}},
+		"an unknown provider":             {"config/new", google("provider", "nobody"), []string{"provider must be one of adjust, ", "google_ads, impact, "}},
 		"no account type":                 {"config/new", impact("account_type", deleted), []string{"account_type is missing", "agency, brand, partner"}},
 		"an unknown account type":         {"config/new", impact("account_type", "publisher"), []string{"account_type must be one of agency, brand, partner"}},
 		"customer ID, too short":          {"config/google", fields{"login_customer_id": "12345"}, []string{"login_customer_id", "10 digits"}},

@@ -9,13 +9,13 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/adtokens-simulator/simulator"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/vaulttest"
 )
 
 // platformHook is a company's automation that presses the button in a platform's console.
 type platformHook struct {
 	*onPlatform
-	t      *testing.T
 	mu     sync.Mutex
 	events []fields
 }
@@ -30,9 +30,16 @@ func (h *platformHook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	again := len(h.events) > 0 && h.events[0]["idempotency_key"] == event["idempotency_key"]
 	h.events = append(h.events, event)
-	credential := h.credential.Fields(h.t)
+	app := simulator.PlatformName{Platform: h.platform.Name, Name: "app"}
+	credential, err := h.sim.Credential(r.Context(), app)
 	if !again {
-		credential = h.credential.Replace(h.t, h.replaced)
+		credential, err = h.sim.ResetCredential(r.Context(), simulator.PlatformReset{
+			PlatformName: app, Fields: []string{h.replaced}, Previous: "dies",
+		})
+	}
+	if err != nil {
+		http.Error(w, "the console failed", http.StatusInternalServerError)
+		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(credential) // whoever asked may have gone
@@ -44,7 +51,7 @@ func TestPlatforms_AResetHookReplacesWhatOnlyAConsoleCan(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := imported(t, cataloguedTypes[name])
-			hook := &platformHook{onPlatform: w, t: t}
+			hook := &platformHook{onPlatform: w}
 			server := httptest.NewServer(hook)
 			t.Cleanup(server.Close)
 			secret := newHook(t, w.world).secret

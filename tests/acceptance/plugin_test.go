@@ -40,7 +40,7 @@ func TestPathHelpExplainsEveryPath(t *testing.T) {
 		"config":              {"accounts"},
 		"tokens/acme-rw":      {"refresh_ttl", "rotation_period", "custom_metadata", "auth_token", "imports"},
 		"tokens":              {"tokens"},
-		"tokens/acme/rotate":  {"runbook", "auth_token=-", "verify=false", "cas"},
+		"tokens/acme/rotate":  {"runbook", "FIELD=-", "verify=false", "cas"},
 		"tokens/acme/verify":  {"accepted", "rejected", "inconclusive"},
 		"tokens/acme/retire":  {"rotation_grace_period", "force=true", "version"},
 		"tokens/acme/history": {"who", "versions"},

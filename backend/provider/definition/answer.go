@@ -33,6 +33,9 @@ func saysJSON(h http.Header) bool {
 	return mediaType == "application/json" || mediaType == "text/json" || strings.HasSuffix(mediaType, "+json")
 }
 
+// maxText is how much of an answer expressions see as text: patterns look at every character of it.
+const maxText = 256 << 10
+
 // facts are what expressions see of the answer, beside the given ones.
 func (a *answer) facts(beside map[string]any) map[string]any {
 	headers := map[string]string{}
@@ -41,7 +44,7 @@ func (a *answer) facts(beside map[string]any) map[string]any {
 	}
 	facts := maps.Clone(beside)
 	facts[varStatus], facts[varHeaders], facts[varBody] = a.Status, headers, a.body
-	facts[varText] = strings.ToValidUTF8(string(a.Body), "\uFFFD")
+	facts[varText] = strings.ToValidUTF8(string(a.Body[:min(len(a.Body), maxText)]), "\uFFFD")
 	return facts
 }
 

@@ -77,12 +77,18 @@ func (c *call) do(ctx context.Context, s step) (*judged, *provider.Error) {
 }
 
 // maxEvaluation bounds how long all expressions about one answer may take.
-const maxEvaluation = 2 * time.Second
+const maxEvaluation = 10 * time.Second
+
+// evaluation is the context of the expressions about an answer that has arrived. Nobody interrupts them: a rule that is not
+// evaluated does not match, and the answer would mean something else, or what is in it would be lost.
+func evaluation(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), maxEvaluation)
+}
 
 // judge finds the rule for an answer. Where it says that the answer is none, or where there is none and the status says so, that is the
 // error, with what the platform calls it.
 func (c *call) judge(ctx context.Context, s step, a *answer) (*judged, *provider.Error) {
-	ctx, cancel := context.WithTimeout(ctx, maxEvaluation)
+	ctx, cancel := evaluation(ctx)
 	defer cancel()
 	j := &judged{answer: a, facts: a.facts(c.facts), secrets: slices.Concat(c.secrets, a.sent, a.issued())}
 	of := c.t.compiled()
@@ -96,6 +102,9 @@ func (c *call) judge(ctx context.Context, s step, a *answer) (*judged, *provider
 		if silence = j.rule.silence(ctx, a, j.facts); silence != nil {
 			silence.Code = j.rule.codeFor(ctx, j.facts, j.secrets)
 		}
+	}
+	if ctx.Err() != nil {
+		j.rule, silence = nil, &provider.Error{Host: a.Host, Problem: "gave an answer that the rules of its definition take too long for"}
 	}
 	if silence != nil {
 		silence.RequestID = j.reported

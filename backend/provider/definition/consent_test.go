@@ -80,7 +80,7 @@ func TestConsent_OwnExchange(t *testing.T) {
 		"credential: {refresh_token: body.refresh_token}\n    verify", "credential: {refresh_token: body.data.token}\n    verify")
 	text = strings.Replace(text, `answer: {status: 200, body: {access_token: at, refresh_token: rt}}`, `answer: {status: 200, body: {code: 0, data: {token: rt}}}`, 1)
 	d := parse(t, text)
-	if wrong := d.RunExamples(); len(wrong) > 0 {
+	if wrong := d.RunExamples(t.Context()); len(wrong) > 0 {
 		t.Error(wrong)
 	}
 	c := d.Consent("oauth_client")

@@ -51,7 +51,7 @@ func TestParse_Acme(t *testing.T) {
 func TestRunExamples_Acme(t *testing.T) {
 	t.Parallel()
 	d := parse(t, acme(t))
-	if wrong := d.RunExamples(); len(wrong) > 0 {
+	if wrong := d.RunExamples(t.Context()); len(wrong) > 0 {
 		t.Errorf("got:\n%v", wrong)
 	}
 	if missing := d.MissingExamples(); len(missing) > 0 {

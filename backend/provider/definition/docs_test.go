@@ -57,7 +57,7 @@ func TestDocs_EveryBlockIsADefinitionOrAPartOfOne(t *testing.T) {
 			t.Errorf("%s\nis wrong:\n%v", block[1], err)
 			continue
 		}
-		if wrong := d.RunExamples(); len(wrong) > 0 {
+		if wrong := d.RunExamples(t.Context()); len(wrong) > 0 {
 			t.Errorf("%s\nhas examples that are wrong:\n%v", block[1], wrong)
 		}
 	}

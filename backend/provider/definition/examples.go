@@ -92,12 +92,12 @@ func (d *Definition) MissingExamples() Mistakes {
 }
 
 // RunExamples tells which examples the rules do not take as they should.
-func (d *Definition) RunExamples() Mistakes {
+func (d *Definition) RunExamples(ctx context.Context) Mistakes {
 	l := &list{lines: d.lines}
 	for _, t := range d.types {
 		for i := range t.Examples {
 			place := item(within(within("token_types", t.name), "examples"), i)
-			got := t.example(&t.Examples[i])
+			got := t.example(ctx, &t.Examples[i])
 			got.compare(l, within(place, "expect"), &t.Examples[i].Expect)
 		}
 	}
@@ -114,8 +114,8 @@ type result struct {
 }
 
 // example runs the rules of a step on an answer.
-func (t *tokenType) example(e *exampleDocument) result {
-	ctx, of := context.Background(), t.compiled()
+func (t *tokenType) example(ctx context.Context, e *exampleDocument) result {
+	of := t.compiled()
 	c := t.newCall(
 		provider.Account{Settings: madeUp(t.definition.needed(), e.Account)},
 		provider.Token{Options: e.Options, Credential: madeUp(t.fields, e.Credential)},

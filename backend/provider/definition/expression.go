@@ -190,9 +190,9 @@ func literal(node ast.Expr) (string, bool) {
 	return text, ok
 }
 
-// evaluate gives nil where the expression fails, or costs too much.
+// evaluate gives nil where the expression fails or costs too much, or the time for all of them is over.
 func (e *expression) evaluate(ctx context.Context, facts map[string]any) ref.Val {
-	if e == nil {
+	if e == nil || ctx.Err() != nil {
 		return nil
 	}
 	value, _, err := e.program.ContextEval(ctx, facts)

@@ -58,7 +58,7 @@ func FuzzParse(f *testing.F) {
 // use does everything with a definition that has been taken.
 func use(t *testing.T, d *definition.Definition) {
 	t.Helper()
-	_, _ = d.RunExamples(), d.MissingExamples()
+	_, _ = d.RunExamples(t.Context()), d.MissingExamples()
 	p := d.Provider()
 	if err := provider.Check(p, definition.Taken()); err != nil {
 		t.Error(err)

@@ -98,17 +98,19 @@ func (c *call) granting(ctx context.Context, of *grant, j *judged) error {
 
 // receive takes the access token out of an answer that grants. A new refresh token is kept first of all.
 func (c *call) receive(ctx context.Context, of *grant, j *judged) (*provider.AccessToken, error) {
-	if refreshed := of.refreshed(ctx, j.facts); refreshed.Values != nil && c.token.Keep != nil {
+	reading, cancel := evaluation(ctx)
+	defer cancel()
+	if refreshed := of.refreshed(reading, j.facts); refreshed.Values != nil && c.token.Keep != nil {
 		if err := c.token.Keep(ctx, refreshed); err != nil {
 			return nil, err
 		}
 	}
-	value, ok := receivedValue(of.accessToken.evaluate(ctx, j.facts))
+	value, ok := receivedValue(of.accessToken.evaluate(reading, j.facts))
 	if !ok {
 		return nil, j.Unreadable()
 	}
 	token := &provider.AccessToken{Value: value, Type: of.typeOf(j), ExpiresAt: time.Now().Add(defaultLife)}
-	if life, ok := seconds(of.expiresIn.evaluate(ctx, j.facts)); ok && life > 0 {
+	if life, ok := seconds(of.expiresIn.evaluate(reading, j.facts)); ok && life > 0 {
 		token.ExpiresAt = time.Now().Add(boundedLife(life))
 	}
 	return token, nil

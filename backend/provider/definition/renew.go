@@ -32,6 +32,8 @@ func (c *compiler) answered(place string, members ordered[string]) answered {
 
 // values takes the fields out of an answer. The missing one is named where there is one.
 func (f answered) values(ctx context.Context, facts map[string]any) (values provider.Values, missing string) {
+	ctx, cancel := evaluation(ctx)
+	defer cancel()
 	values = provider.Values{}
 	for _, field := range f {
 		value, ok := receivedValue(field.value.evaluate(ctx, facts))

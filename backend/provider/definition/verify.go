@@ -77,7 +77,7 @@ func (c *call) verify(ctx context.Context, name string) (provider.Verification, 
 
 // verification is what an answer says about the credential.
 func (c *call) verification(ctx context.Context, j *judged) provider.Verification {
-	ctx, cancel := context.WithTimeout(ctx, maxEvaluation)
+	ctx, cancel := evaluation(ctx)
 	defer cancel()
 	v := provider.Verification{Outcome: provider.Inconclusive, RequestID: j.reported, Code: j.code(ctx)}
 	if j.rule == nil {

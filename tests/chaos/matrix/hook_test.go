@@ -85,6 +85,12 @@ func (h *hook) refuses(token, key string) bool {
 	return h.refused[token] == key
 }
 
+func (h *hook) spoil() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.mended = false
+}
+
 func (h *hook) mend() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
