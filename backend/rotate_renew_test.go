@@ -156,7 +156,7 @@ var beside = []string{"immediate", "overlapping"}
 // work does what is due for the token key after some time.
 func (f *fixture) work(t *testing.T, after time.Duration) {
 	t.Helper()
-	f.clock.advance(after)
+	f.clock.Advance(after)
 	f.doWork(t.Context(), schedule.Job{Token: "key", Account: "keys", Kind: schedule.Rotate})
 }
 
@@ -470,7 +470,7 @@ func TestRenew_StorageThatFailsOnceDoesNotCostTheValue(t *testing.T) {
 	f := newFixture(t)
 	p := f.withKeyAds(t, nil)
 	p.answers(func(w http.ResponseWriter, act func() string) {
-		f.storage.refusals.Store(1)
+		f.storage.Refusals.Store(1)
 		fmt.Fprintf(w, `{"key":%q}`, act())
 	})
 	f.write(t, "tokens/key/rotate", nil)
