@@ -37,11 +37,14 @@ func CheckReplacement(old, replacement *Definition, used Uses) error {
 	return l.mistakes.sorted().asError()
 }
 
+// setting says whether accounts have a value for a setting: one of their own or, but for an endpoint, which is stored with them, its default.
+func (u Uses) setting(f *field) bool {
+	return slices.Contains(u.Settings, f.name) || u.Accounts && f.Default != "" && !f.isEndpoint
+}
+
 func checkSettings(l *list, old, replacement *Definition, used Uses) {
 	for _, before := range old.accountFields() {
-		// Accounts have the default of a setting, too. That of an endpoint they only have where it was stored with them.
-		byDefault := used.Accounts && before.Default != "" && !before.isEndpoint
-		if !slices.Contains(used.Settings, before.name) && !byDefault {
+		if !used.setting(before) {
 			continue
 		}
 		section, other := "account.settings", "account.endpoints"
