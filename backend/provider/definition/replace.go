@@ -37,7 +37,8 @@ func CheckReplacement(old, replacement *Definition, used Uses) error {
 	return l.mistakes.sorted().asError()
 }
 
-// setting says whether accounts have a value for a setting: one of their own or, but for an endpoint, which is stored with them, its default.
+// setting says whether accounts have a value for a setting: one of their own, or its default. That of an endpoint they only have where
+// it was stored with them.
 func (u Uses) setting(f *field) bool {
 	return slices.Contains(u.Settings, f.name) || u.Accounts && f.Default != "" && !f.isEndpoint
 }
