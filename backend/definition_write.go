@@ -20,12 +20,9 @@ func (b *backend) writeDefinition(ctx context.Context, storage logical.Storage, 
 	if p := b.builtIn[name]; p != nil {
 		return nil, badInput("%s belongs to the %s and cannot be changed; give your definition another name, in the document and in the path; nothing was changed", name, ownerOf(p))
 	}
-	d, err := definition.Parse([]byte(document), takenNames())
+	d, err := definition.ParseAs(name, []byte(document), takenNames())
 	if err != nil {
 		return nil, badInput("nothing was changed, because the definition has mistakes:\n%s", err)
-	}
-	if d.Name() != name {
-		return nil, badInput("the definition's name is %s and the path's is %s: they must be the same; nothing was changed", d.Name(), name)
 	}
 	if wrong := d.RunExamples(ctx); len(wrong) > 0 {
 		return nil, badInput("nothing was changed, because the definition does not do what its examples say:\n%s", wrong)

@@ -53,7 +53,9 @@ func TestProviders_NamesThatAreTakenAreThoseOfTheEngine(t *testing.T) {
 	t.Parallel()
 	said, taken := definition.Taken(), takenNames()
 	for name, pair := range map[string][2][]string{
-		"accounts": {said.Account, taken.Account}, "tokens": {said.Token, taken.Token}, "access tokens": {said.AccessToken, taken.AccessToken},
+		"accounts": {said.Account, ownAccountNames()}, "tokens": {said.Token, ownTokenNames()},
+		"the engine, accounts": {taken.Account, said.Account}, "the engine, tokens": {taken.Token, said.Token},
+		"the engine, access tokens": {taken.AccessToken, said.AccessToken},
 	} {
 		for _, field := range pair[1] {
 			if !slices.Contains(pair[0], field) {
@@ -162,6 +164,34 @@ func TestProviders_ADefinitionGivesWayOnlyWhereNothingUsesWhatItLoses(t *testing
 	f.askRight(t, logical.DeleteOperation, "providers/acme_ads", nil) // it is gone already
 	if _, said := f.ask(t, logical.CreateOperation, "config/acme", map[string]any{"provider": "acme_ads"}); !strings.Contains(said, "provider must be one of") {
 		t.Errorf("an account of a deleted provider gives %s", said)
+	}
+}
+
+// TestProviders_EveryMistakeIsToldAtOnce, the name of another path among them.
+func TestProviders_EveryMistakeIsToldAtOnce(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	document := strings.Replace(acmeDefinition(t), "when: 'status == 401 || body.error.code == 190'", "when: 'status = 401'", 1)
+	document = strings.Replace(document, "      probe_path: {pattern", "      code: {description: x}\n      probe_path: {pattern", 1)
+	response, said := f.ask(t, logical.CreateOperation, "providers/acme", map[string]any{"definition": document})
+	if response == nil || !response.IsError() {
+		t.Fatalf("got %s, want a refusal", said)
+	}
+	for _, place := range []string{"name: is ", "token_types.api_key.options.code: ", "token_types.api_key.verify.outcomes[1].when: "} {
+		if !strings.Contains(said, place) {
+			t.Errorf("got:\n%s\nwant %q in it", said, place)
+		}
+	}
+}
+
+// TestProviders_UnverifiedWithoutNotes says so in a whole sentence.
+func TestProviders_UnverifiedWithoutNotes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	document := strings.Replace(acmeDefinition(t), "notes: [\"Whether a reset ends the old key at once is not documented.\"]\n", "", 1)
+	response, err := f.handle(t, logical.CreateOperation, "providers/acme_ads", map[string]any{"definition": document})
+	if err != nil || response == nil || len(response.Warnings) != 1 || !strings.HasSuffix(response.Warnings[0], "no notes that say which") {
+		t.Errorf("got %+v, error %v", response, err)
 	}
 }
 

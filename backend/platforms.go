@@ -56,7 +56,11 @@ func warnUnverified(p *platform, response *logical.Response) {
 	if !p.Unverified {
 		return
 	}
-	response.AddWarning("the definition of " + p.Name + " is not confirmed in all points: " + strings.Join(p.Notes, " "))
+	notes := strings.Join(p.Notes, " ")
+	if notes == "" {
+		notes = "it has no notes that say which"
+	}
+	response.AddWarning("the definition of " + p.Name + " is not confirmed in all points: " + notes)
 }
 
 // builtInNames lists the platforms that come with the engine, in order.

@@ -5,11 +5,16 @@ import (
 	"slices"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/definition"
 )
 
-// takenNames are the fields of accounts and tokens that no provider may have.
+// takenNames are the fields of accounts and tokens that no provider may have: those that the tool for definitions refuses, and in any
+// case all that the paths have.
 func takenNames() provider.Taken {
-	return provider.Taken{Account: ownAccountNames(), Token: ownTokenNames(), AccessToken: []string{"access_token", "token_type"}}
+	taken := definition.Taken()
+	taken.Account = append(taken.Account, ownAccountNames()...)
+	taken.Token = append(taken.Token, ownTokenNames()...)
+	return taken
 }
 
 // checkNames panics where a name of a platform would hide another one: see provider.NewRegistry.

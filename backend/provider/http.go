@@ -214,7 +214,9 @@ func StatusError(host string, status int, header http.Header) *Error {
 		return &Error{Kind: Timeout, Host: host, Problem: "did not get the whole request in time (HTTP 408)"}
 	case status >= 500:
 		return &Error{Host: host, Problem: fmt.Sprintf("has a problem of its own (HTTP %d)", status), RetryAfter: RetryAfter(header)}
-	case status >= 300 && status < 400, status < 200:
+	case status < 200:
+		return &Error{Host: host, Problem: fmt.Sprintf("answered HTTP %d, which is no answer to a request; check the address", status)}
+	case status >= 300 && status < 400:
 		return &Error{Host: host, Problem: fmt.Sprintf("answered with a redirect (HTTP %d); credentials are never sent on, so set the final address", status)}
 	default:
 		return nil

@@ -45,7 +45,8 @@ func compileType(t *tokenType, l *list) *abilities {
 	if t.Grant != nil {
 		of.grant = c.compileGrant(within(place, "grant"), t.Grant, s)
 		c.checkGrant(within(place, "grant"))
-		of.grant.request.once = of.grant.refreshToken != nil // its answer is the only copy of the next refresh token
+		// Its answer may be the only copy of the next refresh token, and a login may be one of a few that the platform allows.
+		of.grant.request.once = of.grant.refreshToken != nil || of.grant.kind == "request"
 	}
 	if t.Consent != nil {
 		of.consent = c.compileConsent(within(place, "consent"), t.Consent, s)

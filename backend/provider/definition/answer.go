@@ -54,5 +54,17 @@ func (a *answer) silence() *provider.Error {
 	return provider.StatusError(a.Host, a.Status, http.Header{"Retry-After": a.Header["Retry-After"]})
 }
 
+// issued are secrets that an answer of OAuth gives out, whatever the definition makes of them.
+func (a *answer) issued() []string {
+	var secrets []string
+	body, _ := a.body.(map[string]any)
+	for _, name := range []string{"access_token", fieldRefreshToken, "id_token", fieldClientSecret} {
+		if secret, _ := body[name].(string); secret != "" {
+			secrets = append(secrets, secret)
+		}
+	}
+	return secrets
+}
+
 // isRedirect says that no rule may see the answer: it sends the request on to somewhere else.
 func (a *answer) isRedirect() bool { return a.Status >= 300 && a.Status < 400 || a.Status < 200 }

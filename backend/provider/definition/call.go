@@ -90,8 +90,10 @@ func evaluation(ctx context.Context) (context.Context, context.CancelFunc) {
 func (c *call) judge(ctx context.Context, s step, a *answer) (*judged, *provider.Error) {
 	ctx, cancel := evaluation(ctx)
 	defer cancel()
-	j := &judged{answer: a, facts: a.facts(c.facts), secrets: slices.Concat(c.secrets, a.sent)}
-	if of := c.t.compiled(); of.requestID != nil && (s.name == stepVerify || s.name == stepControl) {
+	j := &judged{answer: a, facts: a.facts(c.facts), secrets: slices.Concat(c.secrets, a.sent, a.issued())}
+	of := c.t.compiled()
+	proves := s.name == stepVerify || s.name == stepControl || s.name == stepGrant && of.verify == nil
+	if of.requestID != nil && proves {
 		j.reported = plain(of.requestID.evaluate(ctx, j.facts), j.secrets)
 	}
 	j.rule = match(ctx, s.rules, a, j.facts)

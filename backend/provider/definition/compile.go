@@ -90,6 +90,9 @@ func (c *compiler) address(place, text string, s scope) (t *template, endpoint s
 	if len(t.parts) > 1 && !strings.HasPrefix(t.parts[1].literal, "/") && !strings.HasPrefix(t.parts[1].literal, "?") {
 		c.add(place, "after {+account.%s} must come /, ? or nothing: anything else could be another host", endpoint)
 	}
+	if path, _, _ := strings.Cut(t.literals(), "?"); climbs(path) {
+		c.add(place, "must not have . or .. as an element of its path: it could lead away from the endpoint")
+	}
 	if strings.Contains(text, "#") {
 		c.add(place, "must not have a fragment (#…), which is never sent")
 	}

@@ -37,14 +37,21 @@ type tokenType struct {
 
 // Parse reads and checks a definition. Its error is Mistakes, with everything that is wrong. Taken are the names that the engine uses:
 // its own, or those of Taken.
-func Parse(text []byte, taken provider.Taken) (*Definition, error) { return parse(text, taken, false) }
+func Parse(text []byte, taken provider.Taken) (*Definition, error) {
+	return parse(text, "", taken, false)
+}
+
+// ParseAs is Parse for a definition that has to have the name.
+func ParseAs(name string, text []byte, taken provider.Taken) (*Definition, error) {
+	return parse(text, name, taken, false)
+}
 
 // ParseCatalogue is Parse for a document that comes with the engine. Its hints may look at secrets.
 func ParseCatalogue(text []byte, taken provider.Taken) (*Definition, error) {
-	return parse(text, taken, true)
+	return parse(text, "", taken, true)
 }
 
-func parse(text []byte, taken provider.Taken, trusted bool) (*Definition, error) {
+func parse(text []byte, name string, taken provider.Taken, trusted bool) (*Definition, error) {
 	w, mistakes := read(text)
 	if len(mistakes) > 0 {
 		return nil, mistakes
@@ -57,6 +64,9 @@ func parse(text []byte, taken provider.Taken, trusted bool) (*Definition, error)
 		return nil, l.mistakes.sorted()
 	}
 	d.check(l, taken)
+	if name != "" && d.Name() != "" && d.Name() != name {
+		l.add("name", "is %s, and the path's is %s: they must be the same", quote(d.Name()), name)
+	}
 	if len(l.mistakes) > 0 {
 		return nil, l.mistakes.sorted()
 	}

@@ -2,6 +2,7 @@ package definition
 
 import (
 	"errors"
+	"net/url"
 	"slices"
 	"strings"
 	"unicode"
@@ -57,6 +58,9 @@ func (f *field) check(value string) (string, error) {
 		address, err := provider.EndpointURL(value)
 		if err != nil {
 			return "", err
+		}
+		if u, err := url.Parse(address); err != nil || climbs(u.Path) {
+			return "", errors.New("must have no . and .. as an element of its path: servers take those away")
 		}
 		value = address
 	}

@@ -44,7 +44,7 @@ var refusedGrants = map[string]string{
 // defaultLife is that of an access token whose answer does not say how long it lives.
 const defaultLife = 5 * time.Minute
 
-// grant asks for an access token. The error is a *provider.Error, a *provider.Refused, or *undecided.
+// grant asks for an access token. The error is a *provider.Error, or beside the answer a *provider.Refused or *undecided.
 func (c *call) grant(ctx context.Context) (*judged, error) {
 	of := c.t.compiled().grant
 	if of.refreshToken != nil && c.token.Begin != nil {
@@ -54,7 +54,7 @@ func (c *call) grant(ctx context.Context) (*judged, error) {
 	}
 	j, err := c.ask(ctx, stepGrant, of)
 	if err != nil {
-		return nil, err
+		return j, err
 	}
 	if c.granted, err = c.receive(ctx, of, j); err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,6 +42,9 @@ func read(text []byte) (*written, Mistakes) {
 	if !utf8.Valid(text) {
 		return nil, Mistakes{{Problem: "the document must be UTF-8"}}
 	}
+	if json.Valid(text) {
+		text = jsonEscapes.ReplaceAllFunc(text, unescape)
+	}
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var root, second yaml.Node
 	if err := decode(decoder, &root); err != nil {
@@ -55,6 +59,21 @@ func read(text []byte) (*written, Mistakes) {
 		return nil, w.mistakes.sorted()
 	}
 	return &written{json: w.out.Bytes(), lines: w.lines}, nil
+}
+
+// jsonEscapes finds the escapes of JSON, among them the two that YAML does not have: a slash, and a character in two halves.
+var jsonEscapes = regexp.MustCompile(`\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\.`)
+
+// unescape writes what YAML cannot read as the character itself.
+func unescape(escape []byte) []byte {
+	if len(escape) == 2 && escape[1] != '/' {
+		return escape
+	}
+	var character string
+	if json.Unmarshal(slices.Concat([]byte{'"'}, escape, []byte{'"'}), &character) != nil {
+		return escape
+	}
+	return []byte(character)
 }
 
 // decode turns a panic of the parser, if there is one, into an error.

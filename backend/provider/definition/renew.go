@@ -45,6 +45,17 @@ func (f answered) values(ctx context.Context, facts map[string]any) (values prov
 	return values, ""
 }
 
+// found are the values that the answer has, for an answer that is taken for none that gives some.
+func (f answered) found(ctx context.Context, facts map[string]any) []string {
+	var found []string
+	for _, field := range f {
+		if value, ok := receivedValue(field.value.evaluate(ctx, facts)); ok {
+			found = append(found, value)
+		}
+	}
+	return found
+}
+
 // withGrant asks for an access token where a request needs one.
 func (c *call) withGrant(ctx context.Context, r *request) error {
 	if c.t.compiled().grant == nil || !r.uses(accessToken) {
@@ -87,6 +98,7 @@ func (c *call) replaced(ctx context.Context, of *rotate, j *judged) (provider.Va
 		return nil, &provider.Error{Host: j.Host, Problem: fmt.Sprintf("answered HTTP %d, for which the definition has no rule, "+
 			"so whether it has replaced the credential is not known", j.Status)}
 	case j.rule.Outcome == outcomeRefused:
+		j.secrets = append(j.secrets, of.credential.found(ctx, j.facts)...)
 		return nil, &provider.Refused{Detail: cmp.Or(j.rule.Detail, title+" does not replace the credential"), Code: j.code(ctx)}
 	}
 	values, missing := of.credential.values(ctx, j.facts)

@@ -37,9 +37,15 @@ func CheckReplacement(old, replacement *Definition, used Uses) error {
 	return l.mistakes.sorted().asError()
 }
 
+// setting says whether accounts have a value for a setting: one of their own, or its default. That of an endpoint they only have where
+// it was stored with them.
+func (u Uses) setting(f *field) bool {
+	return slices.Contains(u.Settings, f.name) || u.Accounts && f.Default != "" && !f.isEndpoint
+}
+
 func checkSettings(l *list, old, replacement *Definition, used Uses) {
 	for _, before := range old.accountFields() {
-		if !slices.Contains(used.Settings, before.name) {
+		if !used.setting(before) {
 			continue
 		}
 		section, other := "account.settings", "account.endpoints"

@@ -179,10 +179,11 @@ func isBelow(base, address *url.URL) bool {
 	return address.Path == prefix || strings.HasPrefix(address.Path, prefix+"/")
 }
 
-// climbs says whether a path could leave its place, also for a server that decodes it once more.
+// climbs says whether a path could leave its place, also for a server that decodes it once more, or that knows path parameters (..;a).
 func climbs(path string) bool {
 	for range 3 {
 		for element := range strings.SplitSeq(path, "/") {
+			element, _, _ = strings.Cut(element, ";")
 			if element == "." || element == ".." || strings.Contains(element, "\\") {
 				return true
 			}

@@ -97,6 +97,17 @@ func parseText(text string, known func(name string) bool) (*template, error) {
 	return t, nil
 }
 
+// literals is the template with a letter in the place of each variable.
+func (t *template) literals() string {
+	var text strings.Builder
+	for _, p := range t.parts {
+		if text.WriteString(p.literal); p.variable != "" {
+			text.WriteByte('x')
+		}
+	}
+	return text.String()
+}
+
 // names are the variables of the template, each once.
 func (t *template) names() []string {
 	var names []string

@@ -2,11 +2,14 @@ package definition
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
 	"math"
 	"math/big"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -183,17 +186,54 @@ func moment(value ref.Val) time.Time {
 // minSecretPart is how many characters of a secret may not be shown.
 const minSecretPart = 12
 
-// repeats says whether a text holds minSecretPart characters of a secret, or all of a shorter one.
+// repeats says whether a text holds minSecretPart characters of a secret, or all of a shorter one, as they are, in the other case, or
+// in an encoding that servers use.
 func repeats(text string, secrets []string) bool {
+	decoded := decodings(text)
+	text = strings.ToLower(text)
 	return slices.ContainsFunc(secrets, func(secret string) bool {
-		length := min(minSecretPart, len(secret))
-		for end := length; end <= len(text) && length > 0; end++ {
-			if strings.Contains(secret, text[end-length:end]) {
-				return true
+		secret = strings.ToLower(secret)
+		return holdsPart(text, secret) || len(secret) >= minSecretPart &&
+			slices.ContainsFunc(decoded, func(text string) bool { return holdsPart(text, secret) })
+	})
+}
+
+func holdsPart(text, secret string) bool {
+	length := min(minSecretPart, len(secret))
+	for end := length; end <= len(text) && length > 0; end++ {
+		if strings.Contains(secret, text[end-length:end]) {
+			return true
+		}
+	}
+	return false
+}
+
+// encodedRun is text that may be hexadecimal or base64 of minSecretPart characters, in either alphabet.
+var encodedRun = regexp.MustCompile(`[0-9A-Za-z+/_-]{16,}`)
+
+// decodings are what a text may stand for, in lower case. A run of base64 is read from each of its first four characters, because what
+// stands before it moves the groups of four.
+func decodings(text string) []string {
+	var found []string
+	if decoded, err := url.QueryUnescape(text); err == nil && decoded != text {
+		found = append(found, decoded)
+	}
+	for _, run := range encodedRun.FindAllString(text, -1) {
+		for from := range 4 {
+			whole := run[from:]
+			if decoded, err := hex.DecodeString(whole[:len(whole)/2*2]); err == nil {
+				found = append(found, string(decoded))
+			}
+			standard := strings.NewReplacer("-", "+", "_", "/").Replace(whole)
+			if decoded, err := base64.RawStdEncoding.DecodeString(standard[:len(standard)/4*4]); err == nil {
+				found = append(found, string(decoded))
 			}
 		}
-		return false
-	})
+	}
+	for i, decoded := range found {
+		found[i] = strings.ToLower(decoded)
+	}
+	return found
 }
 
 // encodings adds the forms in which a request carries secrets, for servers that repeat those.

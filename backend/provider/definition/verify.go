@@ -117,10 +117,10 @@ func (c *call) defaultDetail(outcome string) string {
 func (c *call) verifyGrant(ctx context.Context) (provider.Verification, error) {
 	j, err := c.grant(ctx)
 	if refusal, ok := errors.AsType[*undecided](err); ok {
-		return provider.Verification{Outcome: provider.Inconclusive, Detail: refusal.detail, Code: refusal.code}, nil
+		return provider.Verification{Outcome: provider.Inconclusive, Detail: refusal.detail, Code: refusal.code, RequestID: j.reported}, nil
 	}
 	if refusal, ok := errors.AsType[*provider.Refused](err); ok {
-		return provider.Verification{Outcome: provider.Rejected, Detail: refusal.Detail, Code: refusal.Code}, nil
+		return provider.Verification{Outcome: provider.Rejected, Detail: refusal.Detail, Code: refusal.Code, RequestID: j.reported}, nil
 	}
 	if err != nil {
 		return provider.Verification{}, err
