@@ -45,7 +45,7 @@ test: $(VAULT_BIN) ## Run every test, those against a real Vault server too (mak
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no Vault server
-	go test -race ./backend/... ./cmd/... ./tests/simulator/...
+	go test -race ./backend/... ./cmd/...
 
 .PHONY: allocs
 allocs: ## Fail where a hot function takes more memory than it did (make test counts nothing: the race detector adds its own)
