@@ -31,7 +31,7 @@ func (p *rollingPlatform) agree(t *testing.T, response *logical.Response) string
 func TestConsent_GivesTheFirstValue(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	f.write(t, "tokens/empty", map[string]any{"account": "rolling", "type": "oauth_client"})
 	if response, err := f.handle(t, logical.UpdateOperation, "tokens/empty/consent", nil); err != nil || !response.IsError() || !strings.Contains(response.Error().Error(), "client_id") {
 		t.Errorf("got %v, error %v; want that client_id is missing", response, err)
@@ -115,7 +115,7 @@ func TestConsent_Answers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f, p := newFixture(t), newRollingPlatform(t)
-			f.rolling(t, p, "dies", "", nil)
+			f.rolling(t, p, "dies", "")
 			asked := f.write(t, "tokens/app/consent", nil)
 			redirect, err := url.Parse(p.agree(t, asked))
 			if err != nil {
@@ -154,7 +154,7 @@ func TestConsent_Answers(t *testing.T) {
 func TestConsent_NewestCounts(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	first := p.agree(t, f.write(t, "tokens/app/consent", nil))
 	second := p.agree(t, f.write(t, "tokens/app/consent", map[string]any{"redirect_uri": "https://console.example/back"}))
 	if !strings.HasPrefix(second, "https://console.example/back?") {
@@ -169,7 +169,7 @@ func TestConsent_NewestCounts(t *testing.T) {
 func TestConsent_CodeIsSentOnce(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	redirect := p.agree(t, f.write(t, "tokens/app/consent", nil))
 	p.lose("drop")
 	asked := p.requests()
@@ -188,7 +188,7 @@ func TestConsent_CodeIsSentOnce(t *testing.T) {
 func TestConsent_ValueOutlivesASilentProvider(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	redirect := p.agree(t, f.write(t, "tokens/app/consent", nil))
 	p.lose("", "503") // the exchange, and the verification
 	_, err := f.handle(t, logical.UpdateOperation, "tokens/app/rotate", map[string]any{"redirect_url": redirect})
@@ -220,7 +220,7 @@ func TestConsent_IsForTypesThatHaveOne(t *testing.T) {
 func TestConsent_KeepsTheAddressesOfItsAccount(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	if response, err := f.handle(t, logical.DeleteOperation, "tokens/app", nil); err != nil || response.IsError() {
 		t.Fatal(response, err)
 	}

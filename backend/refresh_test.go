@@ -33,7 +33,7 @@ func TestRefresh_IsStoredWithinTheVersion(t *testing.T) {
 		t.Run(previous, func(t *testing.T) {
 			t.Parallel()
 			f, p := newFixture(t), newRollingPlatform(t)
-			f.rolling(t, p, previous, "", nil)
+			f.rolling(t, p, previous, "")
 			before := f.read(t, "tokens/app")
 			if before["version"] != 1 || before["refreshes"] != 0 || before["health"] != "ok" {
 				t.Errorf("after the hand-in: version %v, refreshes %v, health %v", before["version"], before["refreshes"], before["health"])
@@ -60,7 +60,7 @@ func TestRefresh_IsStoredWithinTheVersion(t *testing.T) {
 func TestRefresh_IntentIsStoredBeforeAValueMayDie(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	p.during = func() {
 		if got := f.stored(t, "app"); got.Refreshing == nil || got.Refreshing.Tries != 1 {
 			t.Error("the provider is asked before the intent is stored")
@@ -72,7 +72,7 @@ func TestRefresh_IntentIsStoredBeforeAValueMayDie(t *testing.T) {
 func TestRefresh_ManyReadersCauseOne(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	before := p.count()
 	var readers sync.WaitGroup
 	for range 500 {
@@ -100,7 +100,7 @@ func TestRefresh_LostAnswerIsTriedAgainUntilRefused(t *testing.T) {
 	t.Parallel()
 	l := &listener{}
 	f, p := newFixture(t, func(c *logical.BackendConfig) { c.EventsSender = l }), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	p.lose("drop")
 	asked := p.requests()
 	if response, err := f.handle(t, logical.ReadOperation, "access-token/app", nil); err == nil && !response.IsError() {
@@ -141,7 +141,7 @@ func TestRefresh_LostAnswerHealsWithinTheReuseWindow(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
 	p.uses = 2
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	p.lose("drop")
 	if _, err := f.handle(t, logical.ReadOperation, "access-token/app", nil); err == nil {
 		t.Error("got an access token whose refresh was lost")
@@ -191,7 +191,7 @@ func TestRefresh_CrashBetweenAnswerAndStorage(t *testing.T) {
 			t.Parallel()
 			f, p := newFixture(t), newRollingPlatform(t)
 			p.uses = uses
-			f.rolling(t, p, "dies", "", nil)
+			f.rolling(t, p, "dies", "")
 			// What a killed process leaves: the intent, while the platform has answered.
 			stored := f.stored(t, "app")
 			stored.Refreshing = &rotation.Refreshing{Since: epoch, Tries: 1, NextTry: epoch}
@@ -224,7 +224,7 @@ func TestRefresh_CrashBetweenAnswerAndStorage(t *testing.T) {
 func TestRefresh_RefusedWritesLoseNothing(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	p.during = func() { f.storage.refusals.Store(3) }
 	if got := f.read(t, "access-token/app"); got["access_token"] == nil {
 		t.Error("got no access token")
@@ -238,7 +238,7 @@ func TestRefresh_RefusedWritesLoseNothing(t *testing.T) {
 func TestRefresh_NothingIsAskedWhereTheIntentCannotBeStored(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	asked := p.requests()
 	f.storage.FailPut(true)
 	if _, err := f.handle(t, logical.ReadOperation, "access-token/app", nil); err == nil {
@@ -262,7 +262,7 @@ func TestRefresh_StandbysForward(t *testing.T) {
 	system := &logical.StaticSystemView{ReplicationStateVal: consts.ReplicationPerformanceStandby}
 	f, p := newFixture(t, func(c *logical.BackendConfig) { c.System = system }), newRollingPlatform(t)
 	system.ReplicationStateVal = 0
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	system.ReplicationStateVal = consts.ReplicationPerformanceStandby
 	asked := p.requests()
 	if _, err := f.handle(t, logical.ReadOperation, "access-token/app", nil); err != logical.ErrReadOnly { //nolint:errorlint // identity is the point
@@ -276,13 +276,13 @@ func TestRefresh_StandbysForward(t *testing.T) {
 func TestRefresh_CredsOfASingleUseTypeAreRefused(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	response, err := f.handle(t, logical.ReadOperation, "creds/app", nil)
 	if err != nil || !response.IsError() || !strings.Contains(response.Error().Error(), "access-token/app") {
 		t.Errorf("got %v, error %v", response, err)
 	}
 	g, q := newFixture(t), newRollingPlatform(t)
-	g.rolling(t, q, "lives", "", nil)
+	g.rolling(t, q, "lives", "")
 	if got := g.read(t, "creds/app"); got["refresh_token"] != "rt-1-of-the-simulated-platform" {
 		t.Error("creds/ does not give the newest value")
 	}
@@ -291,7 +291,7 @@ func TestRefresh_CredsOfASingleUseTypeAreRefused(t *testing.T) {
 func TestRefresh_VerificationKeepsWhatComesBack(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	for n := 1; n <= 3; n++ {
 		if got := f.write(t, "tokens/app/verify", nil); got.Data["outcome"] != "accepted" {
 			t.Fatalf("got %v", got.Data)
@@ -313,7 +313,7 @@ func (f *fixture) refreshIfDue(t *testing.T) {
 func TestKeepAlive_RefreshesByItself(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "30d", nil)
+	f.rolling(t, p, "dies", "30d")
 	published := f.stored(t, "app").Current.PublishedAt
 	if got, want := f.read(t, "tokens/app")["next_refresh"], timestamp(published.Add(30*24*time.Hour)); got != want {
 		t.Errorf("next_refresh is %v, want %v", got, want)
@@ -340,8 +340,8 @@ func TestKeepAlive_BySchedule(t *testing.T) {
 		t.Run(previous, func(t *testing.T) {
 			t.Parallel()
 			f, p := newFixture(t), newRollingPlatform(t)
-			f.backend.now = time.Now
-			f.rolling(t, p, previous, "1s", nil)
+			f.now = time.Now
+			f.rolling(t, p, previous, "1s")
 			f.await(t, "the engine has refreshed three times", func() bool { return f.read(t, "tokens/app")["refreshes"].(int) >= 3 })
 			if got := f.read(t, "tokens/app"); got["version"] != 1 || got["health"] != "ok" {
 				t.Errorf("got %v", got)
@@ -356,7 +356,7 @@ func TestKeepAlive_LeavesARefusedValueAlone(t *testing.T) {
 		t.Run(previous, func(t *testing.T) {
 			t.Parallel()
 			f, p := newFixture(t), newRollingPlatform(t)
-			f.rolling(t, p, previous, "24h", nil)
+			f.rolling(t, p, previous, "24h")
 			p.mu.Lock()
 			clear(p.live)
 			p.mu.Unlock()

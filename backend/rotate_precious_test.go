@@ -14,7 +14,7 @@ import (
 func TestHandIn_SingleUseValueIsStoredBeforeItIsTried(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	p.issue("rt-of-a-new-consent")
 	p.during = func() {
 		got := f.stored(t, "app")
@@ -47,7 +47,7 @@ func TestHandIn_SingleUseValueIsStoredBeforeItIsTried(t *testing.T) {
 func TestHandIn_RefusedSingleUseValueChangesNothing(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	before := f.read(t, "tokens/app")
 	response, err := f.handle(t, logical.UpdateOperation, "tokens/app/rotate", map[string]any{"refresh_token": "rt-that-nobody-knows"})
 	if err != nil || !response.IsError() || !strings.Contains(response.Error().Error(), "nothing was changed") {
@@ -78,7 +78,7 @@ func TestHandIn_UnansweredSingleUseValue(t *testing.T) {
 			t.Parallel()
 			f, p := newFixture(t), newRollingPlatform(t)
 			p.uses = test.uses
-			f.rolling(t, p, "dies", "", nil)
+			f.rolling(t, p, "dies", "")
 			p.issue("rt-of-a-new-consent")
 			p.lose("drop")
 			_, err := f.handle(t, logical.UpdateOperation, "tokens/app/rotate", map[string]any{"refresh_token": "rt-of-a-new-consent"})
@@ -101,7 +101,7 @@ func TestHandIn_UnansweredSingleUseValue(t *testing.T) {
 func TestHandIn_SingleUseValueThatWasNotSentIsForgotten(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	p.Close()
 	_, err := f.handle(t, logical.UpdateOperation, "tokens/app/rotate", map[string]any{"refresh_token": "rt-of-a-new-consent"})
 	if err == nil || !strings.Contains(err.Error(), "nothing was changed") {

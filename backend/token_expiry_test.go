@@ -77,7 +77,7 @@ func TestExpiry_IsTakenFromRefreshesAndToldOnce(t *testing.T) {
 	l := &listener{}
 	f, p := newFixture(t, func(c *logical.BackendConfig) { c.EventsSender = l }), newRollingPlatform(t)
 	p.expiresIn = 60 * 24 * 3600
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	end := f.stored(t, "app").expires
 	if left := time.Until(end); left > 60*24*time.Hour || left < 60*24*time.Hour-time.Minute {
 		t.Fatalf("expires in %s, want 60 days", left)

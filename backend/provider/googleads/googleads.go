@@ -181,22 +181,7 @@ func tokenTypes() []*provider.TokenType {
 			Identity:       keyIdentity,
 			Content:        keyContent,
 		},
-		{
-			Name:           typeImpersonated,
-			Title:          "Service account without a key",
-			Description:    "Service account that the account's own identity acts for, by the IAM Service Account Credentials API. There is no secret.",
-			ResetSemantics: provider.None,
-			Fields: []provider.Field{{
-				Name: fieldServiceAccount, Check: checkImpersonated,
-				Description: "E-mail address of the service account.",
-			}},
-			Subject:    subject(),
-			Connection: connection(),
-			Connect:    connect,
-			Verify:     verifyImpersonated,
-			Runbook:    impersonatedRunbook,
-			Mint:       mintImpersonated,
-		},
+		impersonatedType(),
 	}
 }
 
