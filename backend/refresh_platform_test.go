@@ -179,3 +179,13 @@ func (f *fixture) await(t testing.TB, what string, done func() bool) {
 		time.Sleep(5 * time.Millisecond)
 	}
 }
+
+// wantFields looks that the data have these fields among others.
+func wantFields(t testing.TB, what string, got, want map[string]any) {
+	t.Helper()
+	for name, value := range want {
+		if got[name] != value {
+			t.Errorf("%s: %s is %v, want %v", what, name, got[name], value)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,17 +25,13 @@ func TestHandIn_SingleUseValueIsStoredBeforeItIsTried(t *testing.T) {
 	}
 	response := f.write(t, "tokens/app/rotate", map[string]any{"refresh_token": "rt-of-a-new-consent"})
 	p.during = nil
-	if response.Data["version"] != 2 || response.Data["previous_credential"] != previousNotChecked || response.Data["verification"] != "accepted" {
-		t.Errorf("got %v", response.Data)
-	}
+	wantFields(t, "rotate", response.Data, map[string]any{"version": 2, "previous_credential": previousNotChecked, "verification": "accepted"})
 	got := f.stored(t, "app")
 	if got.Pending != nil || got.Current.Credential["refresh_token"] != "rt-2-of-the-simulated-platform" || got.fingerprint() != response.Data["fingerprint"] {
 		t.Error("what came back is not what is published")
 	}
-	for _, value := range p.asked {
-		if value == "rt-1-of-the-simulated-platform" {
-			t.Error("the old value was tried")
-		}
+	if slices.Contains(p.asked, "rt-1-of-the-simulated-platform") {
+		t.Error("the old value was tried")
 	}
 	// The same value again would end what came of it, on platforms that look for that.
 	asked := p.requests()
