@@ -159,7 +159,7 @@ func (b *backend) refreshLocked(storage logical.Storage, t *token) (sharedAccess
 	}
 	defer b.plan(a, t)
 	var minted provider.AccessToken
-	_, err = b.withCurrent(b.work, storage, t, func(ctx context.Context, with provider.Token) (rotation.Ending, error) {
+	err = b.withCurrent(b.work, storage, t, func(ctx context.Context, with provider.Token) (rotation.Ending, error) {
 		var err error
 		minted, err = t.kind.Mint(ctx, a.call, with)
 		return rotation.EndingOf(err), err

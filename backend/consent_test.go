@@ -31,7 +31,7 @@ func (p *rollingPlatform) agree(t *testing.T, response *logical.Response) string
 func TestConsent_GivesTheFirstValue(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	f.write(t, "tokens/empty", map[string]any{"account": "rolling", "type": "oauth_client"})
 	if response, err := f.handle(t, logical.UpdateOperation, "tokens/empty/consent", nil); err != nil || !response.IsError() || !strings.Contains(response.Error().Error(), "client_id") {
 		t.Errorf("got %v, error %v; want that client_id is missing", response, err)
@@ -42,8 +42,9 @@ func TestConsent_GivesTheFirstValue(t *testing.T) {
 		t.Fatal(err)
 	}
 	q := u.Query()
-	if q.Get("client_id") != "client-8" || q.Get("redirect_uri") != "http://127.0.0.1/" || q.Get("state") != asked.Data["state"] ||
-		q.Get("code_challenge_method") != "S256" || q.Get("code_challenge") == "" || strings.Contains(u.String(), "another-secret") {
+	wantFields(t, "consent_url", map[string]any{"client": q.Get("client_id"), "to": q.Get("redirect_uri"), "state": q.Get("state"), "pkce": q.Get("code_challenge_method")},
+		map[string]any{"client": "client-8", "to": "http://127.0.0.1/", "state": asked.Data["state"], "pkce": "S256"})
+	if q.Get("code_challenge") == "" || strings.Contains(u.String(), "another-secret") {
 		t.Errorf("got %s", u)
 	}
 	runbook := f.read(t, "tokens/empty/rotate")
@@ -52,13 +53,11 @@ func TestConsent_GivesTheFirstValue(t *testing.T) {
 	}
 	redirect := p.agree(t, asked)
 	response := f.write(t, "tokens/empty/rotate", map[string]any{"redirect_url": redirect, "reason": "first"})
-	if response.Data["version"] != 1 || response.Data["verification"] != "accepted" {
-		t.Errorf("got %v", response.Data)
-	}
+	wantFields(t, "rotate", response.Data, map[string]any{"version": 1, "verification": "accepted"})
 	got := f.stored(t, "empty")
-	if got.Consent != nil || got.History[0].Source != rotation.SourceConsent || got.Current.Credential["client_id"] != "client-8" || got.Current.Credential["client_secret"] != "another-secret" {
-		t.Errorf("got %+v", got.History[0])
-	}
+	wantFields(t, "stored", map[string]any{
+		"asked": got.Consent != nil, "source": got.History[0].Source, "client": got.Current.Credential["client_id"], "secret": got.Current.Credential["client_secret"] == "another-secret",
+	}, map[string]any{"asked": false, "source": rotation.SourceConsent, "client": "client-8", "secret": true})
 	f.read(t, "access-token/empty")
 	asks := p.requests()
 	if again, err := f.handle(t, logical.UpdateOperation, "tokens/empty/rotate", map[string]any{"redirect_url": redirect}); err != nil || !again.IsError() || p.requests() != asks {
@@ -115,7 +114,7 @@ func TestConsent_Answers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f, p := newFixture(t), newRollingPlatform(t)
-			f.rolling(t, p, "dies", "", nil)
+			f.rolling(t, p, "dies", "")
 			asked := f.write(t, "tokens/app/consent", nil)
 			redirect, err := url.Parse(p.agree(t, asked))
 			if err != nil {
@@ -154,7 +153,7 @@ func TestConsent_Answers(t *testing.T) {
 func TestConsent_NewestCounts(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	first := p.agree(t, f.write(t, "tokens/app/consent", nil))
 	second := p.agree(t, f.write(t, "tokens/app/consent", map[string]any{"redirect_uri": "https://console.example/back"}))
 	if !strings.HasPrefix(second, "https://console.example/back?") {
@@ -169,7 +168,7 @@ func TestConsent_NewestCounts(t *testing.T) {
 func TestConsent_CodeIsSentOnce(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	redirect := p.agree(t, f.write(t, "tokens/app/consent", nil))
 	p.lose("drop")
 	asked := p.requests()
@@ -188,7 +187,7 @@ func TestConsent_CodeIsSentOnce(t *testing.T) {
 func TestConsent_ValueOutlivesASilentProvider(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	redirect := p.agree(t, f.write(t, "tokens/app/consent", nil))
 	p.lose("", "503") // the exchange, and the verification
 	_, err := f.handle(t, logical.UpdateOperation, "tokens/app/rotate", map[string]any{"redirect_url": redirect})
@@ -220,7 +219,7 @@ func TestConsent_IsForTypesThatHaveOne(t *testing.T) {
 func TestConsent_KeepsTheAddressesOfItsAccount(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	if response, err := f.handle(t, logical.DeleteOperation, "tokens/app", nil); err != nil || response.IsError() {
 		t.Fatal(response, err)
 	}

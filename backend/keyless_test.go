@@ -2,6 +2,7 @@ package backend
 
 import (
 	"encoding/json"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -49,7 +50,7 @@ func federated(t *testing.T, impersonates string) string {
 }
 
 // keyless configures an account with the identity and a token of the service account "robot".
-func (f *fixture) keyless(t *testing.T, identity map[string]any) (email string) {
+func (f *fixture) keyless(t *testing.T, identity map[string]any) {
 	t.Helper()
 	key, err := f.provider.CreateServiceAccount(t.Context(), "robot")
 	if err != nil {
@@ -59,13 +60,9 @@ func (f *fixture) keyless(t *testing.T, identity map[string]any) (email string) 
 		"provider": "google_ads", "base_url": f.server.GoogleURL, "token_url": f.server.GoogleURL + "/token", "iam_url": f.server.GoogleURL,
 		"sts_url": f.server.GoogleURL + "/v1/token",
 	}
-	for name, value := range identity {
-		account[name] = value
-	}
+	maps.Copy(account, identity)
 	f.write(t, "config/google", account)
-	email = emailOf(t, key)
-	f.write(t, "tokens/robot", map[string]any{"account": "google", "type": "impersonated_service_account", "service_account_email": email})
-	return email
+	f.write(t, "tokens/robot", map[string]any{"account": "google", "type": "impersonated_service_account", "service_account_email": emailOf(t, key)})
 }
 
 // wantKeyless looks that the token gives access tokens and nothing else.
@@ -83,6 +80,12 @@ func (f *fixture) wantKeyless(t *testing.T) {
 			t.Errorf("%s: got %v, error %v", path, response, err)
 		}
 	}
+	f.wantNothingToRotate(t)
+}
+
+// wantNothingToRotate looks that a rotation is refused in words.
+func (f *fixture) wantNothingToRotate(t *testing.T) {
+	t.Helper()
 	for _, data := range []map[string]any{nil, {"service_account_email": "other@my-project.iam.gserviceaccount.com"}, {"redirect_url": "http://127.0.0.1/"}} {
 		response, err := f.handle(t, logical.UpdateOperation, "tokens/robot/rotate", data)
 		if text := ""; err != nil || !response.IsError() {

@@ -100,11 +100,12 @@ func (w *writtenPolicy) warnOfPlan(response *logical.Response) {
 	}
 	t := w.token
 	planned := t.RotationPeriod > 0 || t.RotationSchedule != ""
-	byItself := t.kind.Keys != nil || t.kind.Renew != nil || w.account.Settings[fieldHookURL] != ""
+	if t.kind.ResetSemantics == provider.None {
+		w.warnOfNothing(planned, response)
+		return
+	}
+	byItself := w.byItself()
 	switch {
-	case t.kind.ResetSemantics == provider.None && planned:
-		response.AddWarning(fmt.Sprintf("a %s has nothing to rotate, so rotation_period and rotation_schedule plan nothing", t.Type))
-	case t.kind.ResetSemantics == provider.None:
 	case planned && t.DisableAutomatedRotation:
 		response.AddWarning("disable_automated_rotation is set, so rotation_period and rotation_schedule plan nothing")
 	case planned && !byItself:
@@ -113,6 +114,18 @@ func (w *writtenPolicy) warnOfPlan(response *logical.Response) {
 	case !planned && byItself && !t.DisableAutomatedRotation:
 		response.AddWarning(fmt.Sprintf("the engine can rotate this token by itself and does not, because neither rotation_period nor "+
 			"rotation_schedule is set: `vault write <mount>/tokens/%s rotation_period=30d` would have it rotate every 30 days", t.name))
+	}
+}
+
+// byItself says whether the engine can rotate the token once it has a value.
+func (w *writtenPolicy) byItself() bool {
+	return w.token.kind.Keys != nil || w.token.kind.Renew != nil || w.account.Settings[fieldHookURL] != ""
+}
+
+// warnOfNothing says that there is nothing to rotate, where the policy wants it.
+func (w *writtenPolicy) warnOfNothing(planned bool, response *logical.Response) {
+	if planned {
+		response.AddWarning(fmt.Sprintf("a %s has nothing to rotate, so rotation_period and rotation_schedule plan nothing", w.token.Type))
 	}
 }
 

@@ -78,17 +78,17 @@ const (
 // token's lock. The call says how it ended. Nothing interrupts it but its own deadlines, because its answer may be the only copy.
 func (b *backend) withCurrent(
 	ctx context.Context, storage logical.Storage, t *token, call func(context.Context, provider.Token) (rotation.Ending, error),
-) (answered bool, err error) {
+) error {
 	if t.kind.Refresh == nil {
 		_, err := call(ctx, t.call(t.Current.Credential))
-		return false, err
+		return err
 	}
 	ctx = context.WithoutCancel(ctx)
 	if err := b.restoreUnsaved(ctx, storage, t); err != nil {
-		return false, err
+		return err
 	}
 	if err := b.mayRefresh(t); err != nil {
-		return false, err
+		return err
 	}
 	before := t.Health
 	r := b.refresher(storage, t, false)
@@ -99,7 +99,7 @@ func (b *backend) withCurrent(
 	if t.Health == rotation.HealthRejected && before != rotation.HealthRejected {
 		b.sendTokenEvent(ctx, eventVerifyFail, t, "fingerprint", t.fingerprint())
 	}
-	return r.Answered(), err
+	return err
 }
 
 // mayRefresh refuses a refresh that could cost the credential.
@@ -125,7 +125,7 @@ func (b *backend) restoreUnsaved(ctx context.Context, storage logical.Storage, t
 		b.unsaved.forget(t.name)
 		return nil
 	}
-	t.Record.Restore(held)
+	t.Restore(held)
 	return b.saveAnswer(ctx, storage, t)
 }
 
@@ -146,7 +146,7 @@ func (b *backend) verifyAndKeep(ctx context.Context, storage logical.Storage, a 
 	case t.kind.Refresh == nil:
 		return t.kind.Verify(ctx, a.call, t.call(value))
 	case isCurrent:
-		_, err = b.withCurrent(ctx, storage, t, ask)
+		err = b.withCurrent(ctx, storage, t, ask)
 		return v, err
 	case isPending:
 		err = b.withPending(ctx, storage, t, ask)

@@ -3,7 +3,6 @@ package backend
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -157,7 +156,7 @@ token_types:
 `
 
 // rolling configures an account of the platform with one token "app", whose refresh token is the given one.
-func (f *fixture) rolling(t testing.TB, p *rollingPlatform, previous, keepAlive string, policy map[string]any) {
+func (f *fixture) rolling(t testing.TB, p *rollingPlatform, previous, keepAlive string) {
 	t.Helper()
 	if keepAlive != "" {
 		keepAlive = ", keep_alive: " + keepAlive
@@ -165,11 +164,9 @@ func (f *fixture) rolling(t testing.TB, p *rollingPlatform, previous, keepAlive 
 	document := strings.NewReplacer("PREVIOUS", previous, " KEEPALIVE", keepAlive).Replace(rollingDefinition)
 	f.write(t, "providers/rolling_ads", map[string]any{"definition": document})
 	f.write(t, "config/rolling", map[string]any{"provider": "rolling_ads", "base_url": p.URL})
-	token := map[string]any{
+	f.write(t, "tokens/app", map[string]any{
 		"account": "rolling", "type": "oauth_client", "client_id": "client-7", "client_secret": "a-client-secret", "refresh_token": p.issue("rt-0-of-a-consent"),
-	}
-	maps.Copy(token, policy)
-	f.write(t, "tokens/app", token)
+	})
 }
 
 func (f *fixture) await(t testing.TB, what string, done func() bool) {
@@ -180,5 +177,15 @@ func (f *fixture) await(t testing.TB, what string, done func() bool) {
 			t.Fatalf("waited in vain until %s", what)
 		}
 		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// wantFields looks that the data have these fields among others.
+func wantFields(t testing.TB, what string, got, want map[string]any) {
+	t.Helper()
+	for name, value := range want {
+		if got[name] != value {
+			t.Errorf("%s: %s is %v, want %v", what, name, got[name], value)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,23 +35,18 @@ func TestRefresh_IsStoredWithinTheVersion(t *testing.T) {
 		t.Run(previous, func(t *testing.T) {
 			t.Parallel()
 			f, p := newFixture(t), newRollingPlatform(t)
-			f.rolling(t, p, previous, "", nil)
+			f.rolling(t, p, previous, "")
 			before := f.read(t, "tokens/app")
-			if before["version"] != 1 || before["refreshes"] != 0 || before["health"] != "ok" {
-				t.Errorf("after the hand-in: version %v, refreshes %v, health %v", before["version"], before["refreshes"], before["health"])
-			}
-			if got := f.read(t, "access-token/app"); got["access_token"] != "at-2-of-the-simulated-platform" || got["version"] != 1 {
-				t.Errorf("got an access token of version %v", got["version"])
-			}
+			wantFields(t, "after the hand-in", before, map[string]any{"version": 1, "refreshes": 0, "health": "ok"})
+			wantFields(t, "access-token/", f.read(t, "access-token/app"), map[string]any{"access_token": "at-2-of-the-simulated-platform", "version": 1})
 			f.read(t, "access-token/app")
 			after := f.read(t, "tokens/app")
-			if after["version"] != 1 || after["refreshes"] != 1 || after["refreshed_at"] == nil || after["fingerprint"] == before["fingerprint"] || p.count() != 2 {
+			wantFields(t, "after a refresh", after, map[string]any{"version": 1, "refreshes": 1})
+			if after["refreshed_at"] == nil || after["fingerprint"] == before["fingerprint"] || p.count() != 2 {
 				t.Errorf("got %v after %d refreshes", after, p.count())
 			}
 			entry := f.read(t, "tokens/app/history")["versions"].([]any)[0].(map[string]any)
-			if entry["refreshes"] != 1 || entry["fingerprint"] != after["fingerprint"] || entry["refreshed_at"] != after["refreshed_at"] {
-				t.Errorf("the history has %v", entry)
-			}
+			wantFields(t, "history", entry, map[string]any{"refreshes": 1, "fingerprint": after["fingerprint"], "refreshed_at": after["refreshed_at"]})
 			if got := f.stored(t, "app"); got.Current.Credential["refresh_token"] != "rt-2-of-the-simulated-platform" || got.Refreshing != nil {
 				t.Error("the new refresh token is not stored, or its intent is left")
 			}
@@ -61,7 +57,7 @@ func TestRefresh_IsStoredWithinTheVersion(t *testing.T) {
 func TestRefresh_IntentIsStoredBeforeAValueMayDie(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	p.during = func() {
 		if got := f.stored(t, "app"); got.Refreshing == nil || got.Refreshing.Tries != 1 {
 			t.Error("the provider is asked before the intent is stored")
@@ -73,7 +69,7 @@ func TestRefresh_IntentIsStoredBeforeAValueMayDie(t *testing.T) {
 func TestRefresh_ManyReadersCauseOne(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	before := p.count()
 	var readers sync.WaitGroup
 	for range 500 {
@@ -101,7 +97,7 @@ func TestRefresh_LostAnswerIsTriedAgainUntilRefused(t *testing.T) {
 	t.Parallel()
 	l := &listener{}
 	f, p := newFixture(t, func(c *logical.BackendConfig) { c.EventsSender = l }), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	p.lose("drop")
 	asked := p.requests()
 	if response, err := f.handle(t, logical.ReadOperation, "access-token/app", nil); err == nil && !response.IsError() {
@@ -120,17 +116,11 @@ func TestRefresh_LostAnswerIsTriedAgainUntilRefused(t *testing.T) {
 	f.clock.Advance(2 * time.Second)
 	f.refreshIfDue(t)
 	got := f.read(t, "tokens/app")
-	text := got["last_error"].(string)
-	if !strings.Contains(text, "answer to a refresh was lost") || !strings.Contains(text, "new consent is needed") || got["health"] != "rejected" || got["next_refresh"] != nil {
-		t.Errorf("last_error %q, next_refresh %v", text, got["next_refresh"])
+	wantFields(t, "after the refusal", got, map[string]any{"health": "rejected", "next_refresh": nil})
+	if text := got["last_error"].(string); !strings.Contains(text, "answer to a refresh was lost") || !strings.Contains(text, "new consent is needed") {
+		t.Errorf("last_error %q", text)
 	}
-	failed := 0
-	for _, kind := range l.kinds() {
-		if kind == eventVerifyFail {
-			failed++
-		}
-	}
-	if failed != 1 {
+	if failed := l.count(eventVerifyFail); failed != 1 {
 		t.Errorf("%d events of the death, want 1", failed)
 	}
 	if response, err := f.handle(t, logical.ReadOperation, "access-token/app", nil); err != nil || !response.IsError() {
@@ -142,7 +132,7 @@ func TestRefresh_LostAnswerHealsWithinTheReuseWindow(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
 	p.uses = 2
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	p.lose("drop")
 	if _, err := f.handle(t, logical.ReadOperation, "access-token/app", nil); err == nil {
 		t.Error("got an access token whose refresh was lost")
@@ -192,7 +182,7 @@ func TestRefresh_CrashBetweenAnswerAndStorage(t *testing.T) {
 			t.Parallel()
 			f, p := newFixture(t), newRollingPlatform(t)
 			p.uses = uses
-			f.rolling(t, p, "dies", "", nil)
+			f.rolling(t, p, "dies", "")
 			// What a killed process leaves: the intent, while the platform has answered.
 			stored := f.stored(t, "app")
 			stored.Refreshing = &rotation.Refreshing{Since: testkit.Epoch, Tries: 1, NextTry: testkit.Epoch}
@@ -225,7 +215,7 @@ func TestRefresh_CrashBetweenAnswerAndStorage(t *testing.T) {
 func TestRefresh_RefusedWritesLoseNothing(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	p.during = func() { f.storage.Refusals.Store(3) }
 	if got := f.read(t, "access-token/app"); got["access_token"] == nil {
 		t.Error("got no access token")
@@ -239,7 +229,7 @@ func TestRefresh_RefusedWritesLoseNothing(t *testing.T) {
 func TestRefresh_NothingIsAskedWhereTheIntentCannotBeStored(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	asked := p.requests()
 	f.storage.FailPut(true)
 	if _, err := f.handle(t, logical.ReadOperation, "access-token/app", nil); err == nil {
@@ -263,7 +253,7 @@ func TestRefresh_StandbysForward(t *testing.T) {
 	system := &logical.StaticSystemView{ReplicationStateVal: consts.ReplicationPerformanceStandby}
 	f, p := newFixture(t, func(c *logical.BackendConfig) { c.System = system }), newRollingPlatform(t)
 	system.ReplicationStateVal = 0
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	system.ReplicationStateVal = consts.ReplicationPerformanceStandby
 	asked := p.requests()
 	if _, err := f.handle(t, logical.ReadOperation, "access-token/app", nil); err != logical.ErrReadOnly { //nolint:errorlint // identity is the point
@@ -277,13 +267,13 @@ func TestRefresh_StandbysForward(t *testing.T) {
 func TestRefresh_CredsOfASingleUseTypeAreRefused(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	response, err := f.handle(t, logical.ReadOperation, "creds/app", nil)
 	if err != nil || !response.IsError() || !strings.Contains(response.Error().Error(), "access-token/app") {
 		t.Errorf("got %v, error %v", response, err)
 	}
 	g, q := newFixture(t), newRollingPlatform(t)
-	g.rolling(t, q, "lives", "", nil)
+	g.rolling(t, q, "lives", "")
 	if got := g.read(t, "creds/app"); got["refresh_token"] != "rt-1-of-the-simulated-platform" {
 		t.Error("creds/ does not give the newest value")
 	}
@@ -292,7 +282,7 @@ func TestRefresh_CredsOfASingleUseTypeAreRefused(t *testing.T) {
 func TestRefresh_VerificationKeepsWhatComesBack(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	for n := 1; n <= 3; n++ {
 		if got := f.write(t, "tokens/app/verify", nil); got.Data["outcome"] != "accepted" {
 			t.Fatalf("got %v", got.Data)
@@ -314,7 +304,7 @@ func (f *fixture) refreshIfDue(t *testing.T) {
 func TestKeepAlive_RefreshesByItself(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "30d", nil)
+	f.rolling(t, p, "dies", "30d")
 	published := f.stored(t, "app").Current.PublishedAt
 	if got, want := f.read(t, "tokens/app")["next_refresh"], timestamp(published.Add(30*24*time.Hour)); got != want {
 		t.Errorf("next_refresh is %v, want %v", got, want)
@@ -341,8 +331,8 @@ func TestKeepAlive_BySchedule(t *testing.T) {
 		t.Run(previous, func(t *testing.T) {
 			t.Parallel()
 			f, p := newFixture(t), newRollingPlatform(t)
-			f.backend.now = time.Now
-			f.rolling(t, p, previous, "1s", nil)
+			f.now = time.Now
+			f.rolling(t, p, previous, "1s")
 			f.await(t, "the engine has refreshed three times", func() bool { return f.read(t, "tokens/app")["refreshes"].(int) >= 3 })
 			if got := f.read(t, "tokens/app"); got["version"] != 1 || got["health"] != "ok" {
 				t.Errorf("got %v", got)
@@ -357,7 +347,7 @@ func TestKeepAlive_LeavesARefusedValueAlone(t *testing.T) {
 		t.Run(previous, func(t *testing.T) {
 			t.Parallel()
 			f, p := newFixture(t), newRollingPlatform(t)
-			f.rolling(t, p, previous, "24h", nil)
+			f.rolling(t, p, previous, "24h")
 			p.mu.Lock()
 			clear(p.live)
 			p.mu.Unlock()
@@ -368,4 +358,9 @@ func TestKeepAlive_LeavesARefusedValueAlone(t *testing.T) {
 			}
 		})
 	}
+}
+
+// count is how many events of the kind there were.
+func (l *listener) count(kind string) int {
+	return len(slices.DeleteFunc(l.kinds(), func(other string) bool { return other != kind }))
 }

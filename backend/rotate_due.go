@@ -39,6 +39,15 @@ func (b *backend) rotateRoutinely(ctx context.Context, name string) error {
 	if err := m.Advance(ctx, &t.Record); err != nil {
 		return err
 	}
+	if err := b.tellTimes(ctx, t, from); err != nil {
+		return err
+	}
+	b.plan(a, t)
+	return nil
+}
+
+// tellTimes tells what time has brought: that a person is late, that the value ends soon, or that nobody has answered a consent.
+func (b *backend) tellTimes(ctx context.Context, t *token, from rotation.Source) error {
 	if from == "" || t.PersonNeeded {
 		if err := b.tellOverdue(ctx, t); err != nil {
 			return err
@@ -47,14 +56,11 @@ func (b *backend) rotateRoutinely(ctx context.Context, name string) error {
 	if err := b.tellExpiring(ctx, t); err != nil {
 		return err
 	}
-	if t.Consent != nil && !b.now().Before(t.Consent.ExpiresAt) {
-		t.Consent = nil
-		if err := b.saveToken(ctx, b.storage, t); err != nil {
-			return err
-		}
+	if t.Consent == nil || b.now().Before(t.Consent.ExpiresAt) {
+		return nil
 	}
-	b.plan(a, t)
-	return nil
+	t.Consent = nil
+	return b.saveToken(ctx, b.storage, t)
 }
 
 // rotateGivingWay does what is due for a token, until a person's request for it comes first.

@@ -103,7 +103,7 @@ func (b *backend) revoke(ctx context.Context, storage logical.Storage, a *accoun
 	if t.Current == nil {
 		return t.kind.Retire(ctx, a.call, t.call(old), nil)
 	}
-	_, err := b.withCurrent(ctx, storage, t, func(ctx context.Context, with provider.Token) (rotation.Ending, error) {
+	err := b.withCurrent(ctx, storage, t, func(ctx context.Context, with provider.Token) (rotation.Ending, error) {
 		current := with.Credential
 		with.Credential = old
 		err := t.kind.Retire(ctx, a.call, with, current)
@@ -118,7 +118,7 @@ func (b *backend) renew(ctx context.Context, storage logical.Storage, a *account
 	if t.kind.Renew == nil || t.Current == nil {
 		return nil, &provider.Refused{Detail: "This provider has no API any more that replaces the credential"}
 	}
-	_, err = b.withCurrent(ctx, storage, t, func(ctx context.Context, with provider.Token) (rotation.Ending, error) {
+	err = b.withCurrent(ctx, storage, t, func(ctx context.Context, with provider.Token) (rotation.Ending, error) {
 		var err error
 		fresh, err = t.kind.Renew.Call(context.WithoutCancel(ctx), a.call, with)
 		return rotation.Ending{Err: err}, err

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +15,7 @@ import (
 func TestHandIn_SingleUseValueIsStoredBeforeItIsTried(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	p.issue("rt-of-a-new-consent")
 	p.during = func() {
 		got := f.stored(t, "app")
@@ -24,17 +25,13 @@ func TestHandIn_SingleUseValueIsStoredBeforeItIsTried(t *testing.T) {
 	}
 	response := f.write(t, "tokens/app/rotate", map[string]any{"refresh_token": "rt-of-a-new-consent"})
 	p.during = nil
-	if response.Data["version"] != 2 || response.Data["previous_credential"] != previousNotChecked || response.Data["verification"] != "accepted" {
-		t.Errorf("got %v", response.Data)
-	}
+	wantFields(t, "rotate", response.Data, map[string]any{"version": 2, "previous_credential": previousNotChecked, "verification": "accepted"})
 	got := f.stored(t, "app")
 	if got.Pending != nil || got.Current.Credential["refresh_token"] != "rt-2-of-the-simulated-platform" || got.fingerprint() != response.Data["fingerprint"] {
 		t.Error("what came back is not what is published")
 	}
-	for _, value := range p.asked {
-		if value == "rt-1-of-the-simulated-platform" {
-			t.Error("the old value was tried")
-		}
+	if slices.Contains(p.asked, "rt-1-of-the-simulated-platform") {
+		t.Error("the old value was tried")
 	}
 	// The same value again would end what came of it, on platforms that look for that.
 	asked := p.requests()
@@ -47,7 +44,7 @@ func TestHandIn_SingleUseValueIsStoredBeforeItIsTried(t *testing.T) {
 func TestHandIn_RefusedSingleUseValueChangesNothing(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	before := f.read(t, "tokens/app")
 	response, err := f.handle(t, logical.UpdateOperation, "tokens/app/rotate", map[string]any{"refresh_token": "rt-that-nobody-knows"})
 	if err != nil || !response.IsError() || !strings.Contains(response.Error().Error(), "nothing was changed") {
@@ -78,7 +75,7 @@ func TestHandIn_UnansweredSingleUseValue(t *testing.T) {
 			t.Parallel()
 			f, p := newFixture(t), newRollingPlatform(t)
 			p.uses = test.uses
-			f.rolling(t, p, "dies", "", nil)
+			f.rolling(t, p, "dies", "")
 			p.issue("rt-of-a-new-consent")
 			p.lose("drop")
 			_, err := f.handle(t, logical.UpdateOperation, "tokens/app/rotate", map[string]any{"refresh_token": "rt-of-a-new-consent"})
@@ -101,7 +98,7 @@ func TestHandIn_UnansweredSingleUseValue(t *testing.T) {
 func TestHandIn_SingleUseValueThatWasNotSentIsForgotten(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	p.Close()
 	_, err := f.handle(t, logical.UpdateOperation, "tokens/app/rotate", map[string]any{"refresh_token": "rt-of-a-new-consent"})
 	if err == nil || !strings.Contains(err.Error(), "nothing was changed") {

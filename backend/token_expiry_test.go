@@ -78,36 +78,23 @@ func TestExpiry_IsTakenFromRefreshesAndToldOnce(t *testing.T) {
 	l := &listener{}
 	f, p := newFixture(t, func(c *logical.BackendConfig) { c.EventsSender = l }), newRollingPlatform(t)
 	p.expiresIn = 60 * 24 * 3600
-	f.rolling(t, p, "dies", "", nil)
+	f.rolling(t, p, "dies", "")
 	end := f.stored(t, "app").expires
 	if left := time.Until(end); left > 60*24*time.Hour || left < 60*24*time.Hour-time.Minute {
 		t.Fatalf("expires in %s, want 60 days", left)
 	}
 	got := f.read(t, "tokens/app")
-	if got["expires_at"] != timestamp(end) || got["rotate_before_expiry"] != defaultBeforeExpiry || got["next_vault_rotation"] != timestamp(end.Add(-7*24*time.Hour)) {
-		t.Errorf("got %v", got)
-	}
-	if at := f.read(t, "tokens/app/rotate")["expires_at"]; at != timestamp(end) {
-		t.Errorf("rotate shows %v", at)
-	}
-	if at := f.read(t, "tokens/app/history")["versions"].([]any)[0].(map[string]any)["expires_at"]; at != timestamp(end) {
-		t.Errorf("the history shows %v", at)
-	}
-	status, err := f.handle(t, logical.ReadOperation, "status", nil)
-	if err != nil || status.Data["tokens"].(map[string]any)["app"].(map[string]any)["expires_at"] != timestamp(end) {
-		t.Errorf("status shows %v, error %v", status, err)
+	wantFields(t, "tokens/", got, map[string]any{"rotate_before_expiry": defaultBeforeExpiry, "next_vault_rotation": timestamp(end.Add(-7 * 24 * time.Hour))})
+	for what, shown := range map[string]map[string]any{
+		"tokens/": got, "rotate": f.read(t, "tokens/app/rotate"), "history": f.read(t, "tokens/app/history")["versions"].([]any)[0].(map[string]any),
+		"status": f.read(t, "status")["tokens"].(map[string]any)["app"].(map[string]any),
+	} {
+		wantFields(t, what, shown, map[string]any{"expires_at": timestamp(end)})
 	}
 	if text := f.metricsText(t); !strings.Contains(text, `adtokens_token_expiry_timestamp_seconds{token="app",type="oauth_client"}`) {
 		t.Error("there is no metric of the end")
 	}
-	told := func() (n int) {
-		for _, kind := range l.kinds() {
-			if kind == eventExpiring {
-				n++
-			}
-		}
-		return n
-	}
+	told := func() int { return l.count(eventExpiring) }
 	work := func() {
 		if err := f.rotateGivingWay(t.Context(), schedule.Job{Token: "app", Account: "rolling", Kind: schedule.Rotate}); err != nil {
 			t.Fatal(err)

@@ -36,7 +36,7 @@ func (u *unsaved) of(t *token) *rotation.Version {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	held, ok := u.byName[t.name]
-	if !ok || held.tokenID != t.ID || !t.Record.Precedes(&held.version) {
+	if !ok || held.tokenID != t.ID || !t.Precedes(&held.version) {
 		return nil
 	}
 	return &held.version

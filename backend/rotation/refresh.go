@@ -128,9 +128,6 @@ func (f *Refresher) take(ctx context.Context, answer provider.Refreshed) error {
 	return nil
 }
 
-// Answered says whether a refresh has been answered with a grant.
-func (f *Refresher) Answered() bool { return f.answered }
-
 func merged(value, changes provider.Values) provider.Values {
 	fresh := maps.Clone(value)
 	maps.Copy(fresh, changes)

@@ -210,14 +210,14 @@ var formAction = regexp.MustCompile(`action="([^"]+)"`)
 func browse(t *testing.T, simulatorURL, consentURL, answer string) string {
 	t.Helper()
 	browser := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	page := done(browser.Get(strings.Replace(consentURL, "https://accounts.google.com", simulatorURL, 1)))(t)
+	page := done(browser.Get(strings.Replace(consentURL, "https://accounts.google.com", simulatorURL, 1)))(t) //nolint:bodyclose // closed below
 	defer page.Body.Close()
 	text := string(done(io.ReadAll(page.Body))(t))
 	if page.StatusCode != http.StatusOK {
 		t.Fatalf("the consent page answers %s: %s", page.Status, text)
 	}
 	action := html.UnescapeString(formAction.FindStringSubmatch(text)[1])
-	back := done(browser.PostForm(simulatorURL+action, url.Values{"answer": {answer}}))(t)
+	back := done(browser.PostForm(simulatorURL+action, url.Values{"answer": {answer}}))(t) //nolint:bodyclose // closed below
 	defer back.Body.Close()
 	return back.Header.Get("Location")
 }

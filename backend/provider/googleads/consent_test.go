@@ -56,9 +56,14 @@ func TestConsent_Exchange(t *testing.T) {
 			t.Parallel()
 			requests := 0
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if requests++; r.FormValue("grant_type") != "authorization_code" || r.FormValue("code") != "the-code-of-a-person" || r.FormValue("code_verifier") != asked.Verifier ||
-					r.FormValue("redirect_uri") != asked.RedirectURI || r.FormValue("client_secret") != "a-client-secret" {
-					t.Errorf("got %v", r.Form)
+				requests++
+				for name, want := range map[string]string{
+					"grant_type": "authorization_code", "code": "the-code-of-a-person", "code_verifier": asked.Verifier,
+					"redirect_uri": asked.RedirectURI, "client_secret": "a-client-secret",
+				} {
+					if r.FormValue(name) != want {
+						t.Errorf("%s is %q", name, r.FormValue(name))
+					}
 				}
 				w.Header().Set("Content-Type", "application/json")
 				w.WriteHeader(test.status)

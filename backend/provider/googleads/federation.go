@@ -58,31 +58,44 @@ func parseFederation(value string) (*federation, error) {
 			"subject_token_type, token_url, service_account_impersonation_url and credential_source (file, format) are taken, and no others that ask an " +
 			"address, run a program or hold a secret")
 	}
-	switch {
-	case f.Type != "external_account":
-		return nil, errors.New(`must have the type "external_account"; a key file belongs in service_account_key`)
-	case f.Audience == "" || f.SubjectTokenType == "":
-		return nil, errors.New("must have audience and subject_token_type")
-	case f.UniverseDomain != "" && f.UniverseDomain != "googleapis.com":
-		return nil, errors.New("must have the universe_domain googleapis.com, or none")
-	case !filepath.IsAbs(f.CredentialSource.File):
-		return nil, errors.New("must have a credential_source with the absolute path of a file on the Vault server")
-	case f.TokenURL != "" && !isGoogleAPI(f.TokenURL, "sts"):
-		return nil, errors.New("must have a token_url at sts.googleapis.com; another address is what sts_url of the account is for")
-	case f.ImpersonationURL != "" && (f.serviceAccount() == "" || !isGoogleAPI(f.ImpersonationURL, "iamcredentials")):
-		return nil, errors.New("must have a service_account_impersonation_url at iamcredentials.googleapis.com; another address is what iamcredentials_url of " +
-			"the account is for")
-	}
-	switch format := f.CredentialSource.Format; format.Type {
-	case "", "text":
-	case "json":
-		if format.SubjectTokenFieldName == "" {
-			return nil, errors.New("must have subject_token_field_name in the credential_source's format of the type json")
-		}
-	default:
-		return nil, errors.New("must have a credential_source whose format is text or json")
+	if err := f.check(); err != nil {
+		return nil, err
 	}
 	return &f, nil
+}
+
+// check refuses what would ask, or send to, an address that is none of Google's.
+func (f *federation) check() error {
+	switch {
+	case f.Type != "external_account":
+		return errors.New(`must have the type "external_account"; a key file belongs in service_account_key`)
+	case f.Audience == "" || f.SubjectTokenType == "":
+		return errors.New("must have audience and subject_token_type")
+	case f.UniverseDomain != "" && f.UniverseDomain != "googleapis.com":
+		return errors.New("must have the universe_domain googleapis.com, or none")
+	case !filepath.IsAbs(f.CredentialSource.File):
+		return errors.New("must have a credential_source with the absolute path of a file on the Vault server")
+	case f.TokenURL != "" && !isGoogleAPI(f.TokenURL, "sts"):
+		return errors.New("must have a token_url at sts.googleapis.com; another address is what sts_url of the account is for")
+	case f.ImpersonationURL != "" && (f.serviceAccount() == "" || !isGoogleAPI(f.ImpersonationURL, "iamcredentials")):
+		return errors.New("must have a service_account_impersonation_url at iamcredentials.googleapis.com; another address is what iamcredentials_url of " +
+			"the account is for")
+	}
+	return f.CredentialSource.check()
+}
+
+// check wants a format that says where in the file the token is.
+func (s *federationSource) check() error {
+	switch s.Format.Type {
+	case "", "text":
+	case "json":
+		if s.Format.SubjectTokenFieldName == "" {
+			return errors.New("must have subject_token_field_name in the credential_source's format of the type json")
+		}
+	default:
+		return errors.New("must have a credential_source whose format is text or json")
+	}
+	return nil
 }
 
 // isGoogleAPI says whether the address is one of Google's for a service, which have the form sts.googleapis.com, or

@@ -79,9 +79,11 @@ func accountFields() []provider.Field {
 			"Credentials API. Default: iam_url where it is set, else " + defaultCredentialsURL + "."},
 		{Name: fieldSTSURL, Endpoint: true, Check: checkAddress(fieldSTSURL), Description: "Address of the Security Token Service. " +
 			"Default: the file's token_url at googleapis.com."},
-		{Name: fieldExternalAccount, Secret: true, File: true, Members: []string{"subject_token_type", "credential_source"}, Check: checkExternalAccount,
+		{
+			Name: fieldExternalAccount, Secret: true, File: true, Members: []string{"subject_token_type", "credential_source"}, Check: checkExternalAccount,
 			Description: "The account's own identity without a key: JSON file of a workload identity federation, whose credential_source is a file on " +
-				"the Vault server. Its content is sent to the Security Token Service."},
+				"the Vault server. Its content is sent to the Security Token Service.",
+		},
 		{Name: fieldHostIdentity, Flag: true, Check: provider.OneOf("true"), Description: "The account's own identity without a key: that of the Vault server's host at Google, from its " +
 			"metadata server. Whoever may use this account then acts with the host's rights in Google Ads and IAM."},
 	}
@@ -181,22 +183,7 @@ func tokenTypes() []*provider.TokenType {
 			Identity:       keyIdentity,
 			Content:        keyContent,
 		},
-		{
-			Name:           typeImpersonated,
-			Title:          "Service account without a key",
-			Description:    "Service account that the account's own identity acts for, by the IAM Service Account Credentials API. There is no secret.",
-			ResetSemantics: provider.None,
-			Fields: []provider.Field{{
-				Name: fieldServiceAccount, Check: checkImpersonated,
-				Description: "E-mail address of the service account.",
-			}},
-			Subject:    subject(),
-			Connection: connection(),
-			Connect:    connect,
-			Verify:     verifyImpersonated,
-			Runbook:    impersonatedRunbook,
-			Mint:       mintImpersonated,
-		},
+		impersonatedType(),
 	}
 }
 

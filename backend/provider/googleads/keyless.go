@@ -29,6 +29,26 @@ func checkImpersonated(value string) (string, error) {
 	return value, nil
 }
 
+// impersonatedType is a service account that the account's own identity acts for.
+func impersonatedType() *provider.TokenType {
+	return &provider.TokenType{
+		Name:           typeImpersonated,
+		Title:          "Service account without a key",
+		Description:    "Service account that the account's own identity acts for, by the IAM Service Account Credentials API. There is no secret.",
+		ResetSemantics: provider.None,
+		Fields: []provider.Field{{
+			Name: fieldServiceAccount, Check: checkImpersonated,
+			Description: "E-mail address of the service account.",
+		}},
+		Subject:    subject(),
+		Connection: connection(),
+		Connect:    connect,
+		Verify:     verifyImpersonated,
+		Runbook:    impersonatedRunbook,
+		Mint:       mintImpersonated,
+	}
+}
+
 // credentialsURL is where the account reaches the IAM Service Account Credentials API.
 func credentialsURL(settings provider.Values) string {
 	return cmp.Or(settings[fieldCredentialsURL], settings[fieldIAMURL], defaultCredentialsURL)

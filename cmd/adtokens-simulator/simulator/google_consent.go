@@ -75,7 +75,7 @@ func (s *Simulator) handleConsent(w http.ResponseWriter, r *http.Request) {
 		answer.Set("error", "access_denied")
 	}
 	back.RawQuery = answer.Encode()
-	http.Redirect(w, r, back.String(), http.StatusFound)
+	http.Redirect(w, r, back.String(), http.StatusFound) //nolint:gosec // a test says where to
 }
 
 func (s *Simulator) newConsentCode(q url.Values) string {
