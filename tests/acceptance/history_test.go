@@ -53,7 +53,8 @@ func TestTheHistoryTellsWhoRotatedWhatWhenAndWhy(t *testing.T) {
 		t.Fatalf("the history has %d versions", len(versions))
 	}
 	for _, version := range versions {
-		hasOnly(t, version, "version", "created_at", "reason", "entity_id", "display_name", "source", "verification", "fingerprint", "retired_at", "retired_how")
+		hasOnly(t, version, "version", "created_at", "reason", "entity_id", "display_name", "source", "verification", "fingerprint", "retired_at", "retired_how",
+			"expires_at", "refreshes", "refreshed_at")
 		isRecent(t, "created_at", version["created_at"])
 	}
 	has(t, versions[0], fields{"version": 1, "source": "import", "reason": "", "display_name": "token", "entity_id": "", "verification": "accepted", "retired_how": "rejected by provider"})
@@ -113,7 +114,7 @@ func TestTheStatusShowsEveryTokenAtAGlance(t *testing.T) {
 		"rw":    {"account": "agency", "type": "legacy_read_write", "version": 1, "health": "ok", "overdue": false, "last_error": "", "rotation_state": "idle", "fingerprint": w.data(t, "creds/rw")["fingerprint"]},
 	} {
 		token, _ := tokens[name].(fields)
-		hasOnly(t, token, "account", "type", "version", "fingerprint", "age", "health", "overdue", "next_vault_rotation", "rotation_state", "last_error")
+		hasOnly(t, token, "account", "type", "version", "fingerprint", "age", "health", "overdue", "next_vault_rotation", "rotation_state", "last_error", "expires_at")
 		has(t, token, want)
 		if name == "empty" {
 			continue
@@ -167,7 +168,7 @@ func TestInfoTellsTheBuildAndWhatItSupports(t *testing.T) {
 	providers, _ := info["providers"].(fields)
 	hasOnly(t, providers, append(catalogue.Names(), "google_ads")...)
 	semantics := map[string]map[string]string{
-		"google_ads": {"developer_token": "immediate", "oauth_client": "overlapping", "service_account_key": "overlapping"},
+		"google_ads": {"developer_token": "immediate", "oauth_client": "overlapping", "service_account_key": "overlapping", "impersonated_service_account": "none"},
 		"impact":     {"legacy_read_write": "immediate", "legacy_read_only": "immediate", "scoped": "overlapping"},
 	}
 	for name, kinds := range semantics {

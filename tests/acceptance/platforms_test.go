@@ -121,7 +121,7 @@ var cataloguedTypes = map[string]catalogued{
 		denied: "inconclusive", refusal: "refuses the key", code: "HTTP 401",
 	},
 	"Snapchat": {
-		provider: "snapchat_ads", kind: "oauth_client", account: at("token_url", "/login/oauth2/access_token"), replaced: "refresh_token",
+		provider: "snapchat_ads", kind: "oauth_client", account: at("token_url", "/login/oauth2/access_token"), replaced: "refresh_token", single: true,
 		refusal: "refuses", code: "invalid_grant",
 	},
 	"Reddit": {

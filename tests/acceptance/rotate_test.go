@@ -79,7 +79,7 @@ func TestTheRunbookFitsTheTokenAndItsAccount(t *testing.T) {
 			token := strings.NewReplacer(" ", "-", "/", "-").Replace(name)
 			w.write(t, "tokens/"+token, fields{"account": tt.account, "type": tt.kind})
 			runbook := w.data(t, "tokens/"+token+"/rotate")
-			hasOnly(t, runbook, "runbook", "console_url", "role", "steps", "reset_semantics", "previous_credential", "fields", "automatic", "notes")
+			hasOnly(t, runbook, "runbook", "console_url", "role", "consent", "expires_at", "steps", "reset_semantics", "previous_credential", "fields", "automatic", "notes")
 			// Not even a key rotates by itself before there is one.
 			has(t, runbook, fields{"reset_semantics": tt.semantics, "fields": tt.fields, "automatic": false})
 			mentions(t, "console_url", fmt.Sprint(runbook["console_url"]), "https://", tt.console)
