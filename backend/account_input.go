@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/vault/sdk/logical"
@@ -60,20 +61,20 @@ func (b *backend) checkForeignSettings(given map[string]any, p *platform) error 
 	if field := foreignField(given, own, consentAccountFields()); field != "" {
 		return badInput("%s is for accounts of platforms whose tokens a consent in a browser can give; %s has none", field, p.Name)
 	}
-	foreign, owners := "", []string(nil)
 	for _, name := range b.builtInNames() {
-		field := foreignField(given, own, b.builtIn[name].AccountFields)
-		if foreign == "" {
-			foreign = field
-		}
-		if field != "" && field == foreign {
-			owners = append(owners, name)
+		if field := foreignField(given, own, b.builtIn[name].AccountFields); field != "" {
+			return badInput("%s is a field of %s accounts; the provider of this account is %s", field, strings.Join(b.providersWith(field), ", "), p.Name)
 		}
 	}
-	if foreign == "" {
-		return nil
-	}
-	return badInput("%s is a field of %s accounts; the provider of this account is %s", foreign, strings.Join(owners, ", "), p.Name)
+	return nil
+}
+
+// providersWith lists the built-in providers whose accounts have the field.
+func (b *backend) providersWith(field string) []string {
+	return slices.DeleteFunc(b.builtInNames(), func(name string) bool {
+		_, has := provider.Lookup(b.builtIn[name].AccountFields, field)
+		return !has
+	})
 }
 
 // apply returns the entry as a write changes it; one without settings is that of a new account. An endpoint's default is stored, so that
