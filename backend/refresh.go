@@ -47,26 +47,23 @@ func (b *backend) refresher(storage logical.Storage, t *token, pending bool) *ro
 func (b *backend) saveAnswer(ctx context.Context, storage logical.Storage, t *token) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTimeout)
 	defer cancel()
-	wait := firstSaveWait
-	for {
+	err := saveAgain(ctx, func() error {
 		err := b.saveToken(ctx, storage, t)
-		if err == nil {
-			b.unsaved.forget(t.name)
-			return nil
+		if err != nil {
+			b.unsaved.keep(t)
 		}
-		b.unsaved.keep(t)
-		if errors.Is(err, logical.ErrReadOnly) {
-			return err
-		}
-		select {
-		case <-time.After(wait):
-			wait = min(2*wait, longestSaveWait)
-		case <-ctx.Done():
-			b.retryWork(schedule.Job{Token: t.name, Account: t.Account, Kind: schedule.Refresh}, err)
-			return fmt.Errorf("the provider has refreshed the credential, and storage does not take what came back, which this plugin keeps in memory and "+
-				"goes on to store: %w. Do not stop the plugin", err)
-		}
+		return err
+	})
+	switch {
+	case err == nil:
+		b.unsaved.forget(t.name)
+		return nil
+	case errors.Is(err, logical.ErrReadOnly):
+		return err
 	}
+	b.retryWork(schedule.Job{Token: t.name, Account: t.Account, Kind: schedule.Refresh}, err)
+	return fmt.Errorf("the provider has refreshed the credential, and storage does not take what came back, which this plugin keeps in memory and "+
+		"goes on to store: %w. Do not stop the plugin", err)
 }
 
 const (
@@ -74,11 +71,27 @@ const (
 	longestSaveWait = 2 * time.Second
 )
 
+// saveAgain tries a write until it succeeds or the context ends. Storage that takes no writes at all is not tried again.
+func saveAgain(ctx context.Context, save func() error) error {
+	for wait := firstSaveWait; ; wait = min(2*wait, longestSaveWait) {
+		err := save()
+		if err == nil || errors.Is(err, logical.ErrReadOnly) {
+			return err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// refreshingCall calls the provider with a credential, whose refresh may replace a part of it, and says how it ended.
+type refreshingCall func(context.Context, provider.Token) (rotation.Ending, error)
+
 // withCurrent calls the provider with the token's current credential, whose refresh may replace a part of it. The caller holds the
 // token's lock. The call says how it ended. Nothing interrupts it but its own deadlines, because its answer may be the only copy.
-func (b *backend) withCurrent(
-	ctx context.Context, storage logical.Storage, t *token, call func(context.Context, provider.Token) (rotation.Ending, error),
-) error {
+func (b *backend) withCurrent(ctx context.Context, storage logical.Storage, t *token, call refreshingCall) error {
 	if t.kind.Refresh == nil {
 		_, err := call(ctx, t.call(t.Current.Credential))
 		return err
@@ -91,11 +104,7 @@ func (b *backend) withCurrent(
 		return err
 	}
 	before := t.Health
-	r := b.refresher(storage, t, false)
-	with := t.call(t.Current.Credential)
-	with.Begin, with.Keep = r.Begin, r.Keep
-	ending, err := call(ctx, with)
-	err = storeEnding(ctx, r, ending, err)
+	err := follow(ctx, b.refresher(storage, t, false), t.call(t.Current.Credential), call)
 	if t.Health == rotation.HealthRejected && before != rotation.HealthRejected {
 		b.sendTokenEvent(ctx, eventVerifyFail, t, "fingerprint", t.fingerprint())
 	}
@@ -158,19 +167,15 @@ func (b *backend) verifyAndKeep(ctx context.Context, storage logical.Storage, a 
 }
 
 // withPending is withCurrent for the value of the rotation under way, whose tries are the rotation's.
-func (b *backend) withPending(
-	ctx context.Context, storage logical.Storage, t *token, call func(context.Context, provider.Token) (rotation.Ending, error),
-) error {
-	ctx = context.WithoutCancel(ctx)
-	r := b.refresher(storage, t, true)
-	with := t.call(t.Pending.Credential)
-	with.Begin, with.Keep = r.Begin, r.Keep
-	ending, err := call(ctx, with)
-	return storeEnding(ctx, r, ending, err)
+func (b *backend) withPending(ctx context.Context, storage logical.Storage, t *token, call refreshingCall) error {
+	return follow(context.WithoutCancel(ctx), b.refresher(storage, t, true), t.call(t.Pending.Credential), call)
 }
 
-// storeEnding stores how a call ended, where that matters for the next one, and returns its error with that of storage.
-func storeEnding(ctx context.Context, r *rotation.Refresher, ending rotation.Ending, err error) error {
+// follow makes a call whose answer can replace a part of the credential, and stores how it ended, where that matters for the next one. Its
+// error is the call's, with that of storage.
+func follow(ctx context.Context, r *rotation.Refresher, with provider.Token, call refreshingCall) error {
+	with.Begin, with.Keep = r.Begin, r.Keep
+	ending, err := call(ctx, with)
 	if !r.End(ending) {
 		return err
 	}

@@ -16,17 +16,11 @@ import (
 
 // rotateAssisted publishes the value that a person gives for a stored token. known is the token as the request found it.
 func (b *backend) rotateAssisted(ctx context.Context, storage logical.Storage, known *token, r *rotateRequest) (*logical.Response, error) {
-	release := b.precedence.claim(known.name)
-	defer release()
-	t, unlock, err := b.lockToken(ctx, storage, known.name)
+	t, release, err := b.lockForPerson(ctx, storage, known)
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
-	// The request was read for this token's type, and neither that nor its account changes.
-	if err := sameToken(t, known); err != nil {
-		return nil, err
-	}
+	defer release()
 	return b.handIn(ctx, storage, handedIn{rotateRequest: *r, token: t, source: rotation.SourceAssisted})
 }
 

@@ -34,16 +34,11 @@ type consentRequest struct {
 // askConsent makes the address that a person opens, and stores what its answer is told by. It takes the place of an earlier one. known is
 // the token as the request found it.
 func (b *backend) askConsent(ctx context.Context, storage logical.Storage, known *token, r consentRequest) (string, *askedConsent, error) {
-	release := b.precedence.claim(known.name)
-	defer release()
-	t, unlock, err := b.lockToken(ctx, storage, known.name)
+	t, release, err := b.lockForPerson(ctx, storage, known)
 	if err != nil {
 		return "", nil, err
 	}
-	defer unlock()
-	if err := sameToken(t, known); err != nil {
-		return "", nil, err
-	}
+	defer release()
 	a, err := b.account(ctx, storage, t.Account)
 	if err != nil {
 		return "", nil, err
@@ -107,16 +102,11 @@ func (t *token) consentCredential(c *askedConsent) provider.Values {
 //  3. value stored as the token's rotation: as 2, and the value is lost; the grant behind it lives at the provider
 //  4. provider asked: the rotation goes on by itself
 func (b *backend) rotateByConsent(ctx context.Context, storage logical.Storage, known *token, r *rotateRequest) (*logical.Response, error) {
-	release := b.precedence.claim(known.name)
-	defer release()
-	t, unlock, err := b.lockToken(ctx, storage, known.name)
+	t, release, err := b.lockForPerson(ctx, storage, known)
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
-	if err := sameToken(t, known); err != nil {
-		return nil, err
-	}
+	defer release()
 	// Whatever would refuse the value later is looked at before the code is used up.
 	if err := cmp.Or(r.checkVersion(t), b.checkReason(r.reason, t.kind, nil)); err != nil {
 		return nil, err

@@ -103,13 +103,12 @@ func (b *backend) revoke(ctx context.Context, storage logical.Storage, a *accoun
 	if t.Current == nil {
 		return t.kind.Retire(ctx, a.call, t.call(old), nil)
 	}
-	err := b.withCurrent(ctx, storage, t, func(ctx context.Context, with provider.Token) (rotation.Ending, error) {
+	return b.withCurrent(ctx, storage, t, func(ctx context.Context, with provider.Token) (rotation.Ending, error) {
 		current := with.Credential
 		with.Credential = old
 		err := t.kind.Retire(ctx, a.call, with, current)
 		return rotation.Ending{Err: err}, err
 	})
-	return err
 }
 
 // renew has the provider's API replace the current credential. Nothing ends the call but its own deadline, because its answer may be the

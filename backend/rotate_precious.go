@@ -69,15 +69,13 @@ func (b *backend) provePrecious(ctx context.Context, storage logical.Storage, in
 // commitPrecious stores the value as the token's rotation. One that a person has not seen is tried to be stored for as long as such a write
 // may take.
 func (b *backend) commitPrecious(ctx context.Context, storage logical.Storage, in handedIn) error {
-	wait, deadline := firstSaveWait, time.Now().Add(storageTimeout)
-	for {
-		err := b.commit(ctx, storage, in.account, in.token)
-		if err == nil || in.source != rotation.SourceConsent || errors.Is(err, logical.ErrReadOnly) || time.Now().Add(wait).After(deadline) {
-			return err
-		}
-		time.Sleep(wait)
-		wait = min(2*wait, longestSaveWait)
+	commit := func() error { return b.commit(ctx, storage, in.account, in.token) }
+	if in.source != rotation.SourceConsent {
+		return commit()
 	}
+	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTimeout)
+	defer cancel()
+	return saveAgain(patience, commit)
 }
 
 // takePrecious makes a candidate of what the verification has left.

@@ -62,6 +62,26 @@ func (b *backend) storedPair(ctx context.Context, storage logical.Storage, name 
 	return nil, nil, errKeepsChanging(name)
 }
 
+// lockForPerson takes a token's lock for a request of a person, which comes before the engine's own work on it. known is the token as
+// the request found it: the request was read for its type, and neither that nor its account changes.
+func (b *backend) lockForPerson(ctx context.Context, storage logical.Storage, known *token) (t *token, release func(), err error) {
+	giveBack := b.precedence.claim(known.name)
+	t, unlock, err := b.lockToken(ctx, storage, known.name)
+	if err != nil {
+		giveBack()
+		return nil, nil, err
+	}
+	release = func() {
+		unlock()
+		giveBack()
+	}
+	if err := sameToken(t, known); err != nil {
+		release()
+		return nil, nil, err
+	}
+	return t, release, nil
+}
+
 // sameToken refuses a request whose token was deleted, and perhaps made anew, while it waited.
 func sameToken(t, known *token) error {
 	switch {
