@@ -114,8 +114,7 @@ func (b *backend) setUp(ctx context.Context, config *logical.BackendConfig) erro
 func newBackend(now func() time.Time) *backend {
 	b := &backend{now: now, watchers: map[string]*watcher{}, metrics: newMetrics()}
 	b.work, b.stopWork = context.WithCancel(context.Background())
-	b.builtIn = builtIn(googleads.New())
-	checkNames(b.builtIn)
+	b.builtIn = builtIn(takenNames(), googleads.New())
 	b.definitions = cache.New(definitionPrefix, b.now, b.decodeDefinition)
 	b.accounts = cache.New(configPrefix, b.now, b.decodeAccount)
 	b.accounts.Release = (*account).hangUp

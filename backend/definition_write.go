@@ -14,7 +14,7 @@ import (
 
 // writeDefinition checks and stores an operator's definition.
 func (b *backend) writeDefinition(ctx context.Context, storage logical.Storage, name, document string) (*logical.Response, error) {
-	if !definitionName.MatchString(name) {
+	if !definition.IsName(name) {
 		return nil, badInput("the name of a provider must be lower-case letters, digits and underscores, a letter first, at most 63 characters; nothing was changed")
 	}
 	if p := b.builtIn[name]; p != nil {

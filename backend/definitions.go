@@ -35,7 +35,7 @@ func (b *backend) decodeDefinition(_ context.Context, _ logical.Storage, _ strin
 
 // platform returns the named platform; nil where there is none.
 func (b *backend) platform(ctx context.Context, storage logical.Storage, name string) (*platform, error) {
-	if p := b.builtIn[name]; p != nil || !definitionName.MatchString(name) {
+	if p := b.builtIn[name]; p != nil || !definition.IsName(name) {
 		return p, nil
 	}
 	return b.definitions.Get(ctx, storage, name)

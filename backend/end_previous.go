@@ -2,6 +2,7 @@ package backend
 
 import (
 	"cmp"
+	"strings"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
@@ -24,5 +25,5 @@ func endsReplaced(kind *provider.TokenType) bool {
 
 // endedBy lists the types whose replaced values the engine ends where a rotation has the given field.
 func (b *backend) endedBy(field string) string {
-	return b.typesThat(func(kind *provider.TokenType) bool { return endPrevious(kind) == field })
+	return strings.Join(b.typesThat(func(kind *provider.TokenType) bool { return endPrevious(kind) == field }), ", ")
 }

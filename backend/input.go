@@ -165,12 +165,12 @@ func (b *backend) findInputs(ctx context.Context, req *logical.Request, path *fr
 		takes = b.consentInputs(ctx, req.Storage, name)
 	}
 	deletion := req.Operation == logical.DeleteOperation
-	explained := slices.Concat(namesOf(takes.explained), slices.Collect(maps.Keys(path.Fields)))
+	explained := slices.Concat(provider.Names(takes.explained), slices.Collect(maps.Keys(path.Fields)))
 	if deletion {
 		takes.own, explained = nil, nil
 	}
 	_, deletes := path.Operations[logical.DeleteOperation]
-	names := namesOf(takes.own)
+	names := provider.Names(takes.own)
 	for field := range path.Fields {
 		_, isProviders := provider.Lookup(takes.all, field)
 		forDeletion := deletes && field == fieldForce

@@ -48,13 +48,5 @@ func foreignField(given map[string]any, own, all []provider.Field) string {
 }
 
 func fieldNames(fields []provider.Field) string {
-	return strings.Join(namesOf(fields), ", ")
-}
-
-func namesOf(fields []provider.Field) []string {
-	names := make([]string, len(fields))
-	for i, f := range fields {
-		names[i] = f.Name
-	}
-	return names
+	return strings.Join(provider.Names(fields), ", ")
 }

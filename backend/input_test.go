@@ -338,7 +338,7 @@ func TestRegister_PanicsWhereANameHidesAnother(t *testing.T) {
 					t.Errorf("%s: panics %v, want %v", name, failed, tt.fails)
 				}
 			}()
-			provider.NewRegistry(takenNames(), one, tt.with)
+			provider.MustCheck(takenNames(), one, tt.with)
 		}()
 	}
 }

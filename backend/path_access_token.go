@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strings"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -25,7 +26,7 @@ func (b *backend) pathAccessToken() *framework.Path {
 			logical.ReadOperation: readOperation(b.pathAccessTokenRead, "Mint or share a short-lived OAuth access token.", "read", b.accessTokenFields()),
 		},
 		HelpSynopsis:    "Read a short-lived OAuth access token.",
-		HelpDescription: fmt.Sprintf(accessTokenHelpLong, b.typesThat(mints)),
+		HelpDescription: fmt.Sprintf(accessTokenHelpLong, strings.Join(b.typesThat(mints), ", ")),
 	}
 }
 

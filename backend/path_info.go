@@ -6,6 +6,8 @@ import (
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
 func (b *backend) pathInfo() *framework.Path {
@@ -30,12 +32,8 @@ func (b *backend) pathInfoRead(context.Context, *logical.Request, *framework.Fie
 	for name, p := range b.builtIn {
 		kinds := map[string]any{}
 		for _, kind := range p.Types {
-			fields := make([]string, len(kind.Fields))
-			for i, f := range kind.Fields {
-				fields[i] = f.Name
-			}
 			kinds[kind.Name] = map[string]any{
-				"description": kind.Description, "reset_semantics": string(kind.ResetSemantics), "fields": fields,
+				"description": kind.Description, "reset_semantics": string(kind.ResetSemantics), "fields": provider.Names(kind.Fields),
 			}
 		}
 		providers[name] = map[string]any{"token_types": kinds}

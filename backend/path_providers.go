@@ -94,18 +94,10 @@ func (b *backend) pathProvidersListAll(ctx context.Context, req *logical.Request
 		case err != nil:
 			info[name] = map[string]any{"error": err.Error()}
 		case p != nil:
-			info[name] = map[string]any{"origin": p.origin, "title": p.Title, "token_types": typeNamesOf(p.Types), "verified": !p.Unverified}
+			info[name] = map[string]any{"origin": p.origin, "title": p.Title, "token_types": p.TypeNames(), "verified": !p.Unverified}
 		}
 	}
 	return logical.ListResponseWithInfo(names, info), nil
-}
-
-func typeNamesOf(kinds []*provider.TokenType) []string {
-	names := make([]string, len(kinds))
-	for i, kind := range kinds {
-		names[i] = kind.Name
-	}
-	return names
 }
 
 func (b *backend) pathProvidersRead(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
@@ -120,14 +112,14 @@ func (b *backend) pathProvidersRead(ctx context.Context, req *logical.Request, d
 	kinds := map[string]any{}
 	for _, kind := range p.Types {
 		kinds[kind.Name] = map[string]any{
-			"title": kind.Title, "reset_semantics": string(kind.ResetSemantics), "fields": namesOf(kind.Fields),
+			"title": kind.Title, "reset_semantics": string(kind.ResetSemantics), "fields": provider.Names(kind.Fields),
 			"automatic": kind.Keys != nil || kind.Renew != nil, "access_tokens": kind.Mint != nil,
 			"consent": kind.Consent != nil, "revoke": kind.Retire != nil || kind.Keys != nil,
 		}
 	}
 	data := map[string]any{
 		"name": p.Name, "title": p.Title, "origin": p.origin, "verified": !p.Unverified, "notes": append([]string{}, p.Notes...),
-		"account_fields": namesOf(p.AccountFields), "token_types": kinds, "sources": []any{},
+		"account_fields": provider.Names(p.AccountFields), "token_types": kinds, "sources": []any{},
 	}
 	if p.definition != nil {
 		sources := []any{}

@@ -89,7 +89,7 @@ func (b *backend) pathRotateRead(ctx context.Context, req *logical.Request, d *f
 	runbook := newTokenRunbook(a, t, req.MountPoint)
 	fields := []string{}
 	if t.kind.ResetSemantics != provider.None {
-		fields = namesOf(t.kind.Fields)
+		fields = provider.Names(t.kind.Fields)
 	}
 	return &logical.Response{Data: map[string]any{
 		"runbook":             runbook.text(),

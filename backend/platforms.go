@@ -3,7 +3,6 @@ package backend
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -21,9 +20,6 @@ const (
 	originCustom    = "custom"
 )
 
-// definitionName is what a definition can be called.
-var definitionName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
-
 // platform is a provider, ready for use.
 type platform struct {
 	*provider.Provider
@@ -36,18 +32,19 @@ func newPlatform(d *definition.Definition, origin string) *platform {
 	return &platform{Provider: d.Provider(), origin: origin, definition: d}
 }
 
-// builtIn are the platforms that come with the engine. A mistake in one is a mistake in the code.
-func builtIn(engine ...*provider.Provider) map[string]*platform {
+// builtIn are the platforms that come with the engine. A mistake in one, such as a name that is taken, is a mistake in the code, and
+// panics.
+func builtIn(taken provider.Taken, engine ...*provider.Provider) map[string]*platform {
 	platforms := map[string]*platform{}
 	for _, p := range engine {
 		platforms[p.Name] = &platform{Provider: p, origin: originEngine}
 	}
+	all := slices.Clone(engine)
 	for _, d := range catalogue.All() {
-		if platforms[d.Name()] != nil {
-			panic(fmt.Sprintf("two providers have the name %q", d.Name()))
-		}
-		platforms[d.Name()] = newPlatform(d, originCatalogue)
+		p := newPlatform(d, originCatalogue)
+		platforms[p.Name], all = p, append(all, p.Provider)
 	}
+	provider.MustCheck(taken, all...)
 	return platforms
 }
 
@@ -75,27 +72,19 @@ func (b *backend) allTypes() []*provider.TokenType {
 	return all
 }
 
-// typeNames lists the types of all built-in providers.
-func (b *backend) typeNames() []string {
-	var names []string
-	for _, kind := range b.allTypes() {
-		if !slices.Contains(names, kind.Name) {
-			names = append(names, kind.Name)
-		}
-	}
-	return names
-}
-
-// typesThat lists the types of all built-in providers for which the condition holds, for a message or a description.
-func (b *backend) typesThat(holds func(*provider.TokenType) bool) string {
+// typesThat lists the names of the types of all built-in providers for which the condition holds, each once.
+func (b *backend) typesThat(holds func(*provider.TokenType) bool) []string {
 	var names []string
 	for _, kind := range b.allTypes() {
 		if holds(kind) && !slices.Contains(names, kind.Name) {
 			names = append(names, kind.Name)
 		}
 	}
-	return strings.Join(names, ", ")
+	return names
 }
+
+// anyType is a condition that every type fulfils.
+func anyType(*provider.TokenType) bool { return true }
 
 // kindOf returns the provider's token type of this name.
 func kindOf(p *platform, name string) (*provider.TokenType, error) {

@@ -105,9 +105,8 @@ func (r *tokenRunbook) writeAutomatic(p *terminalPage) {
 // writeHandIn says which fields a person hands in, and how, without the value being seen.
 func (r *tokenRunbook) writeHandIn(p *terminalPage) {
 	secret := r.token.secretField()
-	names, others, isFile := make([]string, len(r.token.kind.Fields)), "", false
-	for i, f := range r.token.kind.Fields {
-		names[i] = f.Name
+	others, isFile := "", false
+	for _, f := range r.token.kind.Fields {
 		switch {
 		case f.Name == secret:
 			isFile = f.File
@@ -118,12 +117,12 @@ func (r *tokenRunbook) writeHandIn(p *terminalPage) {
 		}
 	}
 	p.section("What to hand in")
-	fields, beside := strings.Join(names, ", "), "reason=\"…\" is kept in the history."
+	fields, beside := fieldNames(r.token.kind.Fields), "reason=\"…\" is kept in the history."
 	if r.token.Current != nil {
 		others = ""
 		beside = fmt.Sprintf("reason=\"…\" is kept in the history, and cas=%[1]d refuses the rotation if the version is not %[1]d any more.",
 			r.token.Number())
-		if len(names) > 1 {
+		if len(r.token.kind.Fields) > 1 {
 			fields += ". Those that you leave out keep their value."
 		}
 	}

@@ -17,15 +17,6 @@ func takenNames() provider.Taken {
 	return taken
 }
 
-// checkNames panics where a name of a platform would hide another one: see provider.NewRegistry.
-func checkNames(platforms map[string]*platform) {
-	var all []*provider.Provider
-	for _, p := range platforms {
-		all = append(all, p.Provider)
-	}
-	provider.NewRegistry(takenNames(), all...)
-}
-
 // ownAccountNames are the inputs of config/<account> that are no provider's, and what its answer adds.
 func ownAccountNames() []string {
 	names := []string{"account", "provider", "request_timeout", "reset_hook_timeout", "verify_connection", "secrets_set"}

@@ -14,11 +14,7 @@ func (a *account) findType(name string) (*provider.TokenType, error) {
 	if kind := a.platform.Type(name); kind != nil {
 		return kind, nil
 	}
-	var names []string
-	for _, kind := range a.platform.Types {
-		names = append(names, kind.Name)
-	}
-	return nil, badInput("type must be one of %s for tokens of %s accounts", strings.Join(names, ", "), a.Provider)
+	return nil, badInput("type must be one of %s for tokens of %s accounts", strings.Join(a.platform.TypeNames(), ", "), a.Provider)
 }
 
 // readCredential takes the credential out of the fields of a write, in canonical form; nil where they have none. Fields that only other

@@ -9,7 +9,7 @@ import (
 
 func (b *backend) policyFields() map[string]*framework.FieldSchema {
 	fields := commonPolicyFields()
-	fields["type"].AllowedValues = allowed(b.typeNames())
+	fields["type"].AllowedValues = allowed(b.typesThat(anyType))
 	for _, kind := range b.allTypes() {
 		for _, f := range kind.Options {
 			addFieldSchema(fields, f, "")

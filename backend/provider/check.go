@@ -2,34 +2,29 @@ package provider
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 )
 
-// Registry is the providers by name.
-type Registry map[string]*Provider
-
-// NewRegistry panics where a name would hide another one: a provider's, that of a type within its provider, or that of a field
+// MustCheck panics where a name would hide another one: a provider's, that of a type within its provider, or that of a field
 // within an account or a token; and where a type lacks what every type has. That is a mistake in the code, which would otherwise
 // lose or reveal values. Taken names the fields that accounts and tokens have beside the provider's own.
-func NewRegistry(taken Taken, all ...*Provider) Registry {
-	r := Registry{}
+func MustCheck(taken Taken, all ...*Provider) {
+	known := map[string]bool{}
 	for _, p := range all {
-		if r[p.Name] != nil {
+		if known[p.Name] {
 			panic(fmt.Sprintf("two providers have the name %q", p.Name))
 		}
-		r[p.Name] = p
+		known[p.Name] = true
 		if err := Check(p, taken); err != nil {
 			panic(err)
 		}
 	}
-	return r
 }
 
 // Taken are the names of fields that are no provider's. AccessToken are those of tokens of types with the ability Mint alone.
 type Taken struct{ Account, Token, AccessToken []string }
 
-// Check says what is wrong with a provider: see NewRegistry.
+// Check says what is wrong with a provider: see MustCheck.
 func Check(p *Provider, taken Taken) error {
 	if err := checkDistinct("the accounts of "+p.Name, taken.Account, p.AccountFields); err != nil {
 		return err
@@ -65,6 +60,3 @@ func checkDistinct(whose string, taken []string, fields []Field) error {
 	}
 	return nil
 }
-
-// Names lists the providers in order.
-func (r Registry) Names() []string { return slices.Sorted(maps.Keys(r)) }

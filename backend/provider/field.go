@@ -74,6 +74,15 @@ func (f Field) Same(stored, given string) bool {
 	return err == nil && canonical == given
 }
 
+// Names lists the names of fields in their order.
+func Names(fields []Field) []string {
+	names := make([]string, len(fields))
+	for i, f := range fields {
+		names[i] = f.Name
+	}
+	return names
+}
+
 // Lookup finds a field by its name.
 func Lookup(fields []Field, name string) (Field, bool) {
 	for _, f := range fields {

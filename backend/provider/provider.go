@@ -39,6 +39,15 @@ func (p *Provider) Type(name string) *TokenType {
 	return nil
 }
 
+// TypeNames lists the names of the platform's token types in their order.
+func (p *Provider) TypeNames() []string {
+	names := make([]string, len(p.Types))
+	for i, kind := range p.Types {
+		names[i] = kind.Name
+	}
+	return names
+}
+
 // Limits bound the engine's own work on one account. Requests by hand are not counted.
 type Limits struct {
 	// Verifications are the tries of credentials. The zero value is the engine's own limit.

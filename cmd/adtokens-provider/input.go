@@ -125,10 +125,7 @@ func (p part) check() error {
 }
 
 func (p part) unknown(name string) error {
-	names := make([]string, len(p.fields))
-	for i, f := range p.fields {
-		names[i] = f.Name
-	}
+	names := provider.Names(p.fields)
 	if len(names) == 0 {
 		return fmt.Errorf("there is no %q in %s, which takes nothing", name, p.name)
 	}

@@ -58,7 +58,7 @@ func try(ctx context.Context, args []string, s cli.Streams) error {
 	platform := d.Provider()
 	kind := platform.Type(flags.Arg(1))
 	if kind == nil {
-		return cli.Usagef("%s has no token type %q; it has %s", platform.Name, flags.Arg(1), strings.Join(typeNames(platform), ", "))
+		return cli.Usagef("%s has no token type %q; it has %s", platform.Name, flags.Arg(1), strings.Join(platform.TypeNames(), ", "))
 	}
 	if d.Describe().Type(kind.Name).PreviousDies && !*useUp {
 		return fmt.Errorf("a refresh token of the type %s may work only once, and the try would use it up: "+
@@ -134,14 +134,6 @@ func describeStep(step definition.Step) string {
 		text += ", by no rule of the definition"
 	}
 	return text
-}
-
-func typeNames(p *provider.Provider) []string {
-	names := make([]string, len(p.Types))
-	for i, kind := range p.Types {
-		names[i] = kind.Name
-	}
-	return names
 }
 
 // newClient is the engine's own: it follows no redirect, and takes no answer that is too long.

@@ -85,10 +85,13 @@ func (d *Definition) checkNames(l *list, taken provider.Taken) {
 	}
 }
 
-var fieldName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+var nameForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+
+// IsName says whether a definition, or anything in it, can be called so.
+func IsName(text string) bool { return nameForm.MatchString(text) }
 
 func checkName(l *list, place, name string) {
-	if !fieldName.MatchString(name) {
+	if !IsName(name) {
 		l.add(place, "a name has lower-case letters, digits and _, begins with a letter, and has at most 63 characters")
 	}
 }
