@@ -24,6 +24,7 @@ const (
 	eventRetire         = "adtokens/retire"
 	eventOverdue        = "adtokens/overdue"
 	eventExpiring       = "adtokens/expiring"
+	eventCampaignDone   = "adtokens/campaign-done"
 )
 
 // ErrEventsUnsupported is what an EventSender returns where the server has no event notifications at all.
@@ -46,6 +47,7 @@ var eventOperations = map[string]struct{ operation, modified string }{
 	eventRetire:         {"retire", "false"},
 	eventOverdue:        {"rotate", "false"},
 	eventExpiring:       {"rotate", "false"},
+	eventCampaignDone:   {"rotate", "false"},
 }
 
 // sendEvent tells Vault's subscribers what happened at path. Pairs are metadata without secrets. A server without event

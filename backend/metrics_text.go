@@ -67,6 +67,7 @@ var (
 	descWithout   = prometheus.NewDesc("adtokens_tokens_without_series", "Tokens beyond those that have series of their own.", nil, nil)
 	descUnread    = prometheus.NewDesc("adtokens_tokens_unreadable", "Tokens whose storage entry cannot be used.", nil, nil)
 	descUnknown   = prometheus.NewDesc("adtokens_tokens_not_read_yet", "Tokens that no other series counts, because they are still being read after a start.", nil, nil)
+	descCampaign  = prometheus.NewDesc("adtokens_campaign_items", "Tokens of each campaign that was not cancelled, by how far it is with them.", []string{"campaign", "state"}, nil)
 	descCache     = prometheus.NewDesc("adtokens_cache_entries", "Entries in the plugin's memory.", []string{"cache"}, nil)
 	descBuildInfo = prometheus.NewDesc("adtokens_build_info", "1 for the running build.", []string{"version", "commit"}, nil)
 )
@@ -85,6 +86,7 @@ type snapshot struct {
 	unreadable int
 	unknown    int
 	cached     map[string]int
+	campaigns  []*campaignView
 }
 
 // Describe is part of prometheus.Collector. A snapshot describes nothing ahead, because it lives for one reading.
@@ -105,10 +107,26 @@ func (s *snapshot) Collect(out chan<- prometheus.Metric) {
 	for name, count := range s.cached {
 		out <- gauge(descCache, count, name)
 	}
+	for _, c := range s.campaigns {
+		c.collect(out)
+	}
 	out <- gauge(descWithout, max(0, len(s.tokens)-maxTokenSeries))
 	out <- gauge(descUnread, s.unreadable)
 	out <- gauge(descUnknown, s.unknown)
 	out <- gauge(descBuildInfo, 1, Version, commit())
+}
+
+// collect gives the counts of a campaign. What was cancelled is nobody's to do.
+func (v *campaignView) collect(out chan<- prometheus.Metric) {
+	if v.state == campaignCancelled {
+		return
+	}
+	p := &v.progress
+	for state, count := range map[string]int{
+		"waiting": p.waiting, "running": p.running, "waiting_for_person": p.waitingForPerson, "done": p.done, "failed": p.failed,
+	} {
+		out <- gauge(descCampaign, count, v.name, state)
+	}
 }
 
 func (s *snapshot) collectToken(t *token, out chan<- prometheus.Metric) {
