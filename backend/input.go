@@ -175,7 +175,7 @@ func (b *backend) findInputs(ctx context.Context, req *logical.Request, path *fr
 	for field, schema := range path.Fields {
 		_, isProviders := provider.Lookup(takes.all, field)
 		forDeletion := deletes && field == fieldForce
-		if !isProviders && !schema.Query && !capturedBy(path, field) && !slices.Contains(takes.idle, field) && forDeletion == deletion {
+		if !isProviders && (!schema.Query || field == fieldForce) && !capturedBy(path, field) && !slices.Contains(takes.idle, field) && forDeletion == deletion {
 			names = append(names, field)
 		}
 	}

@@ -19,7 +19,7 @@ import (
 func (w *world) campaignItems(t *testing.T, campaign string) map[string]fields {
 	t.Helper()
 	items := map[string]fields{}
-	listed, _ := w.data(t, "campaigns/" + campaign)["items"].([]any)
+	listed, _ := w.data(t, "campaigns/"+campaign)["items"].([]any)
 	for _, listed := range listed {
 		item, _ := listed.(fields)
 		items[fmt.Sprint(item["token"])] = item
