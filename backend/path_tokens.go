@@ -136,6 +136,8 @@ func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *f
 		"next_vault_rotation":        timestamp(t.nextRotation),
 		"overdue":                    t.overdue(now),
 		"retiring":                   t.retiring(),
+		"retire_after":               t.retireWhen(),
+		"reader_window":              int(t.readerWindow().Seconds()),
 		"rotate_before_expiry":       defaultBeforeExpiry,
 		"expires_at":                 timestamp(t.expires),
 		"next_refresh":               timestamp(t.nextRefresh()),
@@ -159,6 +161,11 @@ func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *f
 	if t.overdue(now) {
 		response.AddWarning("the rotation of this token is overdue since " + t.nextRotation.UTC().Format(time.RFC3339) +
 			"; " + readRunbook(t.name) + " tells how it is replaced")
+	}
+	for _, warning := range append(b.retirementWarnings(t), b.endedWarning(t)) {
+		if warning != "" {
+			response.AddWarning(warning)
+		}
 	}
 	return response, nil
 }
@@ -235,6 +242,8 @@ func (b *backend) readPolicy(d *framework.FieldData, kind *provider.TokenType) (
 		rotationGracePeriod:      given[int](d, "rotation_grace_period"),
 		leaseTTL:                 given[int](d, "lease_ttl"),
 		rotateBeforeExpiry:       given[int](d, "rotate_before_expiry"),
+		readerWindow:             given[int](d, "reader_window"),
+		retireAfter:              given[string](d, "retire_after"),
 		rotationPeriod:           given[int](d, "rotation_period"),
 		rotationWindow:           given[int](d, "rotation_window"),
 		rotationSchedule:         given[string](d, "rotation_schedule"),
@@ -242,6 +251,9 @@ func (b *backend) readPolicy(d *framework.FieldData, kind *provider.TokenType) (
 		bareNumbers:              readBareNumbers(d.Raw),
 		reasonOrVerify:           given[string](d, "reason") != nil || given[bool](d, "verify") != nil,
 		force:                    given[bool](d, fieldForce) != nil,
+	}
+	if w.retireAfter != nil {
+		*w.retireAfter = strings.TrimSpace(*w.retireAfter)
 	}
 	if w.rotationSchedule != nil {
 		*w.rotationSchedule = strings.TrimSpace(*w.rotationSchedule)
