@@ -136,13 +136,19 @@ func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *f
 		"next_vault_rotation":        timestamp(t.nextRotation),
 		"overdue":                    t.overdue(now),
 		"retiring":                   t.retiring(),
-		"retire_after":               t.retireWhen(),
-		"reader_window":              int(t.readerWindow().Seconds()),
+		"retire_after":               retireByGrace,
+		"reader_window":              defaultReaderWindow,
 		"rotate_before_expiry":       defaultBeforeExpiry,
 		"expires_at":                 timestamp(t.expires),
 		"next_refresh":               timestamp(t.nextRefresh()),
 		"refreshed_at":               nil,
 		"refreshes":                  0,
+	}
+	if t.RetireWhen == retireAdopted {
+		data["retire_after"] = retireAdopted
+	}
+	if t.ReaderWindow > 0 {
+		data["reader_window"] = t.ReaderWindow
 	}
 	if t.RotateBeforeExpiry != nil {
 		data["rotate_before_expiry"] = *t.RotateBeforeExpiry
@@ -162,10 +168,11 @@ func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *f
 		response.AddWarning("the rotation of this token is overdue since " + t.nextRotation.UTC().Format(time.RFC3339) +
 			"; " + readRunbook(t.name) + " tells how it is replaced")
 	}
-	for _, warning := range append(b.retirementWarnings(t), b.endedWarning(t)) {
-		if warning != "" {
-			response.AddWarning(warning)
-		}
+	for _, warning := range b.retirementWarnings(t) {
+		response.AddWarning(warning)
+	}
+	if ended := b.endedWarning(t); ended != "" {
+		response.AddWarning(ended)
 	}
 	return response, nil
 }

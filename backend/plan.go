@@ -55,9 +55,3 @@ func retryAfter(err error) time.Duration {
 	}
 	return retryStorage
 }
-
-func (b *backend) logError(doing, name string, err error) {
-	if err != nil && b.work.Err() == nil {
-		b.Logger().Error(doing+" failed", "token", name, "error", b.mountPath.fillIn(err))
-	}
-}

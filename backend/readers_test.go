@@ -304,8 +304,8 @@ func TestReaders_AreCountedInTheMetrics(t *testing.T) {
 	f.write(t, "tokens/acme-rw/rotate", map[string]any{"auth_token": f.resetReadWrite(t).AuthToken})
 	f.readAs(t, "creds/acme-rw", named("two"))
 	for _, line := range []string{
-		`adtokens_token_readers{token="acme-rw",type="legacy_read_write",state="current"} 1`,
-		`adtokens_token_readers{token="acme-rw",type="legacy_read_write",state="behind"} 1`,
+		`adtokens_token_readers{state="current",token="acme-rw",type="legacy_read_write"} 1`,
+		`adtokens_token_readers{state="behind",token="acme-rw",type="legacy_read_write"} 1`,
 		`adtokens_token_retirement_waits{token="acme-rw",type="legacy_read_write"} 0`,
 		`adtokens_cache_entries{cache="readers"} 2`, `adtokens_readers_forgotten_total 0`,
 	} {
