@@ -4,6 +4,7 @@ package acceptance
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -158,7 +159,9 @@ func TestReaders_ARenewalIsNoRead(t *testing.T) {
 // adopting imports the token key, whose old values end when they are adopted.
 func (w *world) adopting(t *testing.T, policy fields) (old string) {
 	t.Helper()
-	return w.importKey(t, with(fields{"retire_after": "adopted", "refresh_ttl": 1, "rotation_grace_period": 1}, policy))
+	all := fields{"retire_after": "adopted", "refresh_ttl": 1, "rotation_grace_period": 1}
+	maps.Copy(all, policy)
+	return w.importKey(t, all)
 }
 
 func TestAdopted_AnOldKeyLivesUntilEverybodyHasReadTheNewOne(t *testing.T) {
