@@ -9,6 +9,7 @@
 //	provider/<name>                  definitionEntry  an operator's definition of an ad platform
 //	campaign/<name>                  campaignEntry  a campaign, without its items
 //	campaign-item/<id>/<number>      campaignItems  100 items of the campaign with this ID; may outlive it after a crash
+//	readers/<name>                   readers.Entry  who reads a token, and which version; may outlive its token after a crash
 //	salt                             string        key of the fingerprints, seal-wrapped
 //
 // Locks: a request that changes a token holds that token's lock, and takes its account's lock (shared) around the
@@ -31,6 +32,7 @@ import (
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/cache"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/googleads"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/readers"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/schedule"
 )
 
@@ -41,6 +43,7 @@ const (
 	definitionPrefix   = "provider/"
 	campaignPrefix     = "campaign/"
 	campaignItemPrefix = "campaign-item/"
+	readersPrefix      = "readers/"
 )
 
 const backendHelp = `
@@ -101,6 +104,9 @@ type backend struct {
 	mountPath mountPath
 
 	access  accessTokens
+	readers *readers.Book
+	// started is when the mount was set up: see adoption.
+	started time.Time
 	unsaved unsaved
 	metrics *metrics
 }
@@ -121,7 +127,7 @@ func (b *backend) setUp(ctx context.Context, config *logical.BackendConfig) erro
 }
 
 func newBackend(now func() time.Time) *backend {
-	b := &backend{now: now, watchers: map[string]*watcher{}, metrics: newMetrics()}
+	b := &backend{now: now, watchers: map[string]*watcher{}, metrics: newMetrics(), readers: readers.NewBook(cleanText), started: now()}
 	b.work, b.stopWork = context.WithCancel(context.Background())
 	b.builtIn = builtIn(takenNames(), googleads.New())
 	b.definitions = cache.New(definitionPrefix, b.now, b.decodeDefinition)
@@ -165,6 +171,7 @@ func newBackend(now func() time.Time) *backend {
 			b.pathRotate(),
 			b.pathConsent(),
 			b.pathRetire(),
+			b.pathReaders(),
 			b.pathVerify(),
 			b.pathHistory(),
 			b.pathCreds(),
@@ -194,6 +201,10 @@ func (b *backend) invalidate(_ context.Context, key string) {
 		b.tokens.Invalidate(strings.TrimPrefix(key, tokenPrefix))
 	case strings.HasPrefix(key, campaignPrefix), strings.HasPrefix(key, campaignItemPrefix):
 		b.forgetCampaign(key)
+	case strings.HasPrefix(key, readersPrefix):
+		if known := b.readers.Peek(strings.TrimPrefix(key, readersPrefix)); known != nil {
+			known.Unmerge()
+		}
 	case key == salt.DefaultLocation:
 		b.saltMu.Lock()
 		defer b.saltMu.Unlock()

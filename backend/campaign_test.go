@@ -643,3 +643,30 @@ func TestCampaign_StoredFormIsWrittenDown(t *testing.T) {
 		}
 	}
 }
+
+func TestCampaign_SelectsWhatSomebodyHasRead(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.withImpact(t, nil)
+	f.write(t, "tokens/acme-ro", map[string]any{"account": "acme", "type": "legacy_read_only"})
+	f.read(t, "creds/acme-rw")
+	for name, who := range map[string]string{"entity": "entity-jane", "display-name": "userpass-jane"} {
+		f.write(t, "campaigns/"+name, map[string]any{"reason": "Jane leaves", "read_by": who})
+		if items := f.items(t, name); len(items) != 1 || items["acme-rw"] == nil {
+			t.Errorf("by %s it selects %v", name, items)
+		}
+		if selection := f.read(t, "campaigns/"+name)["selection"].(map[string]any); selection["read_by"] != who {
+			t.Errorf("the selection is %v", selection)
+		}
+	}
+	for name, data := range map[string]map[string]any{
+		"of nobody":     {"read_by": "userpass-olga"},
+		"of others":     {"read_by": "userpass-jane", "tokens": "acme-ro"},
+		"of an unnamed": {"read_by": " "},
+	} {
+		data["reason"] = "Jane leaves"
+		if response, err := f.handle(t, logical.UpdateOperation, "campaigns/x", data); err != nil || !response.IsError() {
+			t.Errorf("a campaign %s gives %v, error %v", name, response, err)
+		}
+	}
+}
