@@ -9,7 +9,7 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/schedule"
 )
 
-// rotateRoutinely takes the token's due steps, and starts a rotation that the policy asks for.
+// rotateRoutinely takes the token's due steps, and starts a rotation that a campaign or the policy asks for.
 func (b *backend) rotateRoutinely(ctx context.Context, name string) error {
 	t, unlock, err := b.lockToken(ctx, b.storage, name)
 	if err != nil {
@@ -26,17 +26,17 @@ func (b *backend) rotateRoutinely(ctx context.Context, name string) error {
 	}
 	t.bringForward(a, b.now())
 	from, m := source(a, t), b.machine(b.storage, a, t)
-	if start := t.rotationStart(b.now()); from != "" && !start.IsZero() && !start.After(b.now()) {
-		intent, err := newRotation(from, reasonScheduled)
-		if err != nil {
-			return err
-		}
-		intent.Scheduled = true
+	intent, err := b.rotationToStart(t, from)
+	if err != nil {
+		return err
+	}
+	if intent != nil {
 		// A refusal is in the record, with the time of the next try. Other errors are storage's.
-		if err := m.Start(ctx, &t.Record, intent); err != nil && !t.RetryAt.After(b.now()) {
+		if err := b.storeIntent(ctx, b.storage, m, a, t, *intent); err != nil && !t.RetryAt.After(b.now()) {
 			return err
 		}
 	}
+	b.campaigns.settle(name)
 	if err := m.Advance(ctx, &t.Record); err != nil {
 		return err
 	}
@@ -45,6 +45,26 @@ func (b *backend) rotateRoutinely(ctx context.Context, name string) error {
 	}
 	b.plan(a, t)
 	return nil
+}
+
+// rotationToStart is the rotation of the token that is to start now, because a campaign or the policy wants it; nil where none does.
+func (b *backend) rotationToStart(t *token, from rotation.Source) (*rotation.Pending, error) {
+	if from == "" {
+		return nil, nil
+	}
+	if wanted := b.campaigns.intent(t, from); wanted != nil {
+		return wanted, nil
+	}
+	start := t.rotationStart(b.now())
+	if start.IsZero() || start.After(b.now()) {
+		return nil, nil
+	}
+	intent, err := newRotation(from, reasonScheduled)
+	if err != nil {
+		return nil, err
+	}
+	intent.Scheduled = true
+	return &intent, nil
 }
 
 // tellTimes tells what time has brought: that a person is late, that the value ends soon, or that nobody has answered a consent.
