@@ -95,10 +95,11 @@ func (c *console) origin(r *http.Request) string {
 
 // readForm reads a form, and looks that it is from a page of this browser.
 func (c *console) readForm(r *http.Request) (status int, problem string) {
-	err := r.ParseMultipartForm(maxForm)
-	if errors.Is(err, http.ErrNotMultipart) {
-		err = r.ParseForm()
+	parse := r.ParseForm
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/") {
+		parse = func() error { return r.ParseMultipartForm(maxForm) }
 	}
+	err := parse()
 	switch _, tooLarge := errors.AsType[*http.MaxBytesError](err); {
 	case tooLarge:
 		return http.StatusRequestEntityTooLarge, "large"

@@ -230,7 +230,7 @@ func TestToken_ActionsInWords(t *testing.T) {
 	at := "/m/adtokens/tokens/acme-rw"
 	for outcome, words := range map[string]string{"accepted": "The platform accepts it", "rejected": "The platform refuses it", "inconclusive": "That cannot be told"} {
 		vault.gives("POST adtokens/tokens/acme-rw/verify", fields{"outcome": outcome, "detail": "the detail", "request_id": "req-1"})
-		b.follow(b.post(at, at+"/verify", nil)).has(t, words, "The detail.", "req-1")
+		b.follow(b.post(at, at+"/verify", nil)).has(t, words, "the detail.", "req-1")
 	}
 	vault.gives("POST adtokens/tokens/acme-rw/retire", fields{"version": 2, "retired": true})
 	b.follow(b.post(at, at+"/retire", url.Values{"version": {"2"}})).has(t, "Version 2 was ended")

@@ -23,10 +23,11 @@ func TestSession_Ends(t *testing.T) {
 		}, false},
 		"unused for half an hour": {0, func(b *browser, _ *fakeVault) { b.clock.Advance(30 * time.Minute) }, true},
 		"after twelve hours": {0, func(b *browser, _ *fakeVault) {
-			for range 25 {
+			for range 24 {
 				b.clock.Advance(29 * time.Minute)
 				b.get("/m/adtokens/")
 			}
+			b.clock.Advance(25 * time.Minute)
 		}, true},
 		"with the Vault token's time": {600, func(b *browser, _ *fakeVault) { b.clock.Advance(10 * time.Minute) }, true},
 		"just before that":            {600, func(b *browser, _ *fakeVault) { b.clock.Advance(9 * time.Minute) }, false},

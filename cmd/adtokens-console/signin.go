@@ -182,15 +182,19 @@ func (c *console) signInByPassword(ctx context.Context, method, path, username, 
 	if err != nil {
 		return nil, err
 	}
-	login := "auth/" + where + "/login/" + url.PathEscape(username)
-	if !isMountPath(where) || username == "." || username == ".." {
+	if !isMountPath(where) || !isUsername(username) {
 		return nil, &failure{kind: refused}
 	}
-	answer, err := nobody.write(ctx, login, map[string]any{"password": password}, nil)
+	answer, err := nobody.write(ctx, "auth/"+where+"/login/"+username, map[string]any{"password": password}, nil)
 	if err != nil {
 		return nil, err
 	}
 	return c.newSessionOf(ctx, answer.Auth, username)
+}
+
+// isUsername says whether a text can be one element of a path in Vault.
+func isUsername(name string) bool {
+	return name != "." && name != ".." && len(name) <= 256 && !strings.ContainsFunc(name, func(r rune) bool { return r == '/' || r < ' ' || r == 0x7f })
 }
 
 // isMountPath says whether a text can be where an auth method is mounted, and nothing else.

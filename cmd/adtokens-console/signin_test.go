@@ -25,7 +25,7 @@ func TestSignIn_Methods(t *testing.T) {
 		"ldap":              {url.Values{"username": {"jane"}, "password": {"x"}, "method": {"ldap"}}, "auth/ldap/login/jane"},
 		"ldap elsewhere":    {url.Values{"username": {"jane"}, "password": {"x"}, "method": {"ldap"}, "path": {"/corp/ad/"}}, "auth/corp/ad/login/jane"},
 		"one that is shown": {url.Values{"username": {"jane"}, "password": {"x"}, "method": {"ldap:staff"}}, "auth/staff/login/jane"},
-		"an odd name":       {url.Values{"username": {"jane doe/x"}, "password": {"x"}, "method": {"userpass"}}, "auth/userpass/login/jane doe/x"},
+		"an odd name":       {url.Values{"username": {`ACME\jane d?e%2F#`}, "password": {"x"}, "method": {"userpass"}}, `auth/userpass/login/ACME\jane d?e%2F#`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -59,6 +59,7 @@ func TestSignIn_IsRefused(t *testing.T) {
 		"wrong password":     {url.Values{"username": {"jane"}, "password": {"no"}, "method": {"userpass"}}, http.StatusBadRequest, "does not accept"},
 		"another method":     {url.Values{"username": {"jane"}, "password": {"no"}, "method": {"approle"}}, http.StatusBadRequest, "does not accept"},
 		"a path that leads":  {url.Values{"username": {"jane"}, "password": {"no"}, "method": {"userpass"}, "path": {"../sys"}}, http.StatusBadRequest, "does not accept"},
+		"a name with more":   {url.Values{"username": {"jane/../../token/create"}, "password": {"no"}, "method": {"userpass"}}, http.StatusBadRequest, "does not accept"},
 		"a name that leads":  {url.Values{"username": {".."}, "password": {"no"}, "method": {"userpass"}}, http.StatusBadRequest, "does not accept"},
 	} {
 		t.Run(name, func(t *testing.T) {

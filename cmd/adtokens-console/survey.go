@@ -27,12 +27,14 @@ type survey struct {
 
 // row is a token in a list.
 type row struct {
-	Name, URL string
+	Name string
 	statusRow
 	Concern concern
-	// Search is what a filter looks in.
-	search string
+	mount   string
 }
+
+// URL is the address of the token's page.
+func (r *row) URL() string { return mountURL(r.mount, "tokens", r.Name) }
 
 // statusRow is a token in the engine's status.
 type statusRow struct {
@@ -122,9 +124,8 @@ func readStatus(ctx context.Context, u *user, mount string, now time.Time) (*sur
 			s.warnings = got.Warnings
 		}
 		for _, name := range slices.Sorted(maps.Keys(answer.Tokens)) {
-			r := &row{Name: name, statusRow: answer.Tokens[name]}
-			r.Concern, r.URL = r.concern(now), mountURL(mount, "tokens", name)
-			r.search = strings.ToLower(name + " " + r.Account + " " + r.Type)
+			r := &row{Name: name, mount: mount, statusRow: answer.Tokens[name]}
+			r.Concern = r.concern(now)
 			s.rows = append(s.rows, r)
 			s.counts[r.Concern]++
 			after = max(after, name)
@@ -171,20 +172,21 @@ type filter struct {
 var stateFilters = []string{"attention", "rejected", "overdue", "expiring", "unproven", "empty", "ok"}
 
 func (f filter) fits(r *row) bool {
+	switch {
+	case f.State == "attention" && !r.Concern.NeedsAttention(), f.State == "overdue" && !r.Overdue:
+		return false
+	case f.State != "" && f.State != "attention" && f.State != "overdue" && r.Concern.String() != f.State:
+		return false
+	case f.Words == "":
+		return true
+	}
+	where := strings.ToLower(r.Name + " " + r.Account + " " + r.Type)
 	for word := range strings.FieldsSeq(strings.ToLower(f.Words)) {
-		if !strings.Contains(r.search, word) {
+		if !strings.Contains(where, word) {
 			return false
 		}
 	}
-	switch f.State {
-	case "":
-		return true
-	case "attention":
-		return r.Concern.NeedsAttention()
-	case "overdue":
-		return r.Overdue
-	}
-	return r.Concern.String() == f.State
+	return true
 }
 
 func (s *survey) filter(f filter) []*row {

@@ -258,13 +258,12 @@ func (c *console) endConsent(v *visit) {
 	c.rotate(v, begun.token, data, []string{query.Get("code")})
 }
 
-// sentence ends a text as a sentence does, and begins it so.
+// sentence ends a text as a sentence does.
 func sentence(text string) string {
 	text = strings.TrimSpace(text)
 	if text == "" {
 		return ""
 	}
-	text = strings.ToUpper(text[:1]) + text[1:]
 	if !strings.ContainsAny(text[len(text)-1:], ".!?:") {
 		text += "."
 	}

@@ -1,9 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -129,12 +129,13 @@ func decode(into any, request func() (*api.Response, error)) (reply, error) {
 	if response.StatusCode == http.StatusNoContent {
 		return answer, nil
 	}
-	// An error of the decoder may quote what it could not read.
-	if err := json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(&answer); err != nil {
-		if context.Cause(response.Request.Context()) != nil || errors.Is(err, io.ErrUnexpectedEOF) {
-			return reply{}, &failure{kind: late}
-		}
-		return reply{}, &failure{kind: broken, said: []string{"Vault's answer cannot be read"}}
+	var body bytes.Buffer
+	body.Grow(int(min(max(response.ContentLength, 0), maxAnswer)) + bytes.MinRead)
+	if _, err := body.ReadFrom(io.LimitReader(response.Body, maxAnswer)); err != nil {
+		return reply{}, &failure{kind: late}
+	}
+	if err := json.Unmarshal(body.Bytes(), &answer); err != nil { // the error may quote what it could not read
+		return reply{}, &failure{kind: broken, said: []string{"Vault's answer cannot be read."}}
 	}
 	return answer, nil
 }
