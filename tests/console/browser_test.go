@@ -157,7 +157,7 @@ func (b *tab) press(text string) {
 
 func (b *tab) fill(selector, text string) {
 	b.t.Helper()
-	b.run("filling in "+selector, chromedp.SetValue(chromedp.CSS(selector), ""), chromedp.SendKeys(chromedp.CSS(selector), text))
+	b.run("filling in "+selector, chromedp.SendKeys(chromedp.CSS(selector), text))
 }
 
 func (b *tab) signIn(token string) {
@@ -194,7 +194,7 @@ func (b *tab) holdsNot(values ...string) {
 	}
 }
 
-// history are the addresses that the browser would go back to.
+// history are the console's addresses that the browser would go back to.
 func (b *tab) history() (addresses string) {
 	b.t.Helper()
 	b.run("reading the history", chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
@@ -203,7 +203,9 @@ func (b *tab) history() (addresses string) {
 			return err
 		}
 		for _, e := range known.Entries {
-			addresses += e.URL + "\n"
+			if strings.HasPrefix(e.URL, b.w.url) {
+				addresses += e.URL + "\n"
+			}
 		}
 		return nil
 	}))
