@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
@@ -56,6 +57,9 @@ func (b *backend) tellTimes(ctx context.Context, t *token, from rotation.Source)
 	if err := b.tellExpiring(ctx, t); err != nil {
 		return err
 	}
+	if err := b.tellWaiting(ctx, t); err != nil {
+		return err
+	}
 	if t.Consent == nil || b.now().Before(t.Consent.ExpiresAt) {
 		return nil
 	}
@@ -105,5 +109,30 @@ func (b *backend) tellExpiring(ctx context.Context, t *token) error {
 		return err
 	}
 	b.sendTokenEvent(ctx, eventExpiring, t, "fingerprint", t.fingerprint(), "expires_at", t.expires.UTC().Format(time.RFC3339))
+	return nil
+}
+
+// tellWaiting tells once for an old value that its grace period is over and that it waits for its readers. The caller holds the token's
+// lock.
+func (b *backend) tellWaiting(ctx context.Context, t *token) error {
+	for i := range t.Retiring {
+		old := &t.Retiring[i]
+		if !t.waitsForReaders(old) || old.WaitReported || b.now().Before(old.At) {
+			continue
+		}
+		seen, err := b.readersOf(ctx, b.storage, t)
+		if err != nil {
+			return err
+		}
+		behind := seen.Behind(old.Version, t.readerWindow(), b.now()).Count()
+		if behind == 0 {
+			continue
+		}
+		old.WaitReported = true
+		if err := b.saveToken(ctx, b.storage, t); err != nil {
+			return err
+		}
+		b.sendTokenEvent(ctx, eventRetirementWaits, t, "version", fmt.Sprint(old.Version), "behind", fmt.Sprint(behind))
+	}
 	return nil
 }

@@ -79,6 +79,8 @@ type Record struct {
 	ended *Pending
 	// kept says what RetireNow has left alive.
 	kept []string
+	// justRetired is the version that was retired last since the record was loaded.
+	justRetired int
 }
 
 // RetiredByEngine is why a version stopped to work that the engine deleted or revoked.
