@@ -116,7 +116,7 @@ func TestToken_Page(t *testing.T) {
 	got := b.get("/m/adtokens/tokens/acme-rw")
 	got.has(t,
 		"Does not work", "refuses this token", "Press Reset.", "https://app.impact.com", `name="auth_token"`, `type="password" id="auth_token"`,
-		"only letters, digits and . _ ~", `type="text" id="account_sid"`, `name="reason"`, `name="cas" value="3"`, "Account Administrator",
+		"letters and digits, without spaces", `type="text" id="account_sid"`, `name="reason"`, `name="cas" value="3"`, "Account Administrator",
 		"Joe has left", "1 of 2", "app-reports", "still has version 2", "What to tell", "These still have an old one: app-reports", "End version 1 now",
 		"the platform accepts it", "Legacy Read/Write token",
 	)
@@ -164,7 +164,7 @@ func TestHandIn(t *testing.T) {
 		words  []string
 	}{
 		"published":    {http.StatusOK, "", published, []string{"Published. Version 4 is in use now.", "old value does not work any more", "impact.com accepts the token."}},
-		"refused":      {http.StatusBadRequest, "the provider refuses this credential, so nothing was changed: " + value, nil, []string{"Refused. Nothing was changed", "provider refuses this credential"}},
+		"refused":      {http.StatusBadRequest, "the provider refuses this credential, so nothing was changed: " + value + ". `vault read -field=runbook adtokens/tokens/acme-rw/rotate` tells where the right value is", nil, []string{"Refused. Nothing was changed", "provider refuses this credential"}},
 		"silent":       {http.StatusBadGateway, "nothing was changed, because the credential could not be verified", nil, []string{"could not be asked. Nothing was changed"}},
 		"too late":     {http.StatusGatewayTimeout, "no answer", nil, []string{"could not be asked"}},
 		"busy":         {http.StatusConflict, "a rotation is under way", nil, []string{"Something else is under way"}},
@@ -192,6 +192,7 @@ func TestHandIn(t *testing.T) {
 			})
 			page := b.follow(got)
 			page.has(t, tt.words...)
+			page.hasNot(t, "vault read", "tells where")
 			for where, text := range map[string]string{"page": page.text, "address": got.location, "answer": got.text, "log": b.log.String(), "cookies": fmt.Sprint(got.cookies)} {
 				if strings.Contains(text, value) {
 					t.Errorf("the %s has the value", where)
@@ -362,7 +363,7 @@ func TestProviders(t *testing.T) {
 	b := newBrowser(t, vault, nil)
 	b.signIn()
 	b.get("/m/adtokens/providers").has(t, "impact.com API", "Partly unconfirmed", "Confirmed")
-	b.get("/m/adtokens/providers/impact").has(t, "Legacy Read/Write token", "New Auth Token", "only letters, digits")
+	b.get("/m/adtokens/providers/impact").has(t, "Legacy Read/Write token", "New Auth Token", "letters and digits, without spaces")
 	if got := b.get("/m/adtokens/providers/none"); got.status != http.StatusNotFound {
 		t.Errorf("it answers %d", got.status)
 	}

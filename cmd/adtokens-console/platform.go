@@ -104,7 +104,13 @@ func (p *pages) inputs(about *platform, kind string, names []string, hasValue bo
 			Name: name, Label: p.textOr("field."+name, name), Secret: form.Secret, File: slices.Contains(fileFields, name),
 			Optional: hasValue && len(names) > 1,
 		}
+		provider := ""
+		if about != nil {
+			provider = about.Name
+		}
 		switch own := p.textOr("form."+name, ""); {
+		case p.textOr("form."+provider+"."+name, "") != "":
+			in.Form = p.text("form." + provider + "." + name)
 		case form.Form != "":
 			in.Form = p.text("form.declared", form.Form)
 		case form.Description != "":

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -91,7 +92,7 @@ func (c *console) rotate(v *visit, name string, data map[string]any, pasted []st
 func (p *pages) rotated(got *rotated, warnings []string) *result {
 	if got.RotationState != "" && got.RotationState != "idle" && got.RotationState != "retiring" && got.Verification == "" {
 		r := p.outcome("info", "result.under-way")
-		r.Detail = strings.Join(warnings, " ")
+		r.Detail = sentences(warnings)
 		return r
 	}
 	r := p.outcome("good", "result.published", got.Version)
@@ -103,7 +104,7 @@ func (p *pages) rotated(got *rotated, warnings []string) *result {
 	default:
 		r.Text = append(r.Text, p.textOr("result.previous."+strings.ReplaceAll(got.Previous, " ", "-"), got.Previous))
 	}
-	r.Detail = strings.TrimSpace(strings.Join(append([]string{sentence(got.VerificationDetail)}, warnings...), " "))
+	r.Detail = sentences(append([]string{got.VerificationDetail}, warnings...))
 	if got.Verification == "inconclusive" {
 		r.Tone = "info"
 	}
@@ -175,7 +176,7 @@ func (c *console) retire(v *visit) {
 		return
 	}
 	r := c.pages.outcome("good", "result.retired", got.Version)
-	r.Detail = strings.Join(answer.Warnings, " ")
+	r.Detail = sentences(answer.Warnings)
 	c.answer(v, name, r)
 }
 
@@ -258,9 +259,12 @@ func (c *console) endConsent(v *visit) {
 	c.rotate(v, begun.token, data, []string{query.Get("code")})
 }
 
-// sentence ends a text as a sentence does.
+// forTerminal is a part of a sentence that says what to type: the page has a button or a field for that.
+var forTerminal = regexp.MustCompile("(?:^|[.;:,] )[^.;`]*`vault [^`]*`[^.;`]*")
+
+// sentence ends a text as a sentence does, and leaves out what is for a terminal.
 func sentence(text string) string {
-	text = strings.TrimSpace(text)
+	text = strings.TrimSpace(forTerminal.ReplaceAllString(text, ""))
 	if text == "" {
 		return ""
 	}
@@ -268,4 +272,15 @@ func sentence(text string) string {
 		text += "."
 	}
 	return text
+}
+
+// sentences are several texts as one.
+func sentences(texts []string) string {
+	var all []string
+	for _, text := range texts {
+		if text = sentence(text); text != "" {
+			all = append(all, text)
+		}
+	}
+	return strings.Join(all, " ")
 }

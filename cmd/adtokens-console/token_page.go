@@ -98,7 +98,7 @@ func (c *console) lookAtToken(v *visit, name string) (*tokenData, error) {
 	if readersErr == nil {
 		d.Readers = &reading
 		slices.SortStableFunc(d.Readers.Readers, func(a, b reader) int { return cmp.Compare(a.Version, b.Version) })
-	} else if !isKind(readersErr, missing) { // an engine that does not know its readers
+	} else if !isKind(readersErr, missing, refused) { // an engine that does not know its readers
 		d.ReadersTrouble = c.pages.trouble(readersErr, "token.readers-denied")
 	}
 	d.Message = c.pages.ownersMessage(d)
