@@ -92,6 +92,7 @@ type backend struct {
 	mountPath mountPath
 
 	access  accessTokens
+	reports sharedReports
 	unsaved unsaved
 	metrics *metrics
 }
@@ -151,6 +152,7 @@ func newBackend(now func() time.Time) *backend {
 			b.pathHistory(),
 			b.pathCreds(),
 			b.pathAccessToken(),
+			b.pathReport(),
 			b.pathStatus(),
 			b.pathMetrics(),
 			b.pathInfo(),

@@ -24,6 +24,8 @@ const (
 	eventRetire         = "adtokens/retire"
 	eventOverdue        = "adtokens/overdue"
 	eventExpiring       = "adtokens/expiring"
+
+	eventIdentityChanged = "adtokens/identity-changed"
 )
 
 // ErrEventsUnsupported is what an EventSender returns where the server has no event notifications at all.
@@ -46,6 +48,8 @@ var eventOperations = map[string]struct{ operation, modified string }{
 	eventRetire:         {"retire", "false"},
 	eventOverdue:        {"rotate", "false"},
 	eventExpiring:       {"rotate", "false"},
+
+	eventIdentityChanged: {"verify", "false"},
 }
 
 // sendEvent tells Vault's subscribers what happened at path. Pairs are metadata without secrets. A server without event

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
@@ -25,16 +26,8 @@ func (b *backend) rotateRoutinely(ctx context.Context, name string) error {
 	}
 	t.bringForward(a, b.now())
 	from, m := source(a, t), b.machine(b.storage, a, t)
-	if start := t.rotationStart(b.now()); from != "" && !start.IsZero() && !start.After(b.now()) {
-		intent, err := newRotation(from, reasonScheduled)
-		if err != nil {
-			return err
-		}
-		intent.Scheduled = true
-		// A refusal is in the record, with the time of the next try. Other errors are storage's.
-		if err := m.Start(ctx, &t.Record, intent); err != nil && !t.RetryAt.After(b.now()) {
-			return err
-		}
+	if err := b.startDue(ctx, m, t, from); err != nil {
+		return err
 	}
 	if err := m.Advance(ctx, &t.Record); err != nil {
 		return err
@@ -46,7 +39,31 @@ func (b *backend) rotateRoutinely(ctx context.Context, name string) error {
 	return nil
 }
 
-// tellTimes tells what time has brought: that a person is late, that the value ends soon, or that nobody has answered a consent.
+// startDue begins the rotation that is due, if one is: because the provider rejects the current value, or by the policy's plan.
+func (b *backend) startDue(ctx context.Context, m *rotation.Machine, t *token, from rotation.Source) error {
+	now := b.now()
+	planned, healing := t.rotationStart(now), t.mustHeal(now, from)
+	if from == "" || !healing && (planned.IsZero() || planned.After(now)) {
+		return nil
+	}
+	reason := reasonScheduled
+	if healing {
+		reason = reasonRejected
+		t.BeginHealing(now)
+	}
+	intent, err := newRotation(from, reason)
+	if err != nil {
+		return err
+	}
+	intent.Scheduled, intent.Healing = !healing, healing
+	// A refusal is in the record, with the time of the next try. Other errors are storage's: then nothing must go on that is not stored.
+	if err := m.Start(ctx, &t.Record, intent); err != nil && (t.Ended() == nil || !t.RetryAt.After(now)) {
+		return err
+	}
+	return nil
+}
+
+// tellTimes tells what time has brought: that a person is late, that the value ends soon, that nothing more heals it, or that nobody has answered a consent.
 func (b *backend) tellTimes(ctx context.Context, t *token, from rotation.Source) error {
 	if from == "" || t.PersonNeeded {
 		if err := b.tellOverdue(ctx, t); err != nil {
@@ -54,6 +71,9 @@ func (b *backend) tellTimes(ctx context.Context, t *token, from rotation.Source)
 		}
 	}
 	if err := b.tellExpiring(ctx, t); err != nil {
+		return err
+	}
+	if err := b.tellHealing(ctx, t, from); err != nil {
 		return err
 	}
 	if t.Consent == nil || b.now().Before(t.Consent.ExpiresAt) {
@@ -105,5 +125,22 @@ func (b *backend) tellExpiring(ctx context.Context, t *token) error {
 		return err
 	}
 	b.sendTokenEvent(ctx, eventExpiring, t, "fingerprint", t.fingerprint(), "expires_at", t.expires.UTC().Format(time.RFC3339))
+	return nil
+}
+
+// tellHealing tells once that a person is needed, because rotations did not help. The caller holds the token's lock.
+func (b *backend) tellHealing(ctx context.Context, t *token, from rotation.Source) error {
+	problem := t.healingProblem(b.now())
+	if problem == "" || !t.heals(from) || t.HealingTold() {
+		return nil
+	}
+	if t.LastError != "" {
+		problem += ". The last problem was: " + t.LastError
+	}
+	t.TellHealing(problem)
+	if err := b.saveToken(ctx, b.storage, t); err != nil {
+		return err
+	}
+	b.sendTokenEvent(ctx, eventRotateFail, t, "version", fmt.Sprint(t.Number()), "fingerprint", t.fingerprint(), "rotation_state", string(t.State()))
 	return nil
 }

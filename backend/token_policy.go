@@ -20,7 +20,7 @@ type policyWrite struct {
 	rotateBeforeExpiry                                      *int
 	rotationPeriod, rotationWindow                          *int
 	rotationSchedule                                        *string
-	disableAutomatedRotation                                *bool
+	disableAutomatedRotation, rotateOnRejection             *bool
 	customMetadata                                          map[string]string
 	// options are those of the token's type, in canonical form; empty ones are to be removed.
 	options provider.Values
@@ -72,6 +72,9 @@ func (t *token) applyPolicy(w *policyWrite, now time.Time) {
 	}
 	if w.rotateBeforeExpiry != nil {
 		t.RotateBeforeExpiry = w.rotateBeforeExpiry
+	}
+	if w.rotateOnRejection != nil {
+		t.RotateOnRejection = *w.rotateOnRejection
 	}
 	if w.customMetadata != nil {
 		t.CustomMetadata = w.customMetadata
@@ -152,7 +155,7 @@ func (t *token) nextWork(now time.Time, source rotation.Source) (rotate, verify 
 	if source == "" || t.PersonNeeded {
 		due = t.overdueReport()
 	}
-	rotate = sooner(sooner(t.NextStep(), due), t.expiryReport())
+	rotate = sooner(sooner(t.NextStep(), due), sooner(t.expiryReport(), t.nextHealing(now, source)))
 	if t.Consent != nil {
 		rotate = sooner(rotate, t.Consent.ExpiresAt)
 	}
