@@ -138,7 +138,9 @@ func TestIdentity_AHooksValueOfSomebodyElseIsKeptUntilAPersonWantsIt(t *testing.
 		must(t, json.NewEncoder(w).Encode(clientFields(other)))
 	}))
 	t.Cleanup(hook.Close)
-	f.write(t, "config/google", map[string]any{"reset_hook_url": hook.URL, "reset_hook_secret": "whsec_" + hookSecret})
+	key, err := f.provider.ServiceAccountKey(t.Context(), simulator.DefaultName)
+	must(t, err)
+	f.write(t, "config/google", map[string]any{"reset_hook_url": hook.URL, "reset_hook_secret": "whsec_" + hookSecret, "service_account_key": string(key)})
 	response := f.write(t, "tokens/oauth/rotate", nil)
 	if !containsAll(strings.Join(response.Warnings, "\n"), []string{mine.ClientID, other.ClientID, "kept and not published"}) {
 		t.Errorf("the answer warns %q", response.Warnings)
