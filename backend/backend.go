@@ -7,6 +7,7 @@
 //	token/<name>                     tokenEntry    definition, policy and rotation.Record with the credential, seal-wrapped
 //	account-token/<account>/<name>   empty         which tokens use an account; may outlive its token after a crash
 //	provider/<name>                  definitionEntry  an operator's definition of an ad platform
+//	readers/<name>                   readers.Entry  who reads a token, and which version; may outlive its token after a crash
 //	salt                             string        key of the fingerprints, seal-wrapped
 //
 // Locks: a request that changes a token holds that token's lock, and takes its account's lock (shared) around the
@@ -29,6 +30,7 @@ import (
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/cache"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/googleads"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/readers"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/schedule"
 )
 
@@ -37,6 +39,7 @@ const (
 	tokenPrefix        = "token/"
 	accountTokenPrefix = "account-token/"
 	definitionPrefix   = "provider/"
+	readersPrefix      = "readers/"
 )
 
 const backendHelp = `
@@ -93,6 +96,9 @@ type backend struct {
 
 	access  accessTokens
 	reports sharedReports
+	readers *readers.Book
+	// started is when the mount was set up: see adoption.
+	started time.Time
 	unsaved unsaved
 	metrics *metrics
 }
@@ -113,7 +119,7 @@ func (b *backend) setUp(ctx context.Context, config *logical.BackendConfig) erro
 }
 
 func newBackend(now func() time.Time) *backend {
-	b := &backend{now: now, watchers: map[string]*watcher{}, metrics: newMetrics()}
+	b := &backend{now: now, watchers: map[string]*watcher{}, metrics: newMetrics(), readers: readers.NewBook(cleanText), started: now()}
 	b.work, b.stopWork = context.WithCancel(context.Background())
 	b.builtIn = builtIn(takenNames(), googleads.New())
 	b.definitions = cache.New(definitionPrefix, b.now, b.decodeDefinition)
@@ -148,6 +154,7 @@ func newBackend(now func() time.Time) *backend {
 			b.pathRotate(),
 			b.pathConsent(),
 			b.pathRetire(),
+			b.pathReaders(),
 			b.pathVerify(),
 			b.pathHistory(),
 			b.pathCreds(),
@@ -174,6 +181,10 @@ func (b *backend) invalidate(_ context.Context, key string) {
 		b.forgetPlatform(name)
 	case strings.HasPrefix(key, tokenPrefix):
 		b.tokens.Invalidate(strings.TrimPrefix(key, tokenPrefix))
+	case strings.HasPrefix(key, readersPrefix):
+		if known := b.readers.Peek(strings.TrimPrefix(key, readersPrefix)); known != nil {
+			known.Unmerge()
+		}
 	case key == salt.DefaultLocation:
 		b.saltMu.Lock()
 		defer b.saltMu.Unlock()

@@ -44,7 +44,11 @@ func (b *backend) startWork(storage logical.Storage) {
 				b.pause(retryStorage)
 			}
 		}()
-		go b.planAll()
+		go func() {
+			b.planAll()
+			b.contain("reading the stored readers", "", b.loadReaders)
+		}()
+		go b.keepReaders()
 	})
 }
 

@@ -386,7 +386,7 @@ func FuzzPolicy(f *testing.F) {
 		tok, err := b.tokens.Load(t.Context(), storage, "rw")
 		must(t, err)
 		now := b.now()
-		rotate, verify := tok.nextWork(now, "hook")
+		rotate, verify := tok.nextWork(now, "hook", atItsTime)
 		for what, at := range map[string]time.Time{"next rotation": tok.nextRotation, "next step": rotate, "next verification": verify} {
 			if !at.IsZero() && at.Before(tok.Current.PublishedAt) {
 				t.Errorf("the %s is at %v, before the credential was published", what, at)

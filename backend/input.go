@@ -83,7 +83,7 @@ func given[T any](d *framework.FieldData, field string) *T {
 func noPathBelow(noun, bearer string) error {
 	has := fmt.Sprintf("%s/<name> has none", noun)
 	if noun == "tokens" {
-		has = "those are tokens/<name>/rotate, tokens/<name>/consent, tokens/<name>/verify, tokens/<name>/retire and tokens/<name>/history"
+		has = "those are tokens/<name>/rotate, tokens/<name>/consent, tokens/<name>/verify, tokens/<name>/readers, tokens/<name>/retire and tokens/<name>/history"
 	}
 	return badInput("there is no such path below %s: %s. If the slash was meant as a part of the name: the name of %s is %s; nothing was changed",
 		bearer, has, bearer, nameRule)

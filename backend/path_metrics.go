@@ -40,8 +40,9 @@ func (b *backend) pathMetricsRead(ctx context.Context, req *logical.Request, _ *
 		now: b.now(), tokens: s.tokens, unreadable: len(s.unreadable), unknown: s.unknown,
 		cached: map[string]int{
 			"accounts": b.accounts.Cached(), "tokens": b.tokens.Cached(), "access_tokens": b.access.cached(),
-			"planned_work": jobs, "rate_limits": limits,
+			"planned_work": jobs, "rate_limits": limits, "readers": b.readers.Rows(),
 		},
+		forgotten: b.readers.Forgotten(), readers: b.countReaders,
 	})
 	if err != nil {
 		return nil, err

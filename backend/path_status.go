@@ -95,6 +95,9 @@ func (b *backend) pathStatusRead(ctx context.Context, req *logical.Request, d *f
 	for _, problem := range problems(s.tokens, now) {
 		response.AddWarning(problem)
 	}
+	for _, problem := range b.readerProblems(s.tokens) {
+		response.AddWarning(problem)
+	}
 	for _, t := range s.tokens {
 		summary.add(t, now)
 		switch {

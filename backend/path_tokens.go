@@ -138,11 +138,19 @@ func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *f
 		"next_vault_rotation":        timestamp(t.nextRotation),
 		"overdue":                    t.overdue(now),
 		"retiring":                   t.retiring(),
+		"retire_after":               retireByGrace,
+		"reader_window":              defaultReaderWindow,
 		"rotate_before_expiry":       defaultBeforeExpiry,
 		"expires_at":                 timestamp(t.expires),
 		"next_refresh":               timestamp(t.nextRefresh()),
 		"refreshed_at":               nil,
 		"refreshes":                  0,
+	}
+	if t.RetireWhen == retireAdopted {
+		data["retire_after"] = retireAdopted
+	}
+	if t.ReaderWindow > 0 {
+		data["reader_window"] = t.ReaderWindow
 	}
 	if t.RotateBeforeExpiry != nil {
 		data["rotate_before_expiry"] = *t.RotateBeforeExpiry
@@ -166,6 +174,12 @@ func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *f
 	if t.overdue(now) {
 		response.AddWarning("the rotation of this token is overdue since " + t.nextRotation.UTC().Format(time.RFC3339) +
 			"; " + readRunbook(t.name) + " tells how it is replaced")
+	}
+	for _, warning := range b.retirementWarnings(t) {
+		response.AddWarning(warning)
+	}
+	if ended := b.endedWarning(t); ended != "" {
+		response.AddWarning(ended)
 	}
 	return response, nil
 }
@@ -242,6 +256,8 @@ func (b *backend) readPolicy(d *framework.FieldData, kind *provider.TokenType) (
 		rotationGracePeriod:      given[int](d, "rotation_grace_period"),
 		leaseTTL:                 given[int](d, "lease_ttl"),
 		rotateBeforeExpiry:       given[int](d, "rotate_before_expiry"),
+		readerWindow:             given[int](d, "reader_window"),
+		retireAfter:              given[string](d, "retire_after"),
 		rotationPeriod:           given[int](d, "rotation_period"),
 		rotationWindow:           given[int](d, "rotation_window"),
 		rotationSchedule:         given[string](d, "rotation_schedule"),
@@ -250,6 +266,9 @@ func (b *backend) readPolicy(d *framework.FieldData, kind *provider.TokenType) (
 		bareNumbers:              readBareNumbers(d.Raw),
 		reasonOrVerify:           given[string](d, "reason") != nil || given[bool](d, "verify") != nil,
 		force:                    given[bool](d, fieldForce) != nil,
+	}
+	if w.retireAfter != nil {
+		*w.retireAfter = strings.TrimSpace(*w.retireAfter)
 	}
 	if w.rotationSchedule != nil {
 		*w.rotationSchedule = strings.TrimSpace(*w.rotationSchedule)

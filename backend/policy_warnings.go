@@ -21,7 +21,7 @@ const (
 )
 
 // barePeriods are the periods that are rarely shorter than an hour.
-var barePeriods = []string{"rotation_period", "verify_period", "rotation_grace_period", "rotate_before_expiry"}
+var barePeriods = []string{"rotation_period", "verify_period", "rotation_grace_period", "rotate_before_expiry", "reader_window"}
 
 // writtenPolicy is a write of a token's definition that was stored.
 type writtenPolicy struct {

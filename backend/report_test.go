@@ -78,17 +78,17 @@ func TestReport_RefusesWhatSaysNothing(t *testing.T) {
 		data map[string]any
 		want string
 	}{
-		"neither":                {data: map[string]any{"status": 401}, want: "either the version or the fingerprint"},
-		"both":                   {data: map[string]any{"version": 1, "fingerprint": "abc"}, want: "either the version or the fingerprint"},
-		"an empty fingerprint":   {data: map[string]any{"fingerprint": "  "}, want: "fingerprint must not be empty"},
-		"version 0":              {data: map[string]any{"version": 0}, want: "1 or more"},
-		"a negative version":     {data: map[string]any{"version": -1}, want: "1 or more"},
-		"a version to come":      {data: map[string]any{"version": 2}, want: "version 2 does not exist: the current one is 1"},
-		"no version":             {data: map[string]any{"version": "latest"}, want: "a whole number"},
-		"a status below":         {data: map[string]any{"version": 1, "status": 99}, want: "100 to 599"},
-		"a status above":         {data: map[string]any{"version": 1, "status": 600}, want: "100 to 599"},
-		"a field that is none":   {data: map[string]any{"version": 1, "auth_token": "x"}, want: "its fields are fingerprint, status, version"},
-		"a token without one":    {path: "report/empty", data: map[string]any{"version": 1}, want: "has no credential"},
+		"neither":              {data: map[string]any{"status": 401}, want: "either the version or the fingerprint"},
+		"both":                 {data: map[string]any{"version": 1, "fingerprint": "abc"}, want: "either the version or the fingerprint"},
+		"an empty fingerprint": {data: map[string]any{"fingerprint": "  "}, want: "fingerprint must not be empty"},
+		"version 0":            {data: map[string]any{"version": 0}, want: "1 or more"},
+		"a negative version":   {data: map[string]any{"version": -1}, want: "1 or more"},
+		"a version to come":    {data: map[string]any{"version": 2}, want: "version 2 does not exist: the current one is 1"},
+		"no version":           {data: map[string]any{"version": "latest"}, want: "a whole number"},
+		"a status below":       {data: map[string]any{"version": 1, "status": 99}, want: "100 to 599"},
+		"a status above":       {data: map[string]any{"version": 1, "status": 600}, want: "100 to 599"},
+		"a field that is none": {data: map[string]any{"version": 1, "auth_token": "x"}, want: "its fields are fingerprint, status, version"},
+		"a token without one":  {path: "report/empty", data: map[string]any{"version": 1}, want: "has no credential"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -76,6 +76,9 @@ func (b *backend) tellTimes(ctx context.Context, t *token, from rotation.Source)
 	if err := b.tellHealing(ctx, t, from); err != nil {
 		return err
 	}
+	if err := b.tellWaiting(ctx, t); err != nil {
+		return err
+	}
 	if t.Consent == nil || b.now().Before(t.Consent.ExpiresAt) {
 		return nil
 	}
@@ -142,5 +145,30 @@ func (b *backend) tellHealing(ctx context.Context, t *token, from rotation.Sourc
 		return err
 	}
 	b.sendTokenEvent(ctx, eventRotateFail, t, "version", fmt.Sprint(t.Number()), "fingerprint", t.fingerprint(), "rotation_state", string(t.State()))
+	return nil
+}
+
+// tellWaiting tells once for an old value that its grace period is over and that it waits for its readers. The caller holds the token's
+// lock.
+func (b *backend) tellWaiting(ctx context.Context, t *token) error {
+	for i := range t.Retiring {
+		old := &t.Retiring[i]
+		if !t.waitsForReaders(old) || old.WaitReported || b.now().Before(old.At) {
+			continue
+		}
+		seen, err := b.readersOf(ctx, b.storage, t)
+		if err != nil {
+			return err
+		}
+		behind := seen.Behind(old.Version, t.readerWindow(), b.now()).Count()
+		if behind == 0 {
+			continue
+		}
+		old.WaitReported = true
+		if err := b.saveToken(ctx, b.storage, t); err != nil {
+			return err
+		}
+		b.sendTokenEvent(ctx, eventRetirementWaits, t, "version", fmt.Sprint(old.Version), "behind", fmt.Sprint(behind))
+	}
 	return nil
 }

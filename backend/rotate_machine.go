@@ -49,6 +49,8 @@ func (b *backend) machine(storage logical.Storage, a *account, t *token) *rotati
 			return b.hold(ctx, storage, a, t, credential)
 		},
 		Happened: func(ctx context.Context, r *rotation.Record, e rotation.Event) { b.rotationHappened(ctx, a, t, e) },
+		Adopted:  b.adopted(storage, t),
+		EndNote:  b.endNote(t),
 		Wait:     func(d time.Duration) bool { b.pause(d); return b.work.Err() == nil },
 		Asking:   b.unstored.begin,
 	}
@@ -72,6 +74,9 @@ func (b *backend) rotationHappened(ctx context.Context, a *account, t *token, e 
 		lost := t.Cleanups[len(t.Cleanups)-1]
 		b.Logger().Info("a key whose secret was lost was deleted", "token", t.name, "owner", lost.Owner, "key_id", lost.KeyID)
 		pairs = append(pairs, "owner", lost.Owner, "key_id", lost.KeyID)
+	}
+	if old := t.JustRetired(); e == rotation.Retired && old > 0 {
+		pairs = append(pairs, "retired_version", fmt.Sprint(old), "behind", fmt.Sprint(b.behind(t, old).Count()))
 	}
 	b.sendTokenEvent(ctx, machineEvents[e], t, pairs...)
 }

@@ -2,10 +2,8 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
@@ -89,11 +87,7 @@ func (b *backend) takePrecious(ctx context.Context, storage logical.Storage, t *
 func (b *backend) leavePending(a *account, t *token, cause error) error {
 	t.Pending.NextAttempt = b.now().Add(time.Second)
 	b.plan(a, t)
-	code := http.StatusBadGateway
-	if silence, ok := errors.AsType[*provider.Error](cause); ok && silence.Kind == provider.Timeout {
-		code = http.StatusGatewayTimeout
-	}
-	return logical.CodedError(code, fmt.Sprintf("whether the provider takes the value is not known yet, and trying it may have used it up: %s. The value is stored, "+
+	return logical.CodedError(silenceStatus(cause), fmt.Sprintf("whether the provider takes the value is not known yet, and trying it may have used it up: %s. The value is stored, "+
 		"unpublished, and the engine goes on to try it by itself: `vault read <mount>/tokens/%s` tells how that ends (rotation_state, last_error). Do not hand it in again", cause, t.name))
 }
 

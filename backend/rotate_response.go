@@ -17,6 +17,7 @@ const (
 	previousAccepted   = "still accepted"
 	previousNotChecked = "not checked"
 	previousRetires    = "retires at "
+	previousAdopted    = "retires when adopted"
 )
 
 // publishedResponse tells of a published version, whose entry in the history is given. verified is nil where the provider was not
@@ -128,7 +129,7 @@ func (b *backend) rotatedResponse(ctx context.Context, storage logical.Storage, 
 	}
 	for _, old := range t.Retiring {
 		if started.replaces != nil && old.Version == started.number() {
-			response.Data["previous_credential"] = previousRetires + old.At.Format(time.RFC3339)
+			response.Data["previous_credential"] = t.retires(&old)
 			return response, nil
 		}
 	}
@@ -138,6 +139,14 @@ func (b *backend) rotatedResponse(ctx context.Context, storage logical.Storage, 
 		}
 	}
 	return response, nil
+}
+
+// retires says when an old value ends.
+func (t *token) retires(old *rotation.Retiring) string {
+	if t.waitsForReaders(old) {
+		return previousAdopted
+	}
+	return previousRetires + old.At.Format(time.RFC3339)
 }
 
 // checkReplaced tries the value that the rotation has replaced, if what it has published is still current. It gives way to a value

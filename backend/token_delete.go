@@ -63,6 +63,7 @@ func (b *backend) forgetToken(ctx context.Context, storage logical.Storage, name
 	}
 	b.scheduler.Forget(name)
 	b.access.delete(name)
+	b.forgetReaders(ctx, storage, name)
 	b.changed(name)
 	return nil
 }

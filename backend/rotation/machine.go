@@ -98,6 +98,11 @@ type Machine struct {
 	Lifetime time.Duration
 	// Grace is how long a replaced value lives on.
 	Grace time.Duration
+	// Adopted, if set, says whether everybody who uses a replaced version has read a newer one: it ends then, and not at a time. An error
+	// means that this is not known now.
+	Adopted func(context.Context, Retiring) (bool, error)
+	// EndNote, if set, says what a person has to know of the end of a version, for the history.
+	EndNote func(Retiring) string
 	// Happened is told of events, after they were stored.
 	Happened func(context.Context, *Record, Event)
 

@@ -87,6 +87,8 @@ type Record struct {
 	kept []string
 	// untold is an IdentityChange since the record was loaded that TakeIdentityChange has not given yet.
 	untold *IdentityChange
+	// justRetired is the version that was retired last since the record was loaded.
+	justRetired int
 }
 
 // RetiredByEngine is why a version stopped to work that the engine deleted or revoked.

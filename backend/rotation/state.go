@@ -113,11 +113,15 @@ type Retiring struct {
 	Credential provider.Values `json:"credential"`
 	// Proven is its version's, and set for a value that the engine has made itself. What was never proven is retired by
 	// its own right alone.
-	Proven      bool      `json:"proven,omitempty"`
-	At          time.Time `json:"at"`
-	Attempts    int       `json:"attempts,omitempty"`
-	NextAttempt time.Time `json:"next_attempt"`
-	LastError   string    `json:"last_error,omitempty"`
+	Proven bool      `json:"proven,omitempty"`
+	At     time.Time `json:"at"`
+	// Due is set where nothing but NextAttempt counts any more: a person has asked for its end, or everybody who read it has a newer one.
+	Due bool `json:"due,omitempty"`
+	// WaitReported is set once it was told that its time is over, and that it waits for its readers.
+	WaitReported bool      `json:"wait_reported,omitempty"`
+	Attempts     int       `json:"attempts,omitempty"`
+	NextAttempt  time.Time `json:"next_attempt"`
+	LastError    string    `json:"last_error,omitempty"`
 }
 
 func (x *Retiring) name() string {
@@ -143,6 +147,11 @@ func (r *Record) State() State {
 
 // NextStep is when Advance has something to do; zero where it has nothing.
 func (r *Record) NextStep() time.Time {
+	return r.NextStepWith(func(old *Retiring) time.Time { return old.NextAttempt })
+}
+
+// NextStepWith is NextStep where others than the record say when an old value may end.
+func (r *Record) NextStepWith(ends func(*Retiring) time.Time) time.Time {
 	var next time.Time
 	sooner := func(t time.Time) {
 		if next.IsZero() || t.Before(next) {
@@ -153,7 +162,7 @@ func (r *Record) NextStep() time.Time {
 		sooner(r.Pending.NextAttempt)
 	}
 	for i := range r.Retiring {
-		sooner(r.Retiring[i].NextAttempt)
+		sooner(ends(&r.Retiring[i]))
 	}
 	for i := range r.Searches {
 		sooner(r.Searches[i].NextAttempt)

@@ -151,6 +151,8 @@ var otherFields = map[string]struct {
 	"verify_connection":          {"config/google", []any{""}, []string{"true or false"}},
 	"reset_hook_timeout":         {"config/google", []any{-1}, []string{"a duration"}},
 	"refresh_ttl":                {"tokens/rw", []any{0, -1, "-5s", ""}, []string{"at least 1s", "a duration"}},
+	"reader_window":              {"tokens/rw", []any{0, -1, "", "1.5s", "100000h"}, []string{"at least 1s", "a duration"}},
+	"retire_after":               {"tokens/rw", []any{"", "never", "Adopted", true}, []string{"grace", "a string"}},
 	"rotation_period":            {"tokens/rw", []any{-1, "-5s", "", 1.9, "9223372036854775807", "300000000000", 1e30}, []string{"a duration"}},
 	"rotation_window":            {"tokens/rw", []any{-1, 10}, []string{"a duration", "3600 seconds"}},
 	"rotation_schedule":          {"tokens/rw", []any{"every day", "* * *", "61 * * * *", "@reboot"}, []string{"five fields", "a string"}},

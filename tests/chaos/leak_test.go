@@ -329,7 +329,7 @@ func (s *leakStory) readAll(when string) {
 		s.succeeds("list", path, nil)
 	}
 	for name := range leakTokens {
-		for _, path := range []string{"tokens/" + name, "tokens/" + name + "/history", "tokens/" + name + "/rotate"} {
+		for _, path := range []string{"tokens/" + name, "tokens/" + name + "/history", "tokens/" + name + "/rotate", "tokens/" + name + "/readers"} {
 			s.succeeds("read", path, nil)
 		}
 		if found := secretsIn(s.t, inJSON(s.t, s.succeeds("read", "creds/"+name, nil))); found == "" {
