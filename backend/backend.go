@@ -104,6 +104,7 @@ type backend struct {
 	mountPath mountPath
 
 	access  accessTokens
+	reports sharedReports
 	readers *readers.Book
 	// started is when the mount was set up: see adoption.
 	started time.Time
@@ -178,6 +179,7 @@ func newBackend(now func() time.Time) *backend {
 			b.pathAccessToken(),
 			b.pathCampaigns(),
 			b.pathCampaignsList(),
+			b.pathReport(),
 			b.pathStatus(),
 			b.pathMetrics(),
 			b.pathInfo(),

@@ -26,6 +26,7 @@ const (
 	eventExpiring        = "adtokens/expiring"
 	eventRetirementWaits = "adtokens/retirement-waits"
 	eventCampaignDone    = "adtokens/campaign-done"
+	eventIdentityChanged = "adtokens/identity-changed"
 )
 
 // ErrEventsUnsupported is what an EventSender returns where the server has no event notifications at all.
@@ -50,6 +51,7 @@ var eventOperations = map[string]struct{ operation, modified string }{
 	eventExpiring:        {"rotate", "false"},
 	eventRetirementWaits: {"retire", "false"},
 	eventCampaignDone:    {"rotate", "false"},
+	eventIdentityChanged: {"verify", "false"},
 }
 
 // sendEvent tells Vault's subscribers what happened at path. Pairs are metadata without secrets. A server without event

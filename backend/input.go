@@ -48,7 +48,7 @@ func (b *backend) checkInput(ctx context.Context, req *logical.Request) error {
 
 // namedPaths are the first parts of paths that are followed by a name, with what bears the name.
 var namedPaths = map[string]string{
-	"config": "an account", "tokens": "a token", "creds": "a token", "access-token": "a token",
+	"config": "an account", "tokens": "a token", "creds": "a token", "access-token": "a token", "report": "a token",
 	"campaigns": "a campaign",
 }
 

@@ -27,6 +27,8 @@ const credsPrefix = "creds/"
 
 const accessTokenPrefix = "access-token/"
 
+const reportPrefix = "report/"
+
 // hotName finds the token of a path below creds/ or access-token/.
 func hotName(path string) (name string, isCreds, ok bool) {
 	if name, ok = strings.CutPrefix(path, credsPrefix); ok {

@@ -126,12 +126,14 @@ func (b *backend) pathStatusRead(ctx context.Context, req *logical.Request, d *f
 	return response, nil
 }
 
-// problems says what a person has to look at, in a sentence for each token, at most maxProblems of them.
+// problems says what a person has to look at, in a sentence or two for each token, at most maxProblems of them.
 func problems(tokens []*token, now time.Time) []string {
 	var all []string
 	for _, t := range tokens {
-		if problem := t.problem(now); problem != "" {
-			all = append(all, t.name+": "+problem)
+		for _, problem := range []string{t.problem(now), t.identityProblem(now)} {
+			if problem != "" {
+				all = append(all, t.name+": "+problem)
+			}
 		}
 	}
 	if surplus := len(all) - maxProblems; surplus > 0 {
@@ -143,7 +145,9 @@ func problems(tokens []*token, now time.Time) []string {
 // problem is the worst of the token's problems; empty where it has none.
 func (t *token) problem(now time.Time) string {
 	tells := "; " + readRunbook(t.name) + " tells how it is replaced"
-	switch {
+	switch healing := t.healingProblem(now); {
+	case healing != "":
+		return healing + tells
 	case t.health() == rotation.HealthRejected:
 		return fmt.Sprintf("the provider rejects version %d", t.Number()) + tells
 	case t.expired(now):

@@ -226,5 +226,6 @@ func (b *backend) prove(ctx context.Context, storage logical.Storage, in handedI
 		with.Keep = b.keepInCandidate(storage, candidate)
 	}
 	v, err := t.kind.Verify(ctx, in.account.call, with)
+	v = readableIdentity(v)
 	return v, b.explainTrial(in, candidate, v, err)
 }

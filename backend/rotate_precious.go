@@ -42,7 +42,7 @@ func (b *backend) provePrecious(ctx context.Context, storage logical.Storage, in
 	isNew := t.Current == nil && len(t.History) == 0 && in.source == rotation.SourceImport
 	t.Pending = &rotation.Pending{
 		ID: c.RotationID, Source: c.Source, Reason: c.Reason, EntityID: c.EntityID, DisplayName: c.DisplayName, RequestedAt: now, AttemptedAt: now,
-		Credential: c.Credential, ReceivedAt: now, Attempts: 1, NextAttempt: now, HandedInAs: c.Fingerprint, Replaces: before,
+		Credential: c.Credential, ReceivedAt: now, Attempts: 1, NextAttempt: now, HandedInAs: c.Fingerprint, AcceptOther: in.acceptOther, Replaces: before,
 	}
 	if err := b.commitPrecious(ctx, storage, in); err != nil {
 		return provider.Verification{}, err
@@ -50,7 +50,7 @@ func (b *backend) provePrecious(ctx context.Context, storage logical.Storage, in
 	reachPoint(t, pointValueTried)
 	v, err := b.verifyAndKeep(ctx, storage, in.account, t, c.Credential)
 	lost := t.Pending.Refreshing != nil
-	if err == nil && v.Outcome != provider.Rejected {
+	if err == nil && v.Outcome != provider.Rejected && !in.foreign(v) {
 		err = b.takePrecious(ctx, storage, t, c)
 		t.Pending = before
 		return v, err

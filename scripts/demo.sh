@@ -5,6 +5,8 @@
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=scripts/demo_healing.sh
+source "$(dirname "${BASH_SOURCE[0]}")/demo_healing.sh"
 
 # expect PATTERN: the last command's output has to contain a match.
 expect() { grep -qE -- "$1" <<<"$output" || fail "The answer above should have matched: $1"; }
@@ -117,6 +119,8 @@ run "vault write adtokens/config/acme-impact reset_hook_url=$hook reset_hook_sec
 run 'VAULT_TOKEN=$(cat jane-token) vault write -f adtokens/tokens/acme-ro/rotate reason=quarterly'
 expect '^version +2$'
 expect '^previous_credential +rejected by provider$'
+
+demo_healing
 
 define_platform
 expect '^verification +accepted$'

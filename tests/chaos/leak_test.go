@@ -315,6 +315,26 @@ func (s *leakStory) drift() {
 	for name := range leakTokens {
 		s.succeeds("write", "tokens/"+name+"/verify", nil)
 	}
+	s.report()
+}
+
+// report has apps report values, some of which are dead, and the hook heal one while somebody hands in somebody else's.
+func (s *leakStory) report() {
+	s.t.Helper()
+	ctx := s.t.Context()
+	for name, field := range leakTokens {
+		s.succeeds("write", "report/"+name, map[string]any{"version": 1, "status": 401})
+		s.succeeds("write", "report/"+name, map[string]any{"fingerprint": s.wrong("fingerprint")})
+		s.fails("report/"+name, map[string]any{"version": 1, field: s.wrong(field)})
+		s.fails("report/"+name, map[string]any{"version": s.wrong("version")})
+	}
+	other := get(s.sim.CreateOAuthClient(ctx, "somebody-elses"))(s.t)
+	s.fails("tokens/oauth/rotate", map[string]any{"client_id": other.ClientID, "client_secret": other.ClientSecret, "refresh_token": other.RefreshToken})
+	s.succeeds("write", "tokens/rw", map[string]any{"rotate_on_rejection": true})
+	vaulttest.Await(s.t, "rw to be healed", func() bool {
+		token, err := s.Read(ctx, "tokens/rw")
+		return err == nil && token.Data["health"] == "ok" && token.Data["rotation_state"] == "idle"
+	})
 }
 
 // readAll reads what there is to read, and wants the credentials to be found where they belong.
