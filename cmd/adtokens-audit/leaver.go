@@ -21,6 +21,9 @@ Lists the tokens that somebody who leaves, or an app that is shut down, knows. T
   check  the logs do not tell which version they know, or the token was deleted with it and made anew: the provider may still
          accept it
 
+Readers of access-token/ are listed apart, without that column: an access token ends by itself, as a rule within the hour,
+and tells nothing of the credential. Nothing has to be reset for it.
+
 An entity is all logins of one person. The display name is that of one login, such as oidc-jane@acme.example.
 
   adtokens-audit leaver -display-name oidc-jane@acme.example /var/log/vault/audit.log*
@@ -93,7 +96,7 @@ func (q *leaver) reply(ctx context.Context, f *findings) *report {
 	for _, row := range answer.AccessTokens {
 		short.add([]string{row.Namespace + row.Name, "", "", ""}, row.person.cells(), row.reads.cells())
 	}
-	notes := slices.Concat(q.knowledgeNotes(f, slices.Compact(tokens)), q.holderNotes(ctx, f), q.otherNames(ctx, f))
+	notes := slices.Concat(q.knowledgeNotes(f, slices.Compact(tokens)), q.holderNotes(ctx, f), q.otherNames(ctx, f), accessNotes(answer.AccessTokens))
 	answer.header = q.header(f, notes...)
 	answer.NotAnswered = q.unanswered(f)
 	return &report{document: answer, tables: []table{known, short}, notes: answer.Notes, unanswered: answer.NotAnswered}
