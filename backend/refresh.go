@@ -55,6 +55,9 @@ func (b *backend) saveAnswer(ctx context.Context, storage logical.Storage, t *to
 		if err != nil {
 			b.unsaved.keep(t, pending)
 		}
+		if !b.tokens.Doubtful(t.name).IsZero() {
+			b.unsaved.doubt(t.name, b.now())
+		}
 		return err
 	})
 	switch {
@@ -123,7 +126,7 @@ func (b *backend) mayRefresh(t *token) error {
 			Problem: "is not asked at this moment, because the answer to a refresh of this token was lost at " + doubt.Since.Format(time.RFC3339),
 		}
 	}
-	if singleUse(t.kind) && !b.tokens.Doubtful(t.name).IsZero() {
+	if singleUse(t.kind) && (!b.tokens.Doubtful(t.name).IsZero() || b.unsaved.doubtful(t.name, now)) {
 		return logical.CodedError(http.StatusServiceUnavailable, fmt.Sprintf("token %q is not refreshed now, because storage failed while it was written: "+
 			"that write may still arrive, and would put back a value that the refresh has ended. The engine finds out by itself: try again in a few minutes", t.name))
 	}

@@ -2,7 +2,9 @@ package backend
 
 import (
 	"sync"
+	"time"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/cache"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
@@ -11,6 +13,8 @@ import (
 type unsaved struct {
 	mu     sync.Mutex
 	byName map[string]unsavedValue
+	// late are the times of writes that failed, by token: each may still arrive, also after another one that did not fail.
+	late map[string]time.Time
 }
 
 // unsavedValue is a current version, or the rotation under way whose value was refreshed.
@@ -60,4 +64,26 @@ func (u *unsaved) forget(name string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	delete(u.byName, name)
+}
+
+// doubt remembers that a write of the token failed.
+func (u *unsaved) doubt(name string, now time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.late == nil {
+		u.late = map[string]time.Time{}
+	}
+	u.late[name] = now
+}
+
+// doubtful says whether a write that failed may still arrive.
+func (u *unsaved) doubtful(name string, now time.Time) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	failed, ok := u.late[name]
+	if ok && now.Sub(failed) >= cache.DoubtLasts {
+		delete(u.late, name)
+		return false
+	}
+	return ok
 }
