@@ -163,4 +163,5 @@ expect '^[1-9]'
 refused 'grep -cFf issued audit.log vault.log simulator.log hook.log'
 expect '^audit.log:0$'
 
+say 'Whoever has no terminal does the same on the pages of adtokens-console: make dev runs it, and docs/console.md shows it.'
 say "Done in $SECONDS s."
