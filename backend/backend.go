@@ -7,6 +7,9 @@
 //	token/<name>                     tokenEntry    definition, policy and rotation.Record with the credential, seal-wrapped
 //	account-token/<account>/<name>   empty         which tokens use an account; may outlive its token after a crash
 //	provider/<name>                  definitionEntry  an operator's definition of an ad platform
+//	notification/<name>              notificationEntry  where what happens is told, with its secret, seal-wrapped
+//	notification-queue/<id>/<key>    message       what a receiver has not taken yet
+//	notification-state/<id>          droppedState  what no receiver got
 //	salt                             string        key of the fingerprints, seal-wrapped
 //
 // Locks: a request that changes a token holds that token's lock, and takes its account's lock (shared) around the
@@ -77,6 +80,13 @@ type backend struct {
 	// eventsMissing is done once the log has said that the server takes no events.
 	eventsMissing sync.Once
 
+	notifications *cache.Store[notification]
+	// notificationLocks are held by whoever changes a notification. They take no other lock.
+	notificationLocks cache.Locks
+	outbox            outbox
+	// outboxByHand has a test send what waits, instead of the background.
+	outboxByHand bool
+
 	// Background work goes on until the mount is closed.
 	work      context.Context
 	stopWork  context.CancelFunc
@@ -119,6 +129,8 @@ func newBackend(now func() time.Time) *backend {
 	b.accounts = cache.New(configPrefix, b.now, b.decodeAccount)
 	b.accounts.Release = (*account).hangUp
 	b.tokens = cache.New(tokenPrefix, b.now, b.decodeToken)
+	b.notifications = cache.New(notificationPrefix, b.now, b.decodeNotification)
+	b.notifications.Release = (*notification).hangUp
 	b.holderIndex = newHolderIndex()
 	b.accounts.Touched = func(name string) { b.holderIndex.touch(holding{account: true, name: name}) }
 	b.tokens.Touched = func(name string) { b.holderIndex.touch(holding{name: name}) }
@@ -126,7 +138,7 @@ func newBackend(now func() time.Time) *backend {
 		Help:           strings.TrimSpace(backendHelp),
 		BackendType:    logical.TypeLogical,
 		RunningVersion: Version,
-		PathsSpecial:   &logical.Paths{SealWrapStorage: []string{configPrefix, tokenPrefix, salt.DefaultLocation}},
+		PathsSpecial:   &logical.Paths{SealWrapStorage: []string{configPrefix, tokenPrefix, notificationPrefix, salt.DefaultLocation}},
 		Invalidate:     b.invalidate,
 		InitializeFunc: func(_ context.Context, req *logical.InitializationRequest) error {
 			b.startWork(req.Storage)
@@ -136,6 +148,7 @@ func newBackend(now func() time.Time) *backend {
 			b.stopWork()
 			b.unstored.wait(unstoredPatience)
 			b.accounts.Clear()
+			b.notifications.Clear()
 		},
 		Paths: []*framework.Path{
 			b.pathProviders(),
@@ -151,6 +164,9 @@ func newBackend(now func() time.Time) *backend {
 			b.pathHistory(),
 			b.pathCreds(),
 			b.pathAccessToken(),
+			b.pathNotifications(),
+			b.pathNotificationsList(),
+			b.pathNotificationsTry(),
 			b.pathStatus(),
 			b.pathMetrics(),
 			b.pathInfo(),
@@ -172,6 +188,8 @@ func (b *backend) invalidate(_ context.Context, key string) {
 		b.forgetPlatform(name)
 	case strings.HasPrefix(key, tokenPrefix):
 		b.tokens.Invalidate(strings.TrimPrefix(key, tokenPrefix))
+	case strings.HasPrefix(key, notificationPrefix):
+		b.notifications.Invalidate(strings.TrimPrefix(key, notificationPrefix))
 	case key == salt.DefaultLocation:
 		b.saltMu.Lock()
 		defer b.saltMu.Unlock()

@@ -45,6 +45,7 @@ func (b *backend) startWork(storage logical.Storage) {
 			}
 		}()
 		go b.planAll()
+		go b.contain("reading the notifications", "", b.startOutbox)
 	})
 }
 

@@ -65,6 +65,7 @@ type metrics struct {
 	registry  *prometheus.Registry
 	rotations *prometheus.CounterVec
 	calls     *prometheus.HistogramVec
+	messages  *prometheus.CounterVec
 	// reservedHeap is in bytes: see HeapReserver.
 	reservedHeap int
 }
@@ -79,8 +80,12 @@ func newMetrics() *metrics {
 			Name: "adtokens_provider_request_duration_seconds", Help: "Requests to providers and reset hooks, from sending to the answer's headers.",
 			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120},
 		}, []string{"provider", "result"}),
+		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "adtokens_notifications_total",
+			Help: "Messages of notifications since the plugin process started: sent, tries that failed, and dropped.",
+		}, []string{"notification", "outcome"}),
 	}
-	m.registry.MustRegister(m.rotations, m.calls)
+	m.registry.MustRegister(m.rotations, m.calls, m.messages)
 	return m
 }
 

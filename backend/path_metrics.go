@@ -35,6 +35,8 @@ func (b *backend) pathMetricsRead(ctx context.Context, req *logical.Request, _ *
 	if err != nil {
 		return nil, err
 	}
+	queues, err := b.notificationStates(ctx, req.Storage)
+	b.logNotification("", "reading the notifications failed", err)
 	jobs, limits := b.scheduler.Size()
 	text, err := b.metrics.text(&snapshot{
 		now: b.now(), tokens: s.tokens, unreadable: len(s.unreadable), unknown: s.unknown,
@@ -42,6 +44,7 @@ func (b *backend) pathMetricsRead(ctx context.Context, req *logical.Request, _ *
 			"accounts": b.accounts.Cached(), "tokens": b.tokens.Cached(), "access_tokens": b.access.cached(),
 			"planned_work": jobs, "rate_limits": limits,
 		},
+		queues: queues,
 	})
 	if err != nil {
 		return nil, err

@@ -88,6 +88,7 @@ func (b *backend) tellOverdue(ctx context.Context, t *token) error {
 		return nil
 	}
 	t.OverdueReported = true
+	b.tellAhead(ctx, eventOverdue, t, "")
 	if err := b.saveToken(ctx, b.storage, t); err != nil {
 		return err
 	}
@@ -101,6 +102,7 @@ func (b *backend) tellExpiring(ctx context.Context, t *token) error {
 		return nil
 	}
 	t.Current.ExpiringReported = true
+	b.tellAhead(ctx, eventExpiring, t, "")
 	if err := b.saveToken(ctx, b.storage, t); err != nil {
 		return err
 	}

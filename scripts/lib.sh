@@ -154,6 +154,15 @@ start_hook() {
   hook=$(sed -n 's/.*"url":"\([^"]*\)".*/\1/p' "$work/hook.log")
 }
 
+# start_receiver runs a receiver of notifications, with a new secret in the work directory's file notify-secret. What it takes, once it has
+# checked the signature, is in receiver.log.
+start_receiver() {
+  echo "whsec_$(head -c 32 /dev/urandom | base64)" >"$work/notify-secret"
+  start receiver adtokens-simulator receive -secret-file "$work/notify-secret"
+  await receiver grep -q '"url"' "$work/receiver.log"
+  receiver=$(sed -n 's/.*"url":"\([^"]*\)".*/\1/p' "$work/receiver.log")
+}
+
 # install_plugin makes the servers' plugin directory, $plugins, and puts the plugin there under a name with its version, $version.
 install_plugin() {
   mkdir "$work/plugins"

@@ -98,6 +98,8 @@ type Machine struct {
 	Lifetime time.Duration
 	// Grace is how long a replaced value lives on.
 	Grace time.Duration
+	// Failing, if set, is told that the record is about to be stored with another LastError than before.
+	Failing func(context.Context, *Record)
 	// Happened is told of events, after they were stored.
 	Happened func(context.Context, *Record, Event)
 
@@ -239,6 +241,9 @@ func (m *Machine) fail(ctx context.Context, r *Record, cause error) error {
 	changed := r.LastError != cause.Error()
 	r.LastError = cause.Error()
 	if changed {
+		if m.Failing != nil {
+			m.Failing(ctx, r)
+		}
 		return m.saved(ctx, r, Failed)
 	}
 	return m.Save(ctx, r)
