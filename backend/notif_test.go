@@ -1021,6 +1021,35 @@ func TestNotifications_ErrorsOfStorageAreErrors(t *testing.T) {
 	}
 }
 
+// TestNotifications_StoredFormIsKept: what waits is sent by later releases too.
+func TestNotifications_StoredFormIsKept(t *testing.T) {
+	t.Parallel()
+	n := newNotifying(t)
+	const (
+		entry = `{"schema":1,"id":"an-id","settings":{"url":"URL","secret":"` + notifySecret + `","format":"standard_webhooks"},"events":["overdue"],"mount":"adtokens/"}`
+		waits = `{"schema":1,"id":"msg_1","type":"adtokens/overdue","timestamp":"2026-11-22T03:00:00Z","data":{"mount":"adtokens/","token":"acme-rw",` +
+			`"account":"acme","provider":"impact","version":3,"fingerprint":"2222222222222222","health":"ok","rotation_state":"idle","detail":"late",` +
+			`"runbook":"adtokens/tokens/acme-rw/rotate"}}`
+	)
+	at := n.clock.Now().Add(-time.Hour)
+	for key, value := range map[string]string{
+		"notification/ops": strings.Replace(entry, "URL", n.url, 1),
+		fmt.Sprintf("notification-queue/an-id/%014d-msg_1", at.UnixMilli()): waits,
+		"notification-state/an-id": `{"schema":1,"dropped":7,"dropped_at":"2026-11-22T03:00:00Z"}`,
+	} {
+		if err := n.storage.Put(t.Context(), &logical.StorageEntry{Key: key, Value: []byte(value)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if shown := n.read(t, "notifications/ops"); shown["waiting"] != 1 || shown["dropped"] != 7 || shown["dropped_at"] != "2026-11-22T03:00:00Z" {
+		t.Errorf("got %v", shown)
+	}
+	n.drain(t, "ops")
+	if bodies := n.bodies(t); len(bodies) != 1 || bodies[0].id != "msg_1" || bodies[0].Data["version"] != 3.0 || bodies[0].Timestamp != "2026-11-22T03:00:00Z" {
+		t.Errorf("got %v", bodies)
+	}
+}
+
 func TestQueue_KeysSortByTime(t *testing.T) {
 	t.Parallel()
 	m := message{ID: "msg_1", At: testkit.Epoch}
