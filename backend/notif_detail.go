@@ -41,12 +41,12 @@ func (h happening) data(provider string) messageData {
 			data.Runbook = mountPlaceholder + "tokens/" + t.name + "/rotate"
 		}
 	}
-	data.Detail = cleanText(shortened(h.detail()))
+	data.Detail = cleanText(boundedDetail(h.detail()))
 	return data
 }
 
-// shortened cuts a text that is too long for a message, between two characters.
-func shortened(text string) string {
+// boundedDetail cuts a text that is too long for a message, between two characters.
+func boundedDetail(text string) string {
 	if len(text) <= maxDetail {
 		return text
 	}
@@ -62,6 +62,9 @@ func (h happening) detail() string {
 		if about := h.aboutToken(h.token); about != "" {
 			return about
 		}
+	}
+	if h.metadata["campaign"] != "" {
+		return h.ofCampaign()
 	}
 	if sentence := plainDetails[h.eventType]; sentence != "" {
 		return sentence
@@ -80,6 +83,16 @@ var plainDetails = map[string]string{
 	eventRetire:         "the engine has ended an old value",
 }
 
+// ofCampaign says how a campaign has ended.
+func (h happening) ofCampaign() string {
+	m := h.metadata
+	sentence := fmt.Sprintf("the campaign has ended: %s of %s tokens are done", cmp.Or(m["done"], "0"), cmp.Or(m["total"], "0"))
+	if failed := m["failed"]; failed != "" && failed != "0" {
+		sentence += ", " + failed + " failed"
+	}
+	return sentence + "; `vault read " + mountPlaceholder + "campaigns/" + m["campaign"] + "` shows them"
+}
+
 func (h happening) aboutToken(t *token) string {
 	switch h.eventType {
 	case eventRotate:
@@ -96,6 +109,11 @@ func (h happening) aboutToken(t *token) string {
 		return cmp.Or(t.LastError, fmt.Sprintf("the provider rejects version %d", t.Number()))
 	case eventOverdue:
 		return "its rotation is overdue since " + t.nextRotation.UTC().Format(time.RFC3339)
+	case eventRetirementWaits:
+		return fmt.Sprintf("version %s waits for its end, because %s of its readers have not read a newer one; `vault read %stokens/%s/readers` shows who",
+			h.metadata["version"], cmp.Or(h.metadata["behind"], "some"), mountPlaceholder, t.name)
+	case eventIdentityChanged:
+		return fmt.Sprintf("the platform shows another identity of version %d than before: %s instead of %s", t.Number(), h.metadata["identity"], h.metadata["previous_identity"])
 	case eventExpiring:
 		return fmt.Sprintf("version %d ends by itself at %s", t.Number(), t.expires.UTC().Format(time.RFC3339))
 	}

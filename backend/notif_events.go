@@ -16,25 +16,22 @@ const eventTest = "adtokens/test"
 // defaultNotified are the events that a notification tells of unless it says otherwise: those that somebody has to act on.
 var defaultNotified = []string{"rotate-fail", "verify-fail", "overdue", "expiring", "retirement-waits", "campaign-done"}
 
-// moreEvents are events that patterns may name beside those in eventOperations.
-var moreEvents = []string{"retirement-waits", "identity-changed", "campaign-done"}
-
 // fieldNotifyEvents has the patterns of a notification.
 const fieldNotifyEvents = "events"
 
 const (
-	maxPatterns      = 64
-	maxPatternLength = 128
+	maxEventPatterns = 64
+	maxEventPattern  = 128
 )
 
 // notifiableEvents are the names of all events, without the namespace, in their order.
 func notifiableEvents() []string {
-	names := slices.Clone(moreEvents)
+	var names []string
 	for name := range maps.Keys(eventOperations) {
 		names = append(names, strings.TrimPrefix(name, eventNamespace))
 	}
 	slices.Sort(names)
-	return slices.Compact(names)
+	return names
 }
 
 // eventPattern matches whole names of events, where * stands for any characters.
@@ -63,9 +60,9 @@ func checkEvents(given []string) ([]string, error) {
 		switch {
 		case pattern == "" || slices.Contains(patterns, pattern):
 			continue
-		case len(patterns) == maxPatterns:
-			return nil, badInput("%s must have at most %d names; nothing was changed", fieldNotifyEvents, maxPatterns)
-		case len(pattern) > maxPatternLength || !matchesSomeEvent(pattern):
+		case len(patterns) == maxEventPatterns:
+			return nil, badInput("%s must have at most %d names; nothing was changed", fieldNotifyEvents, maxEventPatterns)
+		case len(pattern) > maxEventPattern || !matchesSomeEvent(pattern):
 			return nil, badInput("%s must be names of events, where * stands for any characters, and one of those given fits none: %s. "+
 				"There are %s; nothing was changed", fieldNotifyEvents, quotePattern(pattern), strings.Join(notifiableEvents(), ", "))
 		}

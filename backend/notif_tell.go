@@ -19,9 +19,9 @@ func (b *backend) tell(ctx context.Context, h happening) {
 
 // tellAhead tells of a state that lasts, before the record that has it is stored: a crash in between has it told again when the state is
 // found again, under the same webhook-id, and never not at all. What tells this state from others of the token goes into key. A state
-// that this process has told already is not told again.
-func (b *backend) tellAhead(ctx context.Context, eventType string, t *token, key string) {
-	h := newHappening(eventType, t, nil)
+// that this process has told already is not told again. Pairs are the metadata of the event.
+func (b *backend) tellAhead(ctx context.Context, eventType string, t *token, key string, pairs ...string) {
+	h := newHappening(eventType, t, pairs)
 	id := stateID(h, key)
 	if b.outbox.ahead.put(h, id) {
 		b.tellAs(ctx, h, id)

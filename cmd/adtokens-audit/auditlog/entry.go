@@ -571,7 +571,7 @@ func (r *record) failure() string {
 }
 
 // ownInputs are the inputs of a rotation that are no part of a credential. What else there is, a person has handed in.
-var ownInputs = map[string]bool{"reason": true, "cas": true, "verify": true, "retire_previous": true, "revoke_previous": true}
+var ownInputs = map[string]bool{"reason": true, "cas": true, "verify": true, "retire_previous": true, "revoke_previous": true, "accept_other_identity": true}
 
 func (r *record) rotation() *Rotation {
 	d := &r.response
