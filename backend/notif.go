@@ -93,7 +93,7 @@ func (b *backend) newNotification(name string, entry notificationEntry) (*notifi
 	if err != nil {
 		return nil, fmt.Errorf("%s %w", fieldNotifyCACert, err)
 	}
-	n := &notification{notificationEntry: entry, name: name, client: b.metrics.observe("notification", client)}
+	n := &notification{notificationEntry: entry, name: name, client: client}
 	for _, pattern := range n.events() {
 		n.patterns = append(n.patterns, eventPattern(pattern))
 	}

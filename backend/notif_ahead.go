@@ -33,9 +33,17 @@ func (a *toldAhead) put(h happening, id string) (isNew bool) {
 	return true
 }
 
+// forget has a state count as not told.
+func (a *toldAhead) forget(id string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.ids, id)
+	delete(a.older, id)
+}
+
 // take says whether the event was told ahead, once.
 func (a *toldAhead) take(h happening) bool {
-	if h.token == nil {
+	if h.token == nil || h.metadata["source"] != "" { // one of a person's request
 		return false
 	}
 	a.mu.Lock()

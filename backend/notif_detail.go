@@ -81,6 +81,7 @@ var plainDetails = map[string]string{
 	eventTokenWrite:     "a token was defined, or its definition or policy changed",
 	eventTokenDelete:    "a token was deleted",
 	eventRetire:         "the engine has ended an old value",
+	eventCampaignDone:   "a campaign has ended",
 }
 
 // ofCampaign says how a campaign has ended.

@@ -23,14 +23,15 @@ func (b *backend) tell(ctx context.Context, h happening) {
 func (b *backend) tellAhead(ctx context.Context, eventType string, t *token, key string, pairs ...string) {
 	h := newHappening(eventType, t, pairs)
 	id := stateID(h, key)
-	if b.outbox.ahead.put(h, id) {
-		b.tellAs(ctx, h, id)
+	if b.outbox.ahead.put(h, id) && !b.tellAs(ctx, h, id) {
+		b.outbox.ahead.forget(id) // nobody wants to know: whoever comes later may
 	}
 }
 
-func (b *backend) tellAs(ctx context.Context, h happening, id string) {
+// tellAs tells of an event under the given webhook-id, or a new one where that is empty. It says whether anybody is told.
+func (b *backend) tellAs(ctx context.Context, h happening, id string) (told bool) {
 	if b.storage == nil || !b.WriteSafeReplicationState() {
-		return
+		return false
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), outboxTimeout)
 	defer cancel()
@@ -38,24 +39,26 @@ func (b *backend) tellAs(ctx context.Context, h happening, id string) {
 		var err error
 		if id, err = newMessageID(); err != nil {
 			b.logNotification("", "an event cannot be told", err)
-			return
+			return false
 		}
 	}
 	m := message{Schema: messageSchema, ID: id, Type: h.eventType, At: b.now().UTC(), Data: h.data(b.providerOf(h))}
 	if err := b.loadOutbox(ctx, b.storage); err != nil {
 		b.outbox.postpone(func(ctx context.Context) { b.distribute(ctx, m) })
-		return
+		return true
 	}
-	b.distribute(ctx, m)
+	return b.distribute(ctx, m)
 }
 
-// distribute gives the message to all that want it.
-func (b *backend) distribute(ctx context.Context, m message) {
+// distribute gives the message to all that want it, and says whether anybody does.
+func (b *backend) distribute(ctx context.Context, m message) (wanted bool) {
 	for _, n := range b.notifications.All() {
 		if q := b.outbox.get(n.name); q != nil && q.id == n.ID && n.wants(m.Type) {
 			b.enqueue(ctx, q, m.at(b.mountFor(n)))
+			wanted = true
 		}
 	}
+	return wanted
 }
 
 // enqueue stores a message, and has it sent.

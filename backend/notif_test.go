@@ -150,6 +150,55 @@ func TestNotifications_AreSignedAndTellWhatHappened(t *testing.T) {
 	}
 }
 
+// TestNotifications_TheirSecretIsInNoText that is shown, such as a reason.
+func TestNotifications_TheirSecretIsInNoText(t *testing.T) {
+	t.Parallel()
+	n := newNotifying(t)
+	n.withImpact(t, nil)
+	n.notify(t, "ops", nil)
+	fresh := n.resetReadWrite(t)
+	response, err := n.handle(t, logical.UpdateOperation, "tokens/acme-rw/rotate", map[string]any{"auth_token": fresh.AuthToken, "reason": "now with " + notifySecret})
+	if err != nil || !response.IsError() || strings.Contains(response.Error().Error(), notifySecret) {
+		t.Errorf("got %v, error %v", response, err)
+	}
+}
+
+// TestNotifications_TheirEventsSayWhatHappened in words that fit the event.
+func TestNotifications_TheirEventsSayWhatHappened(t *testing.T) {
+	t.Parallel()
+	n := newNotifying(t)
+	n.withImpact(t, nil)
+	tok, err := n.tokens.Get(t.Context(), n.storage, "acme-rw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.notify(t, "ops", map[string]any{"events": "*"})
+	n.sendTokenEvent(t.Context(), eventRetirementWaits, tok, "version", "1", "behind", "3")
+	n.sendTokenEvent(t.Context(), eventIdentityChanged, tok, "identity", "new@acme.example", "previous_identity", "old@acme.example")
+	n.sendEvent(t.Context(), eventCampaignDone, "campaigns/jane", "campaign", "jane", "state", "failed", "total", "9", "done", "7", "failed", "2")
+	n.drain(t, "ops")
+	bodies := n.bodies(t)
+	if len(bodies) != 3 {
+		t.Fatalf("got %v", bodies)
+	}
+	for i, want := range []string{
+		"version 1 waits for its end, because 3 of its readers have not read a newer one", "new@acme.example instead of old@acme.example",
+		"7 of 9 tokens are done, 2 failed",
+	} {
+		if !strings.Contains(bodies[i].Data["detail"].(string), want) {
+			t.Errorf("%s says %v, want %q", bodies[i].Type, bodies[i].Data["detail"], want)
+		}
+	}
+	if bodies[2].Data["campaign"] != "jane" || bodies[1].Data["campaign"] != nil {
+		t.Errorf("got the campaigns %v and %v", bodies[2].Data["campaign"], bodies[1].Data["campaign"])
+	}
+	for name := range eventOperations {
+		if h := newHappening(name, tok, nil); h.detail() == "" || strings.HasPrefix(h.detail(), "this happened") {
+			t.Errorf("%s says %q", name, h.detail())
+		}
+	}
+}
+
 // TestNotifications_WithoutVaultsEvents: no community server brings an event to anybody.
 func TestNotifications_WithoutVaultsEvents(t *testing.T) {
 	t.Parallel()
@@ -676,6 +725,32 @@ func TestNotifications_AStateIsToldOnce(t *testing.T) {
 	n.drain(t, "ops")
 	if got := typesOf(n.bodies(t)); !slices.Equal(got, []string{"adtokens/verify-fail", "adtokens/overdue"}) {
 		t.Errorf("got %v", got)
+	}
+}
+
+// TestNotifications_OneThatComesLaterIsTold of a problem that comes back, although it was there before and nobody wanted to know.
+func TestNotifications_OneThatComesLaterIsTold(t *testing.T) {
+	t.Parallel()
+	n := newNotifying(t)
+	n.withImpact(t, nil)
+	tok, unlock, err := n.lockToken(t.Context(), n.storage, "acme-rw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	fails := func(problem string) {
+		tok.LastError = problem
+		n.tellAhead(t.Context(), eventRotateFail, tok, sameProblem(problem))
+		n.sendTokenEvent(t.Context(), eventRotateFail, tok, "version", "1")
+	}
+	fails("the hook says no")
+	n.notify(t, "ops", nil)
+	fails("the hook says no")
+	fails("the hook says no")
+	n.sendTokenEvent(t.Context(), eventRotateFail, tok, "source", "assisted")
+	n.drain(t, "ops")
+	if got := n.bodies(t); len(got) != 2 || got[0].Data["detail"] != "the hook says no" {
+		t.Errorf("got %v, want the hook's refusal once, and a person's", got)
 	}
 }
 
