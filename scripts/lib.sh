@@ -209,8 +209,8 @@ mount_engine() {
     -audit-non-hmac-response-keys=version -audit-non-hmac-response-keys=previous_version \
     -audit-non-hmac-response-keys=fingerprint -audit-non-hmac-response-keys=verification \
     -audit-non-hmac-response-keys=previous_credential -audit-non-hmac-response-keys=outcome \
-    -audit-non-hmac-response-keys=current_version \
-    -audit-non-hmac-response-keys=health -audit-non-hmac-response-keys=rotation_state \
+    -audit-non-hmac-response-keys=current_version -audit-non-hmac-response-keys=state \
+    -audit-non-hmac-response-keys=health -audit-non-hmac-response-keys=rotation_state -audit-non-hmac-response-keys=how \
     vault-plugin-secrets-adtokens'
 }
 
