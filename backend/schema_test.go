@@ -74,6 +74,7 @@ func storedEntries() map[string]any {
 		"token/ro-rejected":    rejectedHook(),
 		"token/scoped":         scopedToken(),
 		"token/key-moved":      movedKey(),
+		"token/adopting":       adoptingKey(),
 	}
 }
 
@@ -167,6 +168,14 @@ func movedKey() tokenEntry {
 	t.Searches[0].Owner, t.Searches[0].Proven = "before@acme.example", true
 	t.Retiring = []rotation.Retiring{{Version: 1, Credential: storedKey("1"), Proven: true, At: long, NextAttempt: someUp}}
 	t.Cleanups = []rotation.Cleanup{{Owner: "app@acme.example", KeyID: strings.Repeat("4", 40), FoundAt: long, DeletedAt: long.Add(time.Second)}}
+	return t
+}
+
+// adoptingKey has what becomes of an old value that waits for its readers.
+func adoptingKey() tokenEntry {
+	t := movedKey()
+	t.RetireWhen, t.ReaderWindow = retireAdopted, 7200
+	t.Retiring[0].Due, t.Retiring[0].WaitReported = true, true
 	return t
 }
 
