@@ -25,6 +25,8 @@ const (
 	eventOverdue         = "adtokens/overdue"
 	eventExpiring        = "adtokens/expiring"
 	eventRetirementWaits = "adtokens/retirement-waits"
+	eventCampaignDone    = "adtokens/campaign-done"
+	eventIdentityChanged = "adtokens/identity-changed"
 )
 
 // ErrEventsUnsupported is what an EventSender returns where the server has no event notifications at all.
@@ -48,6 +50,8 @@ var eventOperations = map[string]struct{ operation, modified string }{
 	eventOverdue:         {"rotate", "false"},
 	eventExpiring:        {"rotate", "false"},
 	eventRetirementWaits: {"retire", "false"},
+	eventCampaignDone:    {"rotate", "false"},
+	eventIdentityChanged: {"verify", "false"},
 }
 
 // sendEvent tells Vault's subscribers what happened at path. Pairs are metadata without secrets. A server without event

@@ -125,9 +125,11 @@ func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *f
 		"rotation_schedule":          t.RotationSchedule,
 		"rotation_window":            int(t.RotationWindow.Seconds()),
 		"disable_automated_rotation": t.DisableAutomatedRotation,
+		"rotate_on_rejection":        t.RotateOnRejection,
 		"custom_metadata":            t.CustomMetadata,
 		"version":                    t.Number(),
 		"fingerprint":                t.fingerprint(),
+		"identity":                   t.Identity,
 		"health":                     string(t.health()),
 		"last_verification":          verificationData(t.LastVerification),
 		"rotation_state":             string(t.State()),
@@ -163,6 +165,11 @@ func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *f
 	response := &logical.Response{Data: data}
 	if t.planProblem != "" {
 		response.AddWarning(t.planProblem)
+	}
+	for _, problem := range []string{t.healingProblem(now), t.identityProblem(now)} {
+		if problem != "" {
+			response.AddWarning(problem)
+		}
 	}
 	if t.overdue(now) {
 		response.AddWarning("the rotation of this token is overdue since " + t.nextRotation.UTC().Format(time.RFC3339) +
@@ -255,6 +262,7 @@ func (b *backend) readPolicy(d *framework.FieldData, kind *provider.TokenType) (
 		rotationWindow:           given[int](d, "rotation_window"),
 		rotationSchedule:         given[string](d, "rotation_schedule"),
 		disableAutomatedRotation: given[bool](d, "disable_automated_rotation"),
+		rotateOnRejection:        given[bool](d, "rotate_on_rejection"),
 		bareNumbers:              readBareNumbers(d.Raw),
 		reasonOrVerify:           given[string](d, "reason") != nil || given[bool](d, "verify") != nil,
 		force:                    given[bool](d, fieldForce) != nil,

@@ -23,7 +23,11 @@ func (b *backend) machine(storage logical.Storage, a *account, t *token) *rotati
 		Save: func(ctx context.Context, _ *rotation.Record) error {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTimeout)
 			defer cancel()
-			return b.saveToken(ctx, storage, t)
+			err := b.saveToken(ctx, storage, t)
+			if err == nil {
+				b.tellIdentity(ctx, t)
+			}
+			return err
 		},
 		Fingerprint: func(ctx context.Context, credential provider.Values) (string, error) {
 			return b.fingerprint(ctx, storage, credential)
@@ -82,11 +86,11 @@ func (b *backend) countRotation(a *account, t *token, e rotation.Event) {
 	switch {
 	case e == rotation.Published:
 		last := t.History[len(t.History)-1]
-		b.metrics.rotated(last.Source, triggerOf(last.Scheduled), last.Verification)
+		b.metrics.rotated(last.Source, triggerOf(last.Scheduled, last.Healed), last.Verification)
 	case e == rotation.Failed && t.Ended() != nil:
-		b.metrics.rotated(t.Ended().Source, triggerOf(t.Ended().Scheduled), outcomeFailed)
+		b.metrics.rotated(t.Ended().Source, triggerOf(t.Ended().Scheduled, t.Ended().Healing), outcomeFailed)
 	case e == rotation.Failed && t.Pending != nil:
-		b.metrics.rotated(t.Pending.Source, triggerOf(t.Pending.Scheduled), outcomeFailed)
+		b.metrics.rotated(t.Pending.Source, triggerOf(t.Pending.Scheduled, t.Pending.Healing), outcomeFailed)
 	case e == rotation.Failed:
 		b.metrics.rotated(source(a, t), triggerSchedule, outcomeFailed)
 	}

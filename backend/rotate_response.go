@@ -34,6 +34,9 @@ func publishedResponse(t *token, entry rotation.HistoryEntry, previous *rotation
 	if previous != nil {
 		response.Data["previous_version"] = previous.Number
 	}
+	if entry.IdentityChanged {
+		response.AddWarning(fmt.Sprintf("version %d is a credential of %q, and the one before was somebody else's", entry.Version, entry.Identity))
+	}
 	if verified == nil {
 		response.AddWarning("the credential was published unverified; `vault write -f <mount>/tokens/" + t.name + "/verify` tries it")
 		return response
@@ -78,12 +81,24 @@ func (b *backend) checkPrevious(
 	}
 }
 
-func underWayResponse(t *token) *logical.Response {
-	response := &logical.Response{Data: map[string]any{
+// unfinishedResponse tells how far a rotation is.
+func unfinishedResponse(t *token) *logical.Response {
+	return &logical.Response{Data: map[string]any{
 		"version":        t.Number(),
 		"fingerprint":    t.fingerprint(),
 		"rotation_state": string(t.State()),
 	}}
+}
+
+// keptResponse tells of a rotation whose value is kept because it is somebody else's.
+func keptResponse(t *token) *logical.Response {
+	response := unfinishedResponse(t)
+	response.AddWarning(t.LastError)
+	return response
+}
+
+func underWayResponse(t *token) *logical.Response {
+	response := unfinishedResponse(t)
 	response.AddWarning(fmt.Sprintf("the rotation is not finished after %s and goes on by itself; `vault read <mount>/tokens/%s` shows its state",
 		rotateWait, t.name))
 	if t.LastError != "" {

@@ -56,6 +56,8 @@ type tokenEntry struct {
 	RotationWindow           time.Duration `json:"rotation_window"`
 	RotationPeriod           time.Duration `json:"rotation_period"`
 	DisableAutomatedRotation bool          `json:"disable_automated_rotation"`
+	// RotateOnRejection has a value replaced at once that the provider is found to reject.
+	RotateOnRejection bool `json:"rotate_on_rejection,omitempty"`
 	// RotateBeforeExpiry is in seconds; nil is defaultBeforeExpiry.
 	RotateBeforeExpiry *int `json:"rotate_before_expiry,omitempty"`
 	// ScheduleSince is when rotation_schedule was set. What it missed before is not overdue.

@@ -21,7 +21,7 @@ type policyWrite struct {
 	rotationPeriod, rotationWindow                          *int
 	rotationSchedule                                        *string
 	retireAfter                                             *string
-	disableAutomatedRotation                                *bool
+	disableAutomatedRotation, rotateOnRejection             *bool
 	customMetadata                                          map[string]string
 	// options are those of the token's type, in canonical form; empty ones are to be removed.
 	options provider.Values
@@ -88,6 +88,9 @@ func (t *token) applyPolicy(w *policyWrite, now time.Time) {
 	}
 	if w.rotateBeforeExpiry != nil {
 		t.RotateBeforeExpiry = w.rotateBeforeExpiry
+	}
+	if w.rotateOnRejection != nil {
+		t.RotateOnRejection = *w.rotateOnRejection
 	}
 	if w.readerWindow != nil {
 		t.ReaderWindow = *w.readerWindow
@@ -175,7 +178,7 @@ func (t *token) nextWork(now time.Time, source rotation.Source, ends func(*rotat
 	if source == "" || t.PersonNeeded {
 		due = t.overdueReport()
 	}
-	rotate = sooner(sooner(t.NextStepWith(ends), due), t.expiryReport())
+	rotate = sooner(sooner(t.NextStepWith(ends), due), sooner(t.expiryReport(), t.nextHealing(now, source)))
 	if t.Consent != nil {
 		rotate = sooner(rotate, t.Consent.ExpiresAt)
 	}

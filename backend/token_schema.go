@@ -31,6 +31,7 @@ func commonPolicyFields() map[string]*framework.FieldSchema {
 		"reader_window":        {Type: framework.TypeDurationSecond, Default: defaultReaderWindow, Description: "For how long after its last read a reader counts for retire_after. At least 1s."},
 		"rotate_before_expiry": {Type: framework.TypeDurationSecond, Default: defaultBeforeExpiry, Description: "How long before its own end a value is due for rotation, where it has one; at most half of its life counts."},
 		"lease_ttl":            {Type: framework.TypeDurationSecond, Default: 0, Description: "With more than 0, reads of creds/ carry a lease of this length, which ends with the version; each such read writes to storage."},
+		"rotate_on_rejection":  {Type: framework.TypeBool, Default: false, Description: "Replace a value at once that the provider is found to reject, where the engine can: at most three times in 24 hours."},
 		"custom_metadata":      {Type: framework.TypeKVPairs, Description: "Your own key=value pairs, shown when the token is read."},
 	}
 	automatedrotationutil.AddAutomatedRotationFields(fields)
@@ -75,6 +76,7 @@ func tokenStateFields() map[string]*framework.FieldSchema {
 		"next_vault_rotation": {Type: framework.TypeTime, Description: "When the policy wants it replaced."},
 		"overdue":             {Type: framework.TypeBool, Description: "That time has passed."},
 		"retiring":            {Type: framework.TypeSlice, Description: "Old values that the engine is going to retire: version (0 for one that was never published) and at."},
+		"identity":            {Type: framework.TypeString, Description: "Whose the credential is at the platform, as far as a verification has told; empty where none has."},
 		"expires_at":          {Type: framework.TypeTime, Description: "When the current value ends by itself, as far as is known."},
 		"next_refresh":        {Type: framework.TypeTime, Description: "When the engine refreshes the current credential by itself, so that it does not die of disuse."},
 		"refreshed_at":        {Type: framework.TypeTime, Description: "When the current credential was last refreshed."},

@@ -121,7 +121,7 @@ func (m *Machine) Start(ctx context.Context, r *Record, p Pending) error {
 		p.NotSent, p.Once = true, m.Once
 	}
 	if err := m.prepare(ctx, r, &p); err != nil {
-		r.ended = &p
+		r.ended, r.EndedRotation = &p, p.ID
 		return m.startFailed(ctx, r, err)
 	}
 	p.Replaces = r.Pending
@@ -192,6 +192,9 @@ func (m *Machine) prove(ctx context.Context, r *Record) error {
 	case v.Outcome == provider.Rejected:
 		return m.rejected(ctx, r, refusal(p, v))
 	}
+	if err := r.foreign(p, v); err != nil {
+		return m.rejected(ctx, r, err)
+	}
 	fingerprint, err := m.Fingerprint(ctx, p.Credential)
 	if err != nil {
 		return err
@@ -202,7 +205,7 @@ func (m *Machine) prove(ctx context.Context, r *Record) error {
 	}
 	r.Publish(Candidate{
 		Credential: p.Credential, Fingerprint: fingerprint, Source: p.Source, Reason: p.Reason,
-		EntityID: p.EntityID, DisplayName: p.DisplayName, RotationID: p.ID, Scheduled: p.Scheduled, Verified: &v, Note: note,
+		EntityID: p.EntityID, DisplayName: p.DisplayName, RotationID: p.ID, Scheduled: p.Scheduled, Healed: p.Healing, Verified: &v, Note: note,
 		Made: m.Keys != nil && p.Source == SourceIAM, Same: m.Same, HandedInAs: p.HandedInAs,
 		Lifetime: m.Lifetime, ExpiresAt: p.ExpiresAt,
 	}, now)

@@ -52,8 +52,10 @@ type Pending struct {
 	Reason      string `json:"reason,omitempty"`
 	EntityID    string `json:"entity_id,omitempty"`
 	DisplayName string `json:"display_name,omitempty"`
-	// Scheduled is set where the policy asked for it, and nobody by hand.
+	// Scheduled is set where the policy asked for it, and nobody by hand. Healing is set where it did so because the provider rejects the
+	// current value.
 	Scheduled   bool      `json:"scheduled,omitempty"`
+	Healing     bool      `json:"healing,omitempty"`
 	RequestedAt time.Time `json:"requested_at"`
 	// Owner is for whom a key is asked, and OwnerProven by which right: see Rights. Other values have neither.
 	Owner       string `json:"owner,omitempty"`
@@ -81,6 +83,10 @@ type Pending struct {
 	Note string `json:"note,omitempty"`
 	// HandedInAs is the fingerprint of what a person handed in.
 	HandedInAs string `json:"handed_in_as,omitempty"`
+	// AcceptOther says that the credential may be somebody else's than the token's, and OtherIdentity whose it is where that keeps it from
+	// being published.
+	AcceptOther   bool   `json:"accept_other_identity,omitempty"`
+	OtherIdentity string `json:"other_identity,omitempty"`
 	// Refreshing is a refresh of the credential whose answer has not come.
 	Refreshing *Refreshing `json:"refreshing,omitempty"`
 	// Replaces is a rejected value that is kept until this rotation has one.
