@@ -345,8 +345,8 @@ func FuzzStoredReaders(f *testing.F) {
 			must(t, err)
 		}
 		for _, path := range []string{"tokens/rw/readers", "tokens/rw", "status", "metrics"} {
-			if said := answer(t, b, storage, logical.ReadOperation, path, nil); e.holdsPart(said) || strings.Contains(said, "error:") {
-				t.Errorf("%s answers %s", path, said)
+			if e.holdsPart(answer(t, b, storage, logical.ReadOperation, path, nil)) {
+				t.Errorf("%s answers a part of a stored secret", path)
 			}
 		}
 		if n := b.readers.Rows(); n < 2 || n > len(stored)+3 {
