@@ -330,6 +330,35 @@ func FuzzStoredToken(f *testing.F) {
 	})
 }
 
+// FuzzStoredReaders does the same for the readers of a token, and wants each reader once.
+func FuzzStoredReaders(f *testing.F) {
+	e := newFuzzedEngine(f)
+	for _, stored := range []string{
+		`{"schema":1,"slack":21600,"readers":[{"e":"entity-jane","d":"jane","c":"9310792193107921","a":"192.0.2.1","v":1,"f":1795749000,"l":1795752600}]}`,
+		`{"schema":1,"readers":[{},{},{"t":true,"v":4294967295,"l":4294967295}],"lost":[{"v":7,"l":4294967295,"n":4294967295}],"slack":4294967295}`,
+		`{"schema":2}`, `null`, ``, `[]`,
+	} {
+		f.Add([]byte(stored), "jane", "192.0.2.1")
+	}
+	f.Fuzz(func(t *testing.T, stored []byte, name, address string) {
+		stored, name, address = bytes.Clone(stored), strings.Clone(name), strings.Clone(address)
+		b, storage := e.engine(t)
+		must(t, storage.Put(t.Context(), &logical.StorageEntry{Key: readersPrefix + "rw", Value: stored}))
+		for _, by := range []Reader{{DisplayName: name, Address: address}, {EntityID: name, Address: address}, {Accessor: name}} {
+			_, err := b.readCreds(t.Context(), storage, "rw", by)
+			must(t, err)
+		}
+		for _, path := range []string{"tokens/rw/readers", "tokens/rw", "status", "metrics"} {
+			if e.holdsPart(answer(t, b, storage, logical.ReadOperation, path, nil)) {
+				t.Errorf("%s answers a part of a stored secret", path)
+			}
+		}
+		if n := b.readers.Rows(); n < 2 || n > len(stored)+3 {
+			t.Errorf("there are %d rows", n)
+		}
+	})
+}
+
 // FuzzStoredAccount does the same for entries of an account. No request is sent: who may write storage decides where to.
 func FuzzStoredAccount(f *testing.F) {
 	e := newFuzzedEngine(f)

@@ -78,7 +78,8 @@ func storedEntries() map[string]any {
 			Schema: notificationSchema, ID: "11111111-2222-3333-4444-555555555555", Mount: "adtokens/", Events: []string{"rotate*", "overdue"},
 			Settings: provider.Values{"url": storedHookURL + "/told?key=stored", "secret": "whsec_" + hookSecret, "format": formatStandard},
 		},
-		"token/healed": healedToken(),
+		"token/adopting": adoptingKey(),
+		"token/healed":   healedToken(),
 	}
 }
 
@@ -187,6 +188,14 @@ func movedKey() tokenEntry {
 	t.Searches[0].Owner, t.Searches[0].Proven = "before@acme.example", true
 	t.Retiring = []rotation.Retiring{{Version: 1, Credential: storedKey("1"), Proven: true, At: long, NextAttempt: someUp}}
 	t.Cleanups = []rotation.Cleanup{{Owner: "app@acme.example", KeyID: strings.Repeat("4", 40), FoundAt: long, DeletedAt: long.Add(time.Second)}}
+	return t
+}
+
+// adoptingKey has what becomes of an old value that waits for its readers.
+func adoptingKey() tokenEntry {
+	t := movedKey()
+	t.RetireWhen, t.ReaderWindow = retireAdopted, 7200
+	t.Retiring[0].Due, t.Retiring[0].WaitReported = true, true
 	return t
 }
 

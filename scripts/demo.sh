@@ -131,6 +131,19 @@ run "vault read -format=json -field=versions adtokens/tokens/acme-robot/history 
 expect '"source": "iam"'
 expect '"retired_how": "retired by the engine"'
 
+say 'The old key lived on for two seconds, whoever used it. Better: let it live until every reader has the new one.'
+run 'vault write adtokens/tokens/acme-robot retire_after=adopted refresh_ttl=1s'
+run 'VAULT_TOKEN=$(cat app-token) vault read -field=version adtokens/creds/acme-robot'
+run 'vault write -f adtokens/tokens/acme-robot/rotate reason="yearly review"'
+expect '^previous_credential +retires when adopted$'
+run 'vault read -format=yaml adtokens/tokens/acme-robot/readers | grep -E "behind|current|display_name|version"'
+expect 'behind: [1-9]'
+run 'VAULT_TOKEN=$(cat app-token) vault read -field=version adtokens/creds/acme-robot # the app reads, as its ttl tells it to'
+run 'vault read -field=version adtokens/access-token/acme-robot # and so does the other one'
+run 'until vault read -field=rotation_state adtokens/tokens/acme-robot | grep -qx idle; do sleep 0.2; done
+vault read -format=json -field=summary adtokens/tokens/acme-robot/readers'
+expect '"behind": 0'
+
 say "impact.com has no API that resets a token; but a company's own automation can be the account's reset hook."
 start_hook
 run "vault write adtokens/config/acme-impact reset_hook_url=$hook reset_hook_secret=@hook-secret"
