@@ -25,6 +25,7 @@ const (
 	eventOverdue         = "adtokens/overdue"
 	eventExpiring        = "adtokens/expiring"
 	eventRetirementWaits = "adtokens/retirement-waits"
+	eventCampaignDone    = "adtokens/campaign-done"
 	eventIdentityChanged = "adtokens/identity-changed"
 )
 
@@ -49,6 +50,7 @@ var eventOperations = map[string]struct{ operation, modified string }{
 	eventOverdue:         {"rotate", "false"},
 	eventExpiring:        {"rotate", "false"},
 	eventRetirementWaits: {"retire", "false"},
+	eventCampaignDone:    {"rotate", "false"},
 	eventIdentityChanged: {"verify", "false"},
 }
 

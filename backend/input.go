@@ -49,6 +49,7 @@ func (b *backend) checkInput(ctx context.Context, req *logical.Request) error {
 // namedPaths are the first parts of paths that are followed by a name, with what bears the name.
 var namedPaths = map[string]string{
 	"config": "an account", "tokens": "a token", "creds": "a token", "access-token": "a token", "report": "a token",
+	"campaigns": "a campaign",
 }
 
 // checkPathName explains a path that the framework does not route because of the name in it, and refuses a name that is too long.
@@ -171,10 +172,10 @@ func (b *backend) findInputs(ctx context.Context, req *logical.Request, path *fr
 	}
 	_, deletes := path.Operations[logical.DeleteOperation]
 	names := provider.Names(takes.own)
-	for field := range path.Fields {
+	for field, schema := range path.Fields {
 		_, isProviders := provider.Lookup(takes.all, field)
 		forDeletion := deletes && field == fieldForce
-		if !isProviders && !capturedBy(path, field) && !slices.Contains(takes.idle, field) && forDeletion == deletion {
+		if !isProviders && (!schema.Query || field == fieldForce) && !capturedBy(path, field) && !slices.Contains(takes.idle, field) && forDeletion == deletion {
 			names = append(names, field)
 		}
 	}

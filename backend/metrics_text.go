@@ -69,6 +69,7 @@ var (
 	descWithout   = prometheus.NewDesc("adtokens_tokens_without_series", "Tokens beyond those that have series of their own.", nil, nil)
 	descUnread    = prometheus.NewDesc("adtokens_tokens_unreadable", "Tokens whose storage entry cannot be used.", nil, nil)
 	descUnknown   = prometheus.NewDesc("adtokens_tokens_not_read_yet", "Tokens that no other series counts, because they are still being read after a start.", nil, nil)
+	descCampaign  = prometheus.NewDesc("adtokens_campaign_items", "Tokens of each campaign that was not cancelled, by how far it is with them.", []string{"campaign", "state"}, nil)
 	descCache     = prometheus.NewDesc("adtokens_cache_entries", "Entries in the plugin's memory.", []string{"cache"}, nil)
 	descForgotten = prometheus.NewDesc("adtokens_readers_forgotten_total", "Readers that had to be forgotten since the plugin process started.", nil, nil)
 	descBuildInfo = prometheus.NewDesc("adtokens_build_info", "1 for the running build.", []string{"version", "commit"}, nil)
@@ -88,6 +89,7 @@ type snapshot struct {
 	unreadable int
 	unknown    int
 	cached     map[string]int
+	campaigns  []*campaignView
 	// forgotten counts readers that there was no room for.
 	forgotten int
 	// readers says what is known of a token's readers.
@@ -112,11 +114,27 @@ func (s *snapshot) Collect(out chan<- prometheus.Metric) {
 	for name, count := range s.cached {
 		out <- gauge(descCache, count, name)
 	}
+	for _, c := range s.campaigns {
+		c.collect(out)
+	}
 	out <- gauge(descWithout, max(0, len(s.tokens)-maxTokenSeries))
 	out <- gauge(descUnread, s.unreadable)
 	out <- gauge(descUnknown, s.unknown)
 	out <- prometheus.MustNewConstMetric(descForgotten, prometheus.CounterValue, float64(s.forgotten))
 	out <- gauge(descBuildInfo, 1, Version, commit())
+}
+
+// collect gives the counts of a campaign. What was cancelled is nobody's to do.
+func (v *campaignView) collect(out chan<- prometheus.Metric) {
+	if v.state == campaignCancelled {
+		return
+	}
+	p := &v.progress
+	for state, count := range map[string]int{
+		"waiting": p.waiting, "running": p.running, "waiting_for_person": p.waitingForPerson, "done": p.done, "failed": p.failed,
+	} {
+		out <- gauge(descCampaign, count, v.name, state)
+	}
 }
 
 func (s *snapshot) collectToken(t *token, out chan<- prometheus.Metric) {

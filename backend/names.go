@@ -21,6 +21,8 @@ const nameRule = "letters, digits and underscores, joined by dashes or single do
 
 const providersPrefix = "providers/"
 
+const campaignsPrefix = "campaigns/"
+
 const credsPrefix = "creds/"
 
 const accessTokenPrefix = "access-token/"

@@ -38,6 +38,7 @@ func (b *backend) pathStatus() *framework.Path {
 					"none (by health); and of these, overdue and in_flight."},
 				"tokens": {Type: framework.TypeMap, Required: true, Description: "By name: account, type, version, fingerprint, age (seconds), health, overdue, " +
 					"next_vault_rotation, expires_at, rotation_state, last_error."},
+				"campaigns": {Type: framework.TypeMap, Required: true, Description: "Those that are running or have failed, by name: state and progress."},
 			}),
 		},
 		HelpSynopsis: "Read the state of every token at a glance.",
@@ -81,6 +82,10 @@ func (b *backend) pathStatusRead(ctx context.Context, req *logical.Request, d *f
 	if err != nil {
 		return nil, err
 	}
+	campaigns, campaignProblems, err := b.campaignStatus(ctx, req.Storage)
+	if err != nil {
+		return nil, err
+	}
 	now := b.now()
 	var summary statusSummary
 	shown, last, left := map[string]any{}, "", 0
@@ -92,7 +97,7 @@ func (b *backend) pathStatusRead(ctx context.Context, req *logical.Request, d *f
 	for _, problem := range b.unusableAccounts(ctx, req.Storage, s.tokens) {
 		response.AddWarning(problem.Error())
 	}
-	for _, problem := range problems(s.tokens, now) {
+	for _, problem := range append(problems(s.tokens, now), campaignProblems...) {
 		response.AddWarning(problem)
 	}
 	for _, problem := range b.readerProblems(s.tokens) {
@@ -116,7 +121,7 @@ func (b *backend) pathStatusRead(ctx context.Context, req *logical.Request, d *f
 			"total": summary.total, "ok": summary.ok, "rejected": summary.rejected, "unverified": summary.unverified,
 			"none": summary.none, "overdue": summary.overdue, "in_flight": summary.inFlight,
 		},
-		"tokens": shown,
+		"tokens": shown, "campaigns": campaigns,
 	}
 	return response, nil
 }

@@ -31,6 +31,9 @@ func (b *backend) plan(a *account, t *token) {
 // jobs are what the token needs next, with a zero time for what it does not need.
 func (b *backend) jobs(a *account, t *token) []schedule.Job {
 	rotate, verify := t.nextWork(b.now(), source(a, t), b.retirementTime(t))
+	if b.campaigns.ordered(t.name) {
+		rotate = sooner(rotate, b.now())
+	}
 	return []schedule.Job{
 		{Token: t.name, Account: t.Account, Kind: schedule.Rotate, At: rotate},
 		{Token: t.name, Account: t.Account, Kind: schedule.Verify, At: verify},

@@ -9,7 +9,7 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/schedule"
 )
 
-// rotateRoutinely takes the token's due steps, and starts a rotation that the policy asks for.
+// rotateRoutinely takes the token's due steps, and starts a rotation that a campaign or the policy asks for.
 func (b *backend) rotateRoutinely(ctx context.Context, name string) error {
 	t, unlock, err := b.lockToken(ctx, b.storage, name)
 	if err != nil {
@@ -26,9 +26,17 @@ func (b *backend) rotateRoutinely(ctx context.Context, name string) error {
 	}
 	t.bringForward(a, b.now())
 	from, m := source(a, t), b.machine(b.storage, a, t)
-	if err := b.startDue(ctx, m, t, from); err != nil {
+	intent, err := b.rotationToStart(t, from)
+	if err != nil {
 		return err
 	}
+	if intent != nil {
+		// A refusal is in the record, with the time of the next try. Other errors are storage's: nothing must go on that is not stored.
+		if err := b.storeIntent(ctx, b.storage, m, a, t, *intent); err != nil && (t.Ended() == nil || !t.RetryAt.After(b.now())) {
+			return err
+		}
+	}
+	b.campaigns.settle(name)
 	if err := m.Advance(ctx, &t.Record); err != nil {
 		return err
 	}
@@ -39,12 +47,19 @@ func (b *backend) rotateRoutinely(ctx context.Context, name string) error {
 	return nil
 }
 
-// startDue begins the rotation that is due, if one is: because the provider rejects the current value, or by the policy's plan.
-func (b *backend) startDue(ctx context.Context, m *rotation.Machine, t *token, from rotation.Source) error {
+// rotationToStart is the rotation of the token that is to start now, because a campaign wants it, the provider rejects the current value,
+// or the policy has planned it; nil where none does.
+func (b *backend) rotationToStart(t *token, from rotation.Source) (*rotation.Pending, error) {
+	if from == "" {
+		return nil, nil
+	}
+	if wanted := b.campaigns.intent(t, from); wanted != nil {
+		return wanted, nil
+	}
 	now := b.now()
 	planned, healing := t.rotationStart(now), t.mustHeal(now, from)
-	if from == "" || !healing && (planned.IsZero() || planned.After(now)) {
-		return nil
+	if !healing && (planned.IsZero() || planned.After(now)) {
+		return nil, nil
 	}
 	reason := reasonScheduled
 	if healing {
@@ -53,17 +68,14 @@ func (b *backend) startDue(ctx context.Context, m *rotation.Machine, t *token, f
 	}
 	intent, err := newRotation(from, reason)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	intent.Scheduled, intent.Healing = !healing, healing
-	// A refusal is in the record, with the time of the next try. Other errors are storage's: then nothing must go on that is not stored.
-	if err := m.Start(ctx, &t.Record, intent); err != nil && (t.Ended() == nil || !t.RetryAt.After(now)) {
-		return err
-	}
-	return nil
+	return &intent, nil
 }
 
-// tellTimes tells what time has brought: that a person is late, that the value ends soon, that nothing more heals it, or that nobody has answered a consent.
+// tellTimes tells what time has brought: that a person is late, that the value ends soon, that nothing more heals it, or that nobody has
+// answered a consent.
 func (b *backend) tellTimes(ctx context.Context, t *token, from rotation.Source) error {
 	if from == "" || t.PersonNeeded {
 		if err := b.tellOverdue(ctx, t); err != nil {

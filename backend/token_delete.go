@@ -63,8 +63,8 @@ func (b *backend) forgetToken(ctx context.Context, storage logical.Storage, name
 	}
 	b.scheduler.Forget(name)
 	b.access.delete(name)
-	b.forgetReaders(ctx, storage, name)
 	b.changed(name)
+	b.forgetReaders(ctx, storage, name)
 	return nil
 }
 

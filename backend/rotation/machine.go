@@ -121,7 +121,7 @@ func (m *Machine) Start(ctx context.Context, r *Record, p Pending) error {
 		p.NotSent, p.Once = true, m.Once
 	}
 	if err := m.prepare(ctx, r, &p); err != nil {
-		r.ended = &p
+		r.ended, r.EndedRotation = &p, p.ID
 		return m.startFailed(ctx, r, err)
 	}
 	p.Replaces = r.Pending

@@ -66,6 +66,8 @@ type Record struct {
 	Searches []Search `json:"searches,omitempty"`
 	// Cleanups are the lost keys that were found, oldest first.
 	Cleanups []Cleanup `json:"cleanups,omitempty"`
+	// EndedRotation is the ID of the last rotation that ended without a version, or could not begin.
+	EndedRotation string `json:"ended_rotation,omitempty"`
 	// Failures counts rotations that failed for good in a row, and RetryAt is when the policy may start the next.
 	Failures int       `json:"failures,omitempty"`
 	RetryAt  time.Time `json:"retry_at,omitzero"`

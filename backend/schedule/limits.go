@@ -48,7 +48,7 @@ type lane struct {
 
 // queueUp has a due job wait for the rate limit, if there is one.
 func (s *Scheduler) queueUp(j *planned) {
-	if j.Kind == Look {
+	if j.Kind == Look || j.Kind == Campaign {
 		s.pass(&s.looks, j)
 		return
 	}

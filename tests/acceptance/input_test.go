@@ -245,7 +245,10 @@ func addTriedElsewhere(tried map[string]bool) {
 			}
 		}
 	}
-	// These have tests of their own: TestProviders_*, TestExpiry_*, TestConsent_*, TestKeyless_*.
+	// These have tests of their own: TestProviders_*, TestExpiry_*, TestConsent_*, TestKeyless_*, TestCampaigns_*.
+	for _, field := range []string{"reason", "tokens", "accounts", "providers", "types", "read_by", "parallel", "retry", "cancel", "after", "limit"} {
+		tried["/campaigns/{name} "+field] = true
+	}
 	for _, field := range []string{
 		"/providers/{name} definition", "/tokens/{name} rotate_before_expiry", "/tokens/{name} service_account_email",
 		"/tokens/{name}/rotate service_account_email", "/tokens/{name}/rotate code", "/tokens/{name}/rotate redirect_url",

@@ -277,6 +277,7 @@ func (s *leakStory) rotate() {
 	s.succeeds("write", "tokens/key/rotate", map[string]any{"reason": "monthly"})
 	s.succeeds("write", "tokens/rw/rotate", nil)
 	s.succeeds("write", "tokens/scoped/rotate", nil)
+	s.campaign()
 	for name := range leakTokens {
 		vaulttest.Await(s.t, name+" to have retired what it replaces", func() bool {
 			token, err := s.Read(ctx, "tokens/"+name)
@@ -285,6 +286,23 @@ func (s *leakStory) rotate() {
 	}
 	s.succeeds("read", "access-token/oauth", nil)
 	s.succeeds("read", "access-token/key", nil)
+}
+
+// campaign resets all tokens, those that a person has to reset aside, and has mistakes made in it.
+func (s *leakStory) campaign() {
+	s.t.Helper()
+	current := fmt.Sprint(s.succeeds("read", "creds/rw", nil).Data["auth_token"])
+	s.fails("campaigns/all", map[string]any{"reason": "it is " + current, "tokens": "*"})
+	s.fails("campaigns/all", map[string]any{"reason": "all", "read_by": current})
+	s.fails("campaigns/all", map[string]any{"reason": "all", "auth_token": s.wrong("auth token")})
+	s.succeeds("write", "campaigns/all", map[string]any{"reason": "all", "tokens": "*"})
+	vaulttest.Await(s.t, "the campaign to have done its part", func() bool {
+		secret := s.succeeds("read", "campaigns/all", nil)
+		progress, _ := secret.Data["progress"].(map[string]any)
+		return fmt.Sprint(progress["waiting"], progress["running"]) == "0 0"
+	})
+	s.succeeds("list", "campaigns/", nil)
+	s.succeeds("write", "campaigns/all", map[string]any{"retry": true})
 }
 
 // drift has somebody reset tokens behind Vault's back.
