@@ -112,7 +112,7 @@ func TestSignOut_RevokesWhatALoginGave(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			vault := newFakeVault(t)
-			vault.logins("auth/userpass/login/jane", "her password")
+			vault.logins("auth/userpass/login/jane")
 			b := newBrowser(t, vault, nil)
 			if got := b.post("/sign-in", "/sign-in", tt.form); got.status != http.StatusSeeOther {
 				t.Fatalf("the sign-in answers %d: %s", got.status, got.text)
@@ -135,7 +135,7 @@ func TestSignOut_RevokesWhatALoginGave(t *testing.T) {
 func TestSessions_OfLoginsAreRevokedAtTheirEnd(t *testing.T) {
 	t.Parallel()
 	vault := newFakeVault(t)
-	vault.logins("auth/userpass/login/jane", "her password")
+	vault.logins("auth/userpass/login/jane")
 	b := newBrowser(t, vault, nil)
 	b.post("/sign-in", "/sign-in", url.Values{"username": {"jane"}, "password": {"her password"}, "method": {"userpass"}})
 	b.clock.Advance(maxIdle)
