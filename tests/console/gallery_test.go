@@ -196,7 +196,7 @@ func (b *tab) small(folder, name string) {
 	if folder == "" {
 		return
 	}
-	b.size(1000, 760)
+	b.size(1000, 1080)
 	defer b.size(1280, 900)
 	var taken []byte
 	b.run("taking a picture", chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
