@@ -51,6 +51,8 @@ type campaignForm struct {
 	PreviewURL, StartURL string
 	Preview              *preview
 	Automatic, Person    int
+	// Known are examples of what can be filled in.
+	Known struct{ Accounts, Providers, Types string }
 }
 
 func (c *console) readCampaignForm(v *visit) *campaignForm {
@@ -78,7 +80,34 @@ func (c *console) newCampaign(v *visit) {
 }
 
 func (c *console) showCampaignForm(v *visit, status int, form *campaignForm) {
+	c.giveExamples(v, form)
 	c.show(v, status, page{name: "campaign-new", title: c.pages.text("campaign-new.title"), section: "campaigns", data: form})
+}
+
+// maxExamples is how many examples a field has.
+const maxExamples = 8
+
+// giveExamples says what can be filled in, as far as the person may see it.
+func (c *console) giveExamples(v *visit, form *campaignForm) {
+	var listed struct{ Keys []string }
+	if _, err := v.user.list(v.r.Context(), v.path("providers"), &listed); err == nil {
+		form.Known.Providers = examples(listed.Keys)
+	}
+	s, err := c.survey(v)
+	if err != nil {
+		return
+	}
+	var accounts, types []string
+	for _, r := range s.rows {
+		accounts, types = append(accounts, r.Account), append(types, r.Type)
+	}
+	form.Known.Accounts, form.Known.Types = examples(accounts), examples(types)
+}
+
+// examples are some of the names, each once.
+func examples(names []string) string {
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	return strings.Join(names[:min(maxExamples, len(names))], ", ")
 }
 
 // previewCampaign shows which tokens would be replaced. Nothing is, so far.
