@@ -22,6 +22,16 @@ func TestSession_Ends(t *testing.T) {
 			}
 		}, false},
 		"unused for half an hour": {0, func(b *browser, _ *fakeVault) { b.clock.Advance(30 * time.Minute) }, true},
+		"refreshed by a page that is left open": {0, func(b *browser, _ *fakeVault) {
+			for range 3 {
+				b.clock.Advance(10 * time.Minute)
+				r := b.request(http.MethodGet, "/m/adtokens/", nil)
+				r.Header.Set(refreshHeader, "yes")
+				if b.clock.Now().Minute() < 30 {
+					b.do(r)
+				}
+			}
+		}, true},
 		"after twelve hours": {0, func(b *browser, _ *fakeVault) {
 			for range 24 {
 				b.clock.Advance(29 * time.Minute)
