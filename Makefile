@@ -110,7 +110,7 @@ demo: build $(VAULT_BIN) ## Play the story of a token's reset on a real Vault se
 	scripts/demo.sh
 
 .PHONY: dev
-dev: build $(VAULT_BIN) ## Run Vault with the engine and the simulators until Ctrl-C (PORT=8200)
+dev: build $(VAULT_BIN) ## Run Vault with the engine, the console and the simulators until Ctrl-C (PORT=8200)
 	scripts/dev.sh
 
 .PHONY: cluster
@@ -120,6 +120,11 @@ cluster: build $(VAULT_BIN) ## Run three Vault servers with the engine until Ctr
 .PHONY: cluster-check
 cluster-check: build $(VAULT_BIN) ## Start that cluster, kill its leader, rotate, stop
 	scripts/cluster.sh check
+
+.PHONY: screenshots
+screenshots: $(VAULT_BIN) ## Take pictures of every page of the console, light and dark, into bin/screenshots/ (needs Chromium)
+	@mkdir -p bin/screenshots
+	ADTOKENS_SCREENSHOTS=$(CURDIR)/bin/screenshots go test -count=1 -run '^TestPages_Everywhere$$' -v ./tests/console
 
 .PHONY: version
 version: ## Print the version that the checkout would be built as

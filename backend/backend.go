@@ -7,13 +7,16 @@
 //	token/<name>                     tokenEntry    definition, policy and rotation.Record with the credential, seal-wrapped
 //	account-token/<account>/<name>   empty         which tokens use an account; may outlive its token after a crash
 //	provider/<name>                  definitionEntry  an operator's definition of an ad platform
+//	campaign/<name>                  campaignEntry  a campaign, without its items
+//	campaign-item/<id>/<number>      campaignItems  100 items of the campaign with this ID; may outlive it after a crash
+//	readers/<name>                   readers.Entry  who reads a token, and which version; may outlive its token after a crash
 //	salt                             string        key of the fingerprints, seal-wrapped
 //
 // Locks: a request that changes a token holds that token's lock, and takes its account's lock (shared) around the
 // final write, so that the account is still the one that the credential was verified with. A request that changes an
 // account holds that account's lock and never takes a token's. Reads take neither. A rotation that makes or cleans up keys
 // of an owner at a provider holds the lock of that owner beside its token's; whoever ends a value or takes one in holds the
-// lock of that value. Neither takes another token's lock.
+// lock of that value. Neither takes another token's lock. Whoever changes a campaign holds that campaign's lock, and no token's.
 package backend
 
 import (
@@ -29,6 +32,7 @@ import (
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/cache"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider/googleads"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/readers"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/schedule"
 )
 
@@ -37,6 +41,9 @@ const (
 	tokenPrefix        = "token/"
 	accountTokenPrefix = "account-token/"
 	definitionPrefix   = "provider/"
+	campaignPrefix     = "campaign/"
+	campaignItemPrefix = "campaign-item/"
+	readersPrefix      = "readers/"
 )
 
 const backendHelp = `
@@ -71,6 +78,11 @@ type backend struct {
 	precedence  precedence
 	unstored    unstored
 
+	// campaigns are those under way. campaignLocks are held by whoever changes one.
+	campaigns       *campaigns
+	campaignEntries *cache.Store[campaignEntry]
+	campaignLocks   cache.Locks
+
 	saltMu sync.Mutex
 	salt   *salt.Salt
 
@@ -92,6 +104,10 @@ type backend struct {
 	mountPath mountPath
 
 	access  accessTokens
+	reports sharedReports
+	readers *readers.Book
+	// started is when the mount was set up: see adoption.
+	started time.Time
 	unsaved unsaved
 	metrics *metrics
 }
@@ -112,7 +128,7 @@ func (b *backend) setUp(ctx context.Context, config *logical.BackendConfig) erro
 }
 
 func newBackend(now func() time.Time) *backend {
-	b := &backend{now: now, watchers: map[string]*watcher{}, metrics: newMetrics()}
+	b := &backend{now: now, watchers: map[string]*watcher{}, metrics: newMetrics(), readers: readers.NewBook(cleanText), started: now()}
 	b.work, b.stopWork = context.WithCancel(context.Background())
 	b.builtIn = builtIn(takenNames(), googleads.New())
 	b.definitions = cache.New(definitionPrefix, b.now, b.decodeDefinition)
@@ -120,8 +136,17 @@ func newBackend(now func() time.Time) *backend {
 	b.accounts.Release = (*account).hangUp
 	b.tokens = cache.New(tokenPrefix, b.now, b.decodeToken)
 	b.holderIndex = newHolderIndex()
-	b.accounts.Touched = func(name string) { b.holderIndex.touch(holding{account: true, name: name}) }
-	b.tokens.Touched = func(name string) { b.holderIndex.touch(holding{name: name}) }
+	b.campaigns = newCampaigns()
+	b.campaigns.wake = b.wakeCampaign
+	b.campaignEntries = cache.New(campaignPrefix, b.now, b.decodeCampaign)
+	b.accounts.Touched = func(name string) {
+		b.holderIndex.touch(holding{account: true, name: name})
+		b.campaigns.touchAccount(name)
+	}
+	b.tokens.Touched = func(name string) {
+		b.holderIndex.touch(holding{name: name})
+		b.campaigns.touch(name)
+	}
 	b.Backend = &framework.Backend{
 		Help:           strings.TrimSpace(backendHelp),
 		BackendType:    logical.TypeLogical,
@@ -147,10 +172,14 @@ func newBackend(now func() time.Time) *backend {
 			b.pathRotate(),
 			b.pathConsent(),
 			b.pathRetire(),
+			b.pathReaders(),
 			b.pathVerify(),
 			b.pathHistory(),
 			b.pathCreds(),
 			b.pathAccessToken(),
+			b.pathCampaigns(),
+			b.pathCampaignsList(),
+			b.pathReport(),
 			b.pathStatus(),
 			b.pathMetrics(),
 			b.pathInfo(),
@@ -172,6 +201,12 @@ func (b *backend) invalidate(_ context.Context, key string) {
 		b.forgetPlatform(name)
 	case strings.HasPrefix(key, tokenPrefix):
 		b.tokens.Invalidate(strings.TrimPrefix(key, tokenPrefix))
+	case strings.HasPrefix(key, campaignPrefix), strings.HasPrefix(key, campaignItemPrefix):
+		b.forgetCampaign(key)
+	case strings.HasPrefix(key, readersPrefix):
+		if known := b.readers.Peek(strings.TrimPrefix(key, readersPrefix)); known != nil {
+			known.Unmerge()
+		}
 	case key == salt.DefaultLocation:
 		b.saltMu.Lock()
 		defer b.saltMu.Unlock()

@@ -28,6 +28,7 @@ func (b *backend) newScheduler() *schedule.Scheduler {
 	b.tokens.Doubted = func(name string) {
 		s.Hasten(schedule.Job{Token: name, Kind: schedule.Look, At: b.tokens.Doubtful(name)})
 	}
+	b.campaignEntries.Doubted = b.campaignDoubted
 	b.accounts.Doubted = func(name string) {
 		s.Hasten(schedule.Job{Account: name, Kind: schedule.Look, At: b.accounts.Doubtful(name)})
 	}
@@ -44,7 +45,12 @@ func (b *backend) startWork(storage logical.Storage) {
 				b.pause(retryStorage)
 			}
 		}()
-		go b.planAll()
+		go func() {
+			b.planAll()
+			b.contain("reading the stored readers", "", b.loadReaders)
+		}()
+		go b.keepReaders()
+		go b.resumeCampaigns()
 	})
 }
 
@@ -80,7 +86,7 @@ func (b *backend) planToken(name string) {
 	b.scheduler.Hasten(b.jobs(a, t)...)
 }
 
-// doWork does what is due for a token, or looks at an account. The scheduler calls it.
+// doWork does what is due for a token or a campaign, or looks at an account. The scheduler calls it.
 func (b *backend) doWork(ctx context.Context, j schedule.Job) {
 	var err error
 	switch {
@@ -88,6 +94,8 @@ func (b *backend) doWork(ctx context.Context, j schedule.Job) {
 		err = b.lookAtAccount(ctx, j.Account)
 	case j.Kind == schedule.Look:
 		err = b.lookAtToken(ctx, j.Token)
+	case j.Kind == schedule.Campaign:
+		err = b.advanceCampaign(ctx, j.Token)
 	case j.Kind == schedule.Verify:
 		err = b.verifyRoutinely(ctx, j)
 	case j.Kind == schedule.Refresh:

@@ -41,13 +41,23 @@ func respond(response *logical.Response, err error) (*logical.Response, error) {
 		return logical.ErrorResponse("%s", err.Error()), nil
 	case errors.As(err, &coded):
 		return nil, coded
-	case errors.As(err, &silence) && silence.Kind == provider.Timeout:
-		return nil, logical.CodedError(http.StatusGatewayTimeout, err.Error())
 	case errors.As(err, &silence):
-		return nil, logical.CodedError(http.StatusBadGateway, err.Error())
+		return nil, logical.CodedError(silenceStatus(err), err.Error())
 	default:
 		return nil, err
 	}
+}
+
+// silenceStatus is the HTTP status of an answer that tells of a provider's silence: whose fault it is, as far as that is known.
+func silenceStatus(err error) int {
+	silence, _ := errors.AsType[*provider.Error](err)
+	switch {
+	case silence != nil && silence.Kind == provider.Timeout:
+		return http.StatusGatewayTimeout
+	case silence != nil && silence.Kind == provider.NotAsked:
+		return http.StatusBadRequest
+	}
+	return http.StatusBadGateway
 }
 
 // explain puts a verification's own words and the provider's references into one sentence.

@@ -16,23 +16,36 @@ import (
 
 // fingerprint identifies a credential without giving it away: a keyed hash that means nothing outside this mount.
 func (b *backend) fingerprint(ctx context.Context, storage logical.Storage, credential provider.Values) (string, error) {
+	s, err := b.knownSalt(ctx, storage)
+	if err != nil {
+		return "", err
+	}
+	return fingerprintWith(s, credential), nil
+}
+
+func fingerprintWith(s *salt.Salt, credential provider.Values) string {
+	var all strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(credential)) {
+		fmt.Fprintf(&all, "%s=%d:%s\n", name, len(credential[name]), credential[name])
+	}
+	return s.GetHMAC(all.String())[:fingerprintLength]
+}
+
+// knownSalt returns the salt of the fingerprints. It reads storage the first time.
+func (b *backend) knownSalt(ctx context.Context, storage logical.Storage) (*salt.Salt, error) {
 	b.saltMu.Lock()
 	defer b.saltMu.Unlock()
 	if b.salt == nil {
 		s, err := salt.NewSalt(ctx, storage, &salt.Config{})
 		if err != nil {
-			return "", cache.StorageError("reading or creating the fingerprints' salt", err)
+			return nil, cache.StorageError("reading or creating the fingerprints' salt", err)
 		}
 		b.salt = s
 		if s.DidGenerate() {
 			b.reportNewSalt(ctx, storage)
 		}
 	}
-	var all strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(credential)) {
-		fmt.Fprintf(&all, "%s=%d:%s\n", name, len(credential[name]), credential[name])
-	}
-	return b.salt.GetHMAC(all.String())[:fingerprintLength], nil
+	return b.salt, nil
 }
 
 // reportNewSalt tells whoever compares fingerprints that the salt of the earlier ones has gone missing. Refusing to go on

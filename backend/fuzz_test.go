@@ -202,6 +202,12 @@ func FuzzHandleRequest(f *testing.F) {
 		{logical.ReadOperation, "access-token/oauth", ""},
 		{logical.ReadOperation, "status", `{"after":"a","limit":"2"}`},
 		{logical.ReadOperation, "metrics", ""},
+		{logical.UpdateOperation, "campaigns/x", `{"reason":"x","tokens":"r*,dev","parallel":2}`},
+		{logical.UpdateOperation, "campaigns/x", `{"reason":"x","accounts":["acme"],"types":"scoped","providers":"impact"}`},
+		{logical.UpdateOperation, "campaigns/x", `{"retry":true}`},
+		{logical.ReadOperation, "campaigns/x", `{"after":"a","limit":"2"}`},
+		{logical.ListOperation, "campaigns/", ""},
+		{logical.DeleteOperation, "campaigns/x", ""},
 		{logical.ReadOperation, "info", ""},
 		{logical.ListOperation, "tokens/", ""},
 		{logical.ListOperation, "config", ""},
@@ -210,6 +216,11 @@ func FuzzHandleRequest(f *testing.F) {
 		{logical.DeleteOperation, "tokens/rw", `{"force":true}`},
 		{logical.DeleteOperation, "config/acme", ""},
 		{logical.UpdateOperation, "tokens/dev/verify", ""},
+		{logical.UpdateOperation, "report/rw", `{"version":1,"status":"401"}`},
+		{logical.UpdateOperation, "report/key", `{"fingerprint":"0123456789abcdef","status":99}`},
+		{logical.UpdateOperation, "report/empty", `{"version":-1,"fingerprint":["a"]}`},
+		{logical.UpdateOperation, "tokens/rw", `{"rotate_on_rejection":"true","disable_automated_rotation":"x"}`},
+		{logical.UpdateOperation, "tokens/oauth/rotate", `{"accept_other_identity":true,"refresh_token":"wrong"}`},
 		{logical.UpdateOperation, "tokens/rw/rotate", `{"reason":"monthly"}`},
 		{logical.UpdateOperation, "tokens/rw/rotate", `{"auth_token":"wrong","reason":"left","cas":1}`},
 		{logical.UpdateOperation, "tokens/rw/rotate", `{"auth_token":"wrong","verify":false}`},
@@ -273,6 +284,8 @@ func FuzzStoredToken(f *testing.F) {
 		`{"schema":1,"type":"service_account_key","account":"google","current":{"number":1},"pending":{"source":"iam"}}`,
 		`{"schema":1,"type":"oauth_client","account":"google","current":{"number":-1},"retiring":[{"version":7}],"rotation_period":1}`,
 		`{"schema":1,"type":"scoped","account":"nobody","current":{"number":1},"last_verification":{}}`,
+		`{"schema":1,"type":"scoped","account":"acme","current":{"number":1},"health":"rejected","rotate_on_rejection":true,"healing":{"begun":["2026-11-26T00:00:00Z"]}}`,
+		`{"schema":1,"type":"scoped","account":"acme","current":{"number":1},"identity":"a","identity_change":{},"pending":{"source":"hook","other_identity":"b","credential":{}}}`,
 		`{"schema":9}`, `null`, ``, `[]`,
 	} {
 		f.Add([]byte(stored))
@@ -299,6 +312,8 @@ func FuzzStoredToken(f *testing.F) {
 			{logical.ReadOperation, "status", nil},
 			{logical.ReadOperation, "metrics", nil},
 			{logical.UpdateOperation, "tokens/fuzzed/verify", nil},
+			{logical.UpdateOperation, "report/fuzzed", map[string]any{"version": 1}},
+			{logical.UpdateOperation, "tokens/fuzzed/rotate", map[string]any{"accept_other_identity": true}},
 			{logical.UpdateOperation, "tokens/fuzzed", map[string]any{"refresh_ttl": 7}},
 			{logical.UpdateOperation, "tokens/fuzzed/rotate", map[string]any{"auth_token": "x", "verify": false}},
 			{logical.DeleteOperation, "tokens/fuzzed", map[string]any{"force": true}},
@@ -377,7 +392,7 @@ func FuzzPolicy(f *testing.F) {
 		tok, err := b.tokens.Load(t.Context(), storage, "rw")
 		must(t, err)
 		now := b.now()
-		rotate, verify := tok.nextWork(now, "hook")
+		rotate, verify := tok.nextWork(now, "hook", atItsTime)
 		for what, at := range map[string]time.Time{"next rotation": tok.nextRotation, "next step": rotate, "next verification": verify} {
 			if !at.IsZero() && at.Before(tok.Current.PublishedAt) {
 				t.Errorf("the %s is at %v, before the credential was published", what, at)

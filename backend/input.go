@@ -48,7 +48,8 @@ func (b *backend) checkInput(ctx context.Context, req *logical.Request) error {
 
 // namedPaths are the first parts of paths that are followed by a name, with what bears the name.
 var namedPaths = map[string]string{
-	"config": "an account", "tokens": "a token", "creds": "a token", "access-token": "a token",
+	"config": "an account", "tokens": "a token", "creds": "a token", "access-token": "a token", "report": "a token",
+	"campaigns": "a campaign",
 }
 
 // checkPathName explains a path that the framework does not route because of the name in it, and refuses a name that is too long.
@@ -83,7 +84,7 @@ func given[T any](d *framework.FieldData, field string) *T {
 func noPathBelow(noun, bearer string) error {
 	has := fmt.Sprintf("%s/<name> has none", noun)
 	if noun == "tokens" {
-		has = "those are tokens/<name>/rotate, tokens/<name>/consent, tokens/<name>/verify, tokens/<name>/retire and tokens/<name>/history"
+		has = "those are tokens/<name>/rotate, tokens/<name>/consent, tokens/<name>/verify, tokens/<name>/readers, tokens/<name>/retire and tokens/<name>/history"
 	}
 	return badInput("there is no such path below %s: %s. If the slash was meant as a part of the name: the name of %s is %s; nothing was changed",
 		bearer, has, bearer, nameRule)
@@ -171,10 +172,10 @@ func (b *backend) findInputs(ctx context.Context, req *logical.Request, path *fr
 	}
 	_, deletes := path.Operations[logical.DeleteOperation]
 	names := provider.Names(takes.own)
-	for field := range path.Fields {
+	for field, schema := range path.Fields {
 		_, isProviders := provider.Lookup(takes.all, field)
 		forDeletion := deletes && field == fieldForce
-		if !isProviders && !capturedBy(path, field) && !slices.Contains(takes.idle, field) && forDeletion == deletion {
+		if !isProviders && (!schema.Query || field == fieldForce) && !capturedBy(path, field) && !slices.Contains(takes.idle, field) && forDeletion == deletion {
 			names = append(names, field)
 		}
 	}

@@ -92,7 +92,7 @@ func TestInputs_OfATypeThatNoPathDeclaresAreCheckedAsDeclaredOnesAre(t *testing.
 		"a number that is too big": {"tokens/late/rotate", map[string]any{"key_id": 1e20}, []string{"key_id must be a string"}, nil},
 		"a wrong form":             {"tokens/late/rotate", map[string]any{"later_value": "has a blank " + secret}, []string{"later_value must be printable ASCII"}, nil},
 		"nothing":                  {"tokens/late/rotate", map[string]any{"later_value": " "}, []string{"later_value must not be empty"}, nil},
-		"a misspelt value":         {"tokens/late/rotate", map[string]any{"later-value": secret}, []string{"did you mean later_value=-?", "its fields are cas, key_id, later_value, reason, verify"}, []string{"auth_token"}},
+		"a misspelt value":         {"tokens/late/rotate", map[string]any{"later-value": secret}, []string{"did you mean later_value=-?", "its fields are accept_other_identity, cas, key_id, later_value, reason, verify"}, []string{"auth_token"}},
 		"another type's":           {"tokens/late/rotate", map[string]any{"other_value": secret}, []string{"other_value is no field of tokens/late/rotate", "later_value"}, nil},
 		"another provider's":       {"tokens/late/rotate", map[string]any{"auth_token": secret}, []string{"auth_token is no field of a later_key; its fields are key_id, later_value"}, nil},
 		"an option to rotate":      {"tokens/late/rotate", map[string]any{"probe_resource": "me"}, []string{"probe_resource is no field of tokens/late/rotate"}, nil},

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,11 +41,12 @@ func notOfForm(field string, value any, form framework.FieldType) error {
 
 // fieldForms completes the sentence "<field> must be …".
 var fieldForms = map[framework.FieldType]string{
-	framework.TypeString:         "a string",
-	framework.TypeBool:           "true or false",
-	framework.TypeInt:            "a whole number",
-	framework.TypeKVPairs:        "key=value pairs; an empty object ({}, as JSON) removes them all",
-	framework.TypeDurationSecond: "a duration of zero or more whole seconds, such as 90, 15m or 24h",
+	framework.TypeString:           "a string",
+	framework.TypeBool:             "true or false",
+	framework.TypeInt:              "a whole number",
+	framework.TypeKVPairs:          "key=value pairs; an empty object ({}, as JSON) removes them all",
+	framework.TypeCommaStringSlice: "names, separated by commas",
+	framework.TypeDurationSecond:   "a duration of zero or more whole seconds, such as 90, 15m or 24h",
 }
 
 // shapeOf says what came in place of a text, where that is something with parts: a program that has read a file of JSON, such as a key
@@ -80,6 +82,8 @@ func fits(value any, to framework.FieldType) bool {
 		return isBool(value)
 	case framework.TypeKVPairs:
 		return isPairs(value)
+	case framework.TypeCommaStringSlice:
+		return isNames(value)
 	default:
 		return keepsItsText(value)
 	}
@@ -98,6 +102,17 @@ func isPairs(value any) bool {
 		}
 	}
 	return true
+}
+
+// isNames wants texts, because the sdk would take a number or a boolean for a name.
+func isNames(value any) bool {
+	switch v := value.(type) {
+	case string, []string:
+		return true
+	case []any:
+		return !slices.ContainsFunc(v, func(name any) bool { _, text := name.(string); return !text })
+	}
+	return false
 }
 
 // keepsItsText says whether a value is the same as a text: a boolean would become "1", and a number beyond maxExact another one.

@@ -12,20 +12,25 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
-// Values of the label `trigger`: why a rotation happened, in two classes that do not grow with what operators write.
+// Values of the label `trigger`: why a rotation happened, in classes that do not grow with what operators write.
 const (
-	triggerByHand   trigger = "by_hand"
-	triggerSchedule trigger = "schedule"
+	triggerByHand    trigger = "by_hand"
+	triggerSchedule  trigger = "schedule"
+	triggerRejection trigger = "rejection"
 )
 
 type trigger string
 
 // triggerOf is what the record of a rotation says. Its reason is free text, whatever that says.
-func triggerOf(scheduled bool) trigger {
-	if scheduled {
+func triggerOf(scheduled, healing bool) trigger {
+	switch {
+	case healing:
+		return triggerRejection
+	case scheduled:
 		return triggerSchedule
 	}
 	return triggerByHand
@@ -65,6 +70,7 @@ type metrics struct {
 	registry  *prometheus.Registry
 	rotations *prometheus.CounterVec
 	calls     *prometheus.HistogramVec
+	reports   *prometheus.CounterVec
 	// reservedHeap is in bytes: see HeapReserver.
 	reservedHeap int
 }
@@ -79,8 +85,14 @@ func newMetrics() *metrics {
 			Name: "adtokens_provider_request_duration_seconds", Help: "Requests to providers and reset hooks, from sending to the answer's headers.",
 			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120},
 		}, []string{"provider", "result"}),
+		reports: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "adtokens_reports_total", Help: "Reports of apps that a value was refused, since the plugin process started, by what was found.",
+		}, []string{"outcome"}),
 	}
-	m.registry.MustRegister(m.rotations, m.calls)
+	for _, outcome := range []string{outcomeOutdated, string(provider.Accepted), string(provider.Rejected), string(provider.Inconclusive)} {
+		m.reports.WithLabelValues(outcome) // so that the first one is an increase
+	}
+	m.registry.MustRegister(m.rotations, m.calls, m.reports)
 	return m
 }
 
@@ -88,6 +100,9 @@ func newMetrics() *metrics {
 func (m *metrics) rotated(source rotation.Source, by trigger, outcome string) {
 	m.rotations.WithLabelValues(string(source), string(by), outcome).Inc()
 }
+
+// reported counts a report of an app.
+func (m *metrics) reported(outcome string) { m.reports.WithLabelValues(outcome).Inc() }
 
 // observe measures the requests of a client.
 func (m *metrics) observe(name string, client *http.Client) *http.Client {
@@ -138,6 +153,9 @@ type HeapReserver interface {
 
 // ReserveHeap is part of HeapReserver.
 func (b *backend) ReserveHeap(bytes int) { b.metrics.reservedHeap = bytes }
+
+// outcomeOutdated is the outcome of a report of a value that is not the current one.
+const outcomeOutdated = "outdated"
 
 // outcomeFailed stands for a rotation that was not published, in metrics.
 const outcomeFailed = "failed"

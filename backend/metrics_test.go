@@ -66,7 +66,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 
 func TestSeriesOfTokensAreBounded(t *testing.T) {
 	t.Parallel()
-	s := &snapshot{now: testkit.Epoch}
+	s := &snapshot{now: testkit.Epoch, readers: func(*token) readerCounts { return readerCounts{} }}
 	for i := range maxTokenSeries + 7 {
 		s.tokens = append(s.tokens, &token{name: fmt.Sprintf("t%05d", i), tokenEntry: tokenEntry{Type: "scoped", Record: rotation.Record{}}})
 	}

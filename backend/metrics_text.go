@@ -63,11 +63,15 @@ var (
 	descExpiry    = tokenDesc("expiry_timestamp_seconds", "When the current credential ends by itself.")
 	descOverdue   = tokenDesc("overdue", "1 where that time has passed.")
 	descInFlight  = tokenDesc("rotation_in_flight", "1 where an automatic rotation is under way.")
+	descReaders   = tokenDesc("readers", "Readers within the token's reader_window, by whether they have the current version.", "state")
+	descWaits     = tokenDesc("retirement_waits", "1 where an old value has outlived its grace period, because readers are behind.")
 	descTokens    = prometheus.NewDesc("adtokens_tokens", "Tokens of the mount by health.", []string{"health"}, nil)
 	descWithout   = prometheus.NewDesc("adtokens_tokens_without_series", "Tokens beyond those that have series of their own.", nil, nil)
 	descUnread    = prometheus.NewDesc("adtokens_tokens_unreadable", "Tokens whose storage entry cannot be used.", nil, nil)
 	descUnknown   = prometheus.NewDesc("adtokens_tokens_not_read_yet", "Tokens that no other series counts, because they are still being read after a start.", nil, nil)
+	descCampaign  = prometheus.NewDesc("adtokens_campaign_items", "Tokens of each campaign that was not cancelled, by how far it is with them.", []string{"campaign", "state"}, nil)
 	descCache     = prometheus.NewDesc("adtokens_cache_entries", "Entries in the plugin's memory.", []string{"cache"}, nil)
+	descForgotten = prometheus.NewDesc("adtokens_readers_forgotten_total", "Readers that had to be forgotten since the plugin process started.", nil, nil)
 	descBuildInfo = prometheus.NewDesc("adtokens_build_info", "1 for the running build.", []string{"version", "commit"}, nil)
 )
 
@@ -85,6 +89,11 @@ type snapshot struct {
 	unreadable int
 	unknown    int
 	cached     map[string]int
+	campaigns  []*campaignView
+	// forgotten counts readers that there was no room for.
+	forgotten int
+	// readers says what is known of a token's readers.
+	readers func(*token) readerCounts
 }
 
 // Describe is part of prometheus.Collector. A snapshot describes nothing ahead, because it lives for one reading.
@@ -105,10 +114,27 @@ func (s *snapshot) Collect(out chan<- prometheus.Metric) {
 	for name, count := range s.cached {
 		out <- gauge(descCache, count, name)
 	}
+	for _, c := range s.campaigns {
+		c.collect(out)
+	}
 	out <- gauge(descWithout, max(0, len(s.tokens)-maxTokenSeries))
 	out <- gauge(descUnread, s.unreadable)
 	out <- gauge(descUnknown, s.unknown)
+	out <- prometheus.MustNewConstMetric(descForgotten, prometheus.CounterValue, float64(s.forgotten))
 	out <- gauge(descBuildInfo, 1, Version, commit())
+}
+
+// collect gives the counts of a campaign. What was cancelled is nobody's to do.
+func (v *campaignView) collect(out chan<- prometheus.Metric) {
+	if v.state == campaignCancelled {
+		return
+	}
+	p := &v.progress
+	for state, count := range map[string]int{
+		"waiting": p.waiting, "running": p.running, "waiting_for_person": p.waitingForPerson, "done": p.done, "failed": p.failed,
+	} {
+		out <- gauge(descCampaign, count, v.name, state)
+	}
 }
 
 func (s *snapshot) collectToken(t *token, out chan<- prometheus.Metric) {
@@ -119,6 +145,10 @@ func (s *snapshot) collectToken(t *token, out chan<- prometheus.Metric) {
 	}
 	out <- gauge(descOverdue, flag[t.overdue(s.now)], t.name, t.Type)
 	out <- gauge(descInFlight, flag[t.Pending != nil], t.name, t.Type)
+	r := s.readers(t)
+	out <- gauge(descReaders, r.current, t.name, t.Type, "current")
+	out <- gauge(descReaders, r.behind, t.name, t.Type, "behind")
+	out <- gauge(descWaits, flag[r.waits], t.name, t.Type)
 	if t.Current != nil {
 		out <- gauge(descAge, int(s.now.Sub(t.Current.PublishedAt).Seconds()), t.name, t.Type)
 	}

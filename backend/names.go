@@ -21,9 +21,13 @@ const nameRule = "letters, digits and underscores, joined by dashes or single do
 
 const providersPrefix = "providers/"
 
+const campaignsPrefix = "campaigns/"
+
 const credsPrefix = "creds/"
 
 const accessTokenPrefix = "access-token/"
+
+const reportPrefix = "report/"
 
 // hotName finds the token of a path below creds/ or access-token/.
 func hotName(path string) (name string, isCreds, ok bool) {

@@ -46,5 +46,5 @@ func (b *backend) accessTokenFields() map[string]*framework.FieldSchema {
 }
 
 func (b *backend) pathAccessTokenRead(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	return b.readAccessToken(ctx, req.Storage, d.Get("name").(string))
+	return b.readAccessToken(ctx, req.Storage, d.Get("name").(string), readerOf(req))
 }

@@ -35,5 +35,5 @@ func (b *backend) credsFields() map[string]*framework.FieldSchema {
 }
 
 func (b *backend) pathCredsRead(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	return b.readCreds(ctx, req.Storage, d.Get("name").(string))
+	return b.readCreds(ctx, req.Storage, d.Get("name").(string), readerOf(req))
 }

@@ -18,7 +18,7 @@ func (b *backend) pathHistory() *framework.Path {
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.ReadOperation: readOperation(b.pathHistoryRead, "Read who rotated this token, when and why.", "read", map[string]*framework.FieldSchema{
 				"versions": {Type: framework.TypeSlice, Required: true, Description: "The versions, oldest first: version, created_at, reason, entity_id, " +
-					"display_name, source, verification, fingerprint, refreshed_at, refreshes, expires_at, retired_at, retired_how, and note where there is something to know beside them."},
+					"display_name, source, verification, fingerprint, identity, identity_changed, refreshed_at, refreshes, expires_at, retired_at, retired_how, and note where there is something to know beside them."},
 				"cleanups": {Type: framework.TypeSlice, Required: true, Description: "Keys that were made for this token, whose secret was lost on the way, " +
 					"and that the engine deleted, oldest first: owner, key_id, found_at, deleted_at."},
 			}),
@@ -45,11 +45,14 @@ func (b *backend) pathHistoryRead(ctx context.Context, req *logical.Request, d *
 			"source":       string(h.Source),
 			"verification": h.Verification,
 			"fingerprint":  h.Fingerprint,
+			"identity":     h.Identity,
 			"refreshed_at": timestamp(h.Refreshed.Last()),
 			"refreshes":    h.Refreshed.Number(),
 			"expires_at":   timestamp(h.Ends.At()),
 			"retired_at":   timestamp(h.RetiredAt),
 			"retired_how":  h.RetiredHow,
+
+			"identity_changed": h.IdentityChanged,
 		}
 		if h.Note != "" {
 			version["note"] = h.Note

@@ -35,13 +35,18 @@ func (b *backend) pathMetricsRead(ctx context.Context, req *logical.Request, _ *
 	if err != nil {
 		return nil, err
 	}
+	campaigns, _, err := b.surveyCampaigns(ctx, req.Storage) // the status names those that cannot be read
+	if err != nil {
+		return nil, err
+	}
 	jobs, limits := b.scheduler.Size()
 	text, err := b.metrics.text(&snapshot{
-		now: b.now(), tokens: s.tokens, unreadable: len(s.unreadable), unknown: s.unknown,
+		now: b.now(), tokens: s.tokens, unreadable: len(s.unreadable), unknown: s.unknown, campaigns: campaigns,
 		cached: map[string]int{
 			"accounts": b.accounts.Cached(), "tokens": b.tokens.Cached(), "access_tokens": b.access.cached(),
-			"planned_work": jobs, "rate_limits": limits,
+			"planned_work": jobs, "rate_limits": limits, "readers": b.readers.Rows(),
 		},
+		forgotten: b.readers.Forgotten(), readers: b.countReaders,
 	})
 	if err != nil {
 		return nil, err

@@ -9,8 +9,9 @@ import (
 )
 
 const retireHelpLong = `
-Ends an old value now that the engine is going to end anyway, at the end of rotation_grace_period: "retiring" of
-tokens/<name> lists them. version says which one; it may be left out where only one waits. Version 0 stands for a new key
+Ends an old value now that the engine is going to end anyway, at the end of rotation_grace_period or, with
+retire_after=adopted, once its readers have a newer one: "retiring" of tokens/<name> lists them. Readers that are still
+behind lose it: tokens/<name>/readers shows them. version says which one; it may be left out where only one waits. Version 0 stands for a new key
 that was never published. The current version is never ended here.
 
     vault write -f adtokens/tokens/acme-robot/retire

@@ -29,6 +29,9 @@ the current version. Fields that are left out keep their value.
 
 After a consent (tokens/<name>/consent) redirect_url takes the address that the browser was sent to in place of a value.
 
+A value that is a credential of somebody else at the platform is refused, where its verification tells: accept_other_identity=true
+takes it.
+
 Without a credential the engine gets the new value itself, where it can: by the provider's API, or by the account's reset hook.
 
     vault write -f adtokens/tokens/acme-rw/rotate reason=monthly
@@ -44,6 +47,7 @@ func (b *backend) pathRotate() *framework.Path {
 	fields["retire_previous"] = &framework.FieldSchema{Type: framework.TypeBool, Default: false, Description: "Have the engine end the old value after rotation_grace_period. A rotation by the provider's API does so by itself. For the types " + b.endedBy("retire_previous") + "."}
 	fields["revoke_previous"] = &framework.FieldSchema{Type: framework.TypeBool, Default: false, Description: "Have the engine revoke the old value after rotation_grace_period. For the types " + b.endedBy("revoke_previous") + "."}
 	maps.Copy(fields, redirectFields())
+	fields["accept_other_identity"] = &framework.FieldSchema{Type: framework.TypeBool, Default: false, Description: "Take a value that is a credential of somebody else than the token's. Without a value, one that is kept because of that is published."}
 	fields["cas"] = &framework.FieldSchema{Type: framework.TypeInt, Description: "Rotate only if this is the current version."}
 	responses := publishResponses()
 	delete(responses, http.StatusNoContent)
@@ -122,6 +126,8 @@ func (b *backend) pathRotateWrite(ctx context.Context, req *logical.Request, d *
 		return b.rotateByConsent(ctx, req.Storage, known, r)
 	case r.given != nil:
 		return b.rotateAssisted(ctx, req.Storage, known, r)
+	case r.acceptOther && known.holdsForeign():
+		return b.acceptKept(ctx, req.Storage, known, r)
 	case source(a, known) == "":
 		return nil, needsPerson(a, known)
 	}
@@ -134,7 +140,9 @@ func (b *backend) readRotateRequest(req *logical.Request, d *framework.FieldData
 	if err != nil {
 		return nil, err
 	}
-	r := &rotateRequest{given: credential, verify: d.Get("verify").(bool), cas: given[int](d, "cas"), by: requesterOf(req)}
+	r := &rotateRequest{
+		given: credential, verify: d.Get("verify").(bool), cas: given[int](d, "cas"), acceptOther: d.Get("accept_other_identity").(bool), by: requesterOf(req),
+	}
 	if r.cas != nil && *r.cas < 0 {
 		return nil, badInput("cas must be a version number of 0 or more")
 	}

@@ -38,6 +38,7 @@ func (b *backend) pathStatus() *framework.Path {
 					"none (by health); and of these, overdue and in_flight."},
 				"tokens": {Type: framework.TypeMap, Required: true, Description: "By name: account, type, version, fingerprint, age (seconds), health, overdue, " +
 					"next_vault_rotation, expires_at, rotation_state, last_error."},
+				"campaigns": {Type: framework.TypeMap, Required: true, Description: "Those that are running or have failed, by name: state and progress."},
 			}),
 		},
 		HelpSynopsis: "Read the state of every token at a glance.",
@@ -81,6 +82,10 @@ func (b *backend) pathStatusRead(ctx context.Context, req *logical.Request, d *f
 	if err != nil {
 		return nil, err
 	}
+	campaigns, campaignProblems, err := b.campaignStatus(ctx, req.Storage)
+	if err != nil {
+		return nil, err
+	}
 	now := b.now()
 	var summary statusSummary
 	shown, last, left := map[string]any{}, "", 0
@@ -92,7 +97,10 @@ func (b *backend) pathStatusRead(ctx context.Context, req *logical.Request, d *f
 	for _, problem := range b.unusableAccounts(ctx, req.Storage, s.tokens) {
 		response.AddWarning(problem.Error())
 	}
-	for _, problem := range problems(s.tokens, now) {
+	for _, problem := range append(problems(s.tokens, now), campaignProblems...) {
+		response.AddWarning(problem)
+	}
+	for _, problem := range b.readerProblems(s.tokens) {
 		response.AddWarning(problem)
 	}
 	for _, t := range s.tokens {
@@ -113,17 +121,19 @@ func (b *backend) pathStatusRead(ctx context.Context, req *logical.Request, d *f
 			"total": summary.total, "ok": summary.ok, "rejected": summary.rejected, "unverified": summary.unverified,
 			"none": summary.none, "overdue": summary.overdue, "in_flight": summary.inFlight,
 		},
-		"tokens": shown,
+		"tokens": shown, "campaigns": campaigns,
 	}
 	return response, nil
 }
 
-// problems says what a person has to look at, in a sentence for each token, at most maxProblems of them.
+// problems says what a person has to look at, in a sentence or two for each token, at most maxProblems of them.
 func problems(tokens []*token, now time.Time) []string {
 	var all []string
 	for _, t := range tokens {
-		if problem := t.problem(now); problem != "" {
-			all = append(all, t.name+": "+problem)
+		for _, problem := range []string{t.problem(now), t.identityProblem(now)} {
+			if problem != "" {
+				all = append(all, t.name+": "+problem)
+			}
 		}
 	}
 	if surplus := len(all) - maxProblems; surplus > 0 {
@@ -135,7 +145,9 @@ func problems(tokens []*token, now time.Time) []string {
 // problem is the worst of the token's problems; empty where it has none.
 func (t *token) problem(now time.Time) string {
 	tells := "; " + readRunbook(t.name) + " tells how it is replaced"
-	switch {
+	switch healing := t.healingProblem(now); {
+	case healing != "":
+		return healing + tells
 	case t.health() == rotation.HealthRejected:
 		return fmt.Sprintf("the provider rejects version %d", t.Number()) + tells
 	case t.expired(now):

@@ -125,9 +125,11 @@ func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *f
 		"rotation_schedule":          t.RotationSchedule,
 		"rotation_window":            int(t.RotationWindow.Seconds()),
 		"disable_automated_rotation": t.DisableAutomatedRotation,
+		"rotate_on_rejection":        t.RotateOnRejection,
 		"custom_metadata":            t.CustomMetadata,
 		"version":                    t.Number(),
 		"fingerprint":                t.fingerprint(),
+		"identity":                   t.Identity,
 		"health":                     string(t.health()),
 		"last_verification":          verificationData(t.LastVerification),
 		"rotation_state":             string(t.State()),
@@ -136,11 +138,19 @@ func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *f
 		"next_vault_rotation":        timestamp(t.nextRotation),
 		"overdue":                    t.overdue(now),
 		"retiring":                   t.retiring(),
+		"retire_after":               retireByGrace,
+		"reader_window":              defaultReaderWindow,
 		"rotate_before_expiry":       defaultBeforeExpiry,
 		"expires_at":                 timestamp(t.expires),
 		"next_refresh":               timestamp(t.nextRefresh()),
 		"refreshed_at":               nil,
 		"refreshes":                  0,
+	}
+	if t.RetireWhen == retireAdopted {
+		data["retire_after"] = retireAdopted
+	}
+	if t.ReaderWindow > 0 {
+		data["reader_window"] = t.ReaderWindow
 	}
 	if t.RotateBeforeExpiry != nil {
 		data["rotate_before_expiry"] = *t.RotateBeforeExpiry
@@ -156,9 +166,20 @@ func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *f
 	if t.planProblem != "" {
 		response.AddWarning(t.planProblem)
 	}
+	for _, problem := range []string{t.healingProblem(now), t.identityProblem(now)} {
+		if problem != "" {
+			response.AddWarning(problem)
+		}
+	}
 	if t.overdue(now) {
 		response.AddWarning("the rotation of this token is overdue since " + t.nextRotation.UTC().Format(time.RFC3339) +
 			"; " + readRunbook(t.name) + " tells how it is replaced")
+	}
+	for _, warning := range b.retirementWarnings(t) {
+		response.AddWarning(warning)
+	}
+	if ended := b.endedWarning(t); ended != "" {
+		response.AddWarning(ended)
 	}
 	return response, nil
 }
@@ -235,13 +256,19 @@ func (b *backend) readPolicy(d *framework.FieldData, kind *provider.TokenType) (
 		rotationGracePeriod:      given[int](d, "rotation_grace_period"),
 		leaseTTL:                 given[int](d, "lease_ttl"),
 		rotateBeforeExpiry:       given[int](d, "rotate_before_expiry"),
+		readerWindow:             given[int](d, "reader_window"),
+		retireAfter:              given[string](d, "retire_after"),
 		rotationPeriod:           given[int](d, "rotation_period"),
 		rotationWindow:           given[int](d, "rotation_window"),
 		rotationSchedule:         given[string](d, "rotation_schedule"),
 		disableAutomatedRotation: given[bool](d, "disable_automated_rotation"),
+		rotateOnRejection:        given[bool](d, "rotate_on_rejection"),
 		bareNumbers:              readBareNumbers(d.Raw),
 		reasonOrVerify:           given[string](d, "reason") != nil || given[bool](d, "verify") != nil,
 		force:                    given[bool](d, fieldForce) != nil,
+	}
+	if w.retireAfter != nil {
+		*w.retireAfter = strings.TrimSpace(*w.retireAfter)
 	}
 	if w.rotationSchedule != nil {
 		*w.rotationSchedule = strings.TrimSpace(*w.rotationSchedule)

@@ -30,7 +30,10 @@ func (b *backend) plan(a *account, t *token) {
 
 // jobs are what the token needs next, with a zero time for what it does not need.
 func (b *backend) jobs(a *account, t *token) []schedule.Job {
-	rotate, verify := t.nextWork(b.now(), source(a, t))
+	rotate, verify := t.nextWork(b.now(), source(a, t), b.retirementTime(t))
+	if b.campaigns.ordered(t.name) {
+		rotate = sooner(rotate, b.now())
+	}
 	return []schedule.Job{
 		{Token: t.name, Account: t.Account, Kind: schedule.Rotate, At: rotate},
 		{Token: t.name, Account: t.Account, Kind: schedule.Verify, At: verify},
@@ -54,10 +57,4 @@ func retryAfter(err error) time.Duration {
 		return retryDamaged
 	}
 	return retryStorage
-}
-
-func (b *backend) logError(doing, name string, err error) {
-	if err != nil && b.work.Err() == nil {
-		b.Logger().Error(doing+" failed", "token", name, "error", b.mountPath.fillIn(err))
-	}
 }

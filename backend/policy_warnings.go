@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
 const (
@@ -20,7 +21,7 @@ const (
 )
 
 // barePeriods are the periods that are rarely shorter than an hour.
-var barePeriods = []string{"rotation_period", "verify_period", "rotation_grace_period", "rotate_before_expiry"}
+var barePeriods = []string{"rotation_period", "verify_period", "rotation_grace_period", "rotate_before_expiry", "reader_window"}
 
 // writtenPolicy is a write of a token's definition that was stored.
 type writtenPolicy struct {
@@ -36,6 +37,7 @@ func (w *writtenPolicy) warn(response *logical.Response) {
 	w.warnOfBareNumbers(response)
 	w.warnOfConsumers(response)
 	w.warnOfPlan(response)
+	w.warnOfHealing(response)
 	w.warnOfPace(response)
 	w.warnOfIdleFields(response)
 }
@@ -126,6 +128,24 @@ func (w *writtenPolicy) byItself() bool {
 func (w *writtenPolicy) warnOfNothing(planned bool, response *logical.Response) {
 	if planned {
 		response.AddWarning(fmt.Sprintf("a %s has nothing to rotate, so rotation_period and rotation_schedule plan nothing", w.token.Type))
+	}
+}
+
+// warnOfHealing says what comes of rotate_on_rejection where that is not what it says.
+func (w *writtenPolicy) warnOfHealing(response *logical.Response) {
+	t := w.token
+	if !t.RotateOnRejection || w.rotateOnRejection == nil && w.disableAutomatedRotation == nil {
+		return
+	}
+	switch {
+	case t.kind.ResetSemantics == provider.None:
+		response.AddWarning(fmt.Sprintf("a %s has nothing to rotate, so rotate_on_rejection does nothing", t.Type))
+	case t.DisableAutomatedRotation:
+		response.AddWarning("disable_automated_rotation is set, so rotate_on_rejection does nothing")
+	case !w.byItself():
+		response.AddWarning(fmt.Sprintf("only a person can replace a %s of this account, because the account has no reset hook: rotate_on_rejection does nothing until it has one", t.Type))
+	case t.health() == rotation.HealthRejected && t.Pending == nil:
+		response.AddWarning("the provider rejects the current value already, so rotate_on_rejection replaces it now")
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/readers"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
@@ -16,7 +17,7 @@ import (
 // means that the same token and account gave the same answer before, gets that answer from WarmRead. Any other
 // is answered by what hotRead finds.
 
-func (b *backend) readCreds(ctx context.Context, storage logical.Storage, name string) (*logical.Response, error) {
+func (b *backend) readCreds(ctx context.Context, storage logical.Storage, name string, by Reader) (*logical.Response, error) {
 	t, a, err := b.tokenWithAccount(ctx, storage, name)
 	if err != nil {
 		return nil, err
@@ -50,10 +51,11 @@ func (b *backend) readCreds(ctx context.Context, storage logical.Storage, name s
 	}
 	data["ttl"] = t.ttl(b.now())
 	response := b.leased(withHealthWarning(&logical.Response{Data: data}, t), t)
+	b.saw(t, by, readers.Creds, b.now())
 	return t.remember(&t.credsAnswer, a, time.Time{}, response), nil
 }
 
-func (b *backend) readAccessToken(ctx context.Context, storage logical.Storage, name string) (*logical.Response, error) {
+func (b *backend) readAccessToken(ctx context.Context, storage logical.Storage, name string, by Reader) (*logical.Response, error) {
 	var (
 		t      *token
 		a      *account
@@ -87,6 +89,7 @@ func (b *backend) readAccessToken(ctx context.Context, storage logical.Storage, 
 	for name, value := range t.connection(a) {
 		data[name] = value
 	}
+	b.saw(t, by, readers.AccessToken, b.now())
 	return t.remember(&t.accessTokenAnswer, a, shared.until, withHealthWarning(&logical.Response{Data: data}, t)), nil
 }
 

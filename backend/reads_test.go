@@ -55,7 +55,7 @@ func hot(tb testing.TB) map[string]func() error {
 			tb.Fatal(err)
 		}
 		return func() error {
-			if _, warm := f.WarmRead(path); !warm {
+			if _, warm := f.WarmRead(path, testReader); !warm {
 				return errors.New("it is not warm")
 			}
 			return nil
@@ -186,7 +186,7 @@ func newWarmWorld(t *testing.T) *warmWorld {
 // ask reads as Vault does. Where there is no warm answer, the request is handled.
 func (w *warmWorld) ask(t *testing.T, path string) (data map[string]any, warm bool) {
 	t.Helper()
-	text, warm := w.WarmRead(path)
+	text, warm := w.WarmRead(path, testReader)
 	if !warm {
 		answer, err := w.HandleRequest(t.Context(), &logical.Request{Operation: logical.ReadOperation, Path: path, Storage: w.storage})
 		if err != nil || answer == nil || answer.IsError() {

@@ -168,6 +168,7 @@ func (b *backend) verifyAndKeep(ctx context.Context, storage logical.Storage, a 
 		}
 		return ending, err
 	}
+	defer func() { v = readableIdentity(v) }()
 	isCurrent := t.Current != nil && maps.Equal(t.Current.Credential, value)
 	isPending := t.Pending != nil && maps.Equal(t.Pending.Credential, value)
 	switch {

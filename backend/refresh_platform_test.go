@@ -31,6 +31,8 @@ type rollingPlatform struct {
 	during func()
 	// noRights has it refuse what access tokens ask for.
 	noRights atomic.Bool
+	// account is whose the tokens are; 7 where it is empty.
+	account atomic.Pointer[string]
 	// codes that authorize has given out, with the client's code challenge.
 	codes map[string]string
 }
@@ -50,7 +52,11 @@ func (p *rollingPlatform) serve(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		fmt.Fprint(w, `{"account_id":"7"}`)
+		account := "7"
+		if p.account.Load() != nil {
+			account = *p.account.Load()
+		}
+		fmt.Fprintf(w, `{"account_id":%q}`, account)
 		return
 	}
 	if during := p.during; during != nil {

@@ -21,7 +21,7 @@ func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (resp
 		return finishAnswer(req, nil, errNoSnapshots)
 	}
 	if read, name := hotRead(req); read != nil {
-		response, err = read(b, ctx, req.Storage, name)
+		response, err = read(b, ctx, req.Storage, name, readerOf(req))
 		return finishAnswer(req, response, err)
 	}
 	if err = b.checkInput(ctx, req); err != nil {
@@ -34,10 +34,13 @@ func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (resp
 	return finishAnswer(req, response, err)
 }
 
+// hotReader answers a read of creds/ or access-token/.
+type hotReader func(b *backend, ctx context.Context, storage logical.Storage, name string, by Reader) (*logical.Response, error)
+
 // hotRead finds what answers a read that apps send all the time; nil where the framework has to look at the request. Any
 // node answers these reads, and they take no fields; yet the framework would ask Vault's process at each request whether
 // to forward it, and that costs as much as all the rest of the work.
-func hotRead(req *logical.Request) (read func(*backend, context.Context, logical.Storage, string) (*logical.Response, error), name string) {
+func hotRead(req *logical.Request) (read hotReader, name string) {
 	if req.Operation != logical.ReadOperation || len(req.Data) > 0 {
 		return nil, ""
 	}

@@ -21,6 +21,15 @@ func requesterOf(req *logical.Request) requester {
 	return requester{entityID: req.EntityID, displayName: req.DisplayName, tokenAccessor: req.ClientTokenAccessor}
 }
 
+// readerOf reads who sent a read. It is for path files and for reads that come past them.
+func readerOf(req *logical.Request) Reader {
+	by := Reader{EntityID: req.EntityID, DisplayName: req.DisplayName, Accessor: req.ClientTokenAccessor}
+	if req.Connection != nil {
+		by.Address = req.Connection.RemoteAddr
+	}
+	return by
+}
+
 // client tells one requester from another, as far as Vault can.
 func (r requester) client() string {
 	return cmp.Or(r.entityID, r.tokenAccessor, r.displayName)

@@ -102,7 +102,7 @@ func (b *backend) tellPrevious(ctx context.Context, storage logical.Storage, in 
 		return
 	}
 	retiring := in.token.Retiring
-	response.Data["previous_credential"] = previousRetires + retiring[len(retiring)-1].At.Format(time.RFC3339)
+	response.Data["previous_credential"] = in.token.retires(&retiring[len(retiring)-1])
 	warnRevocation(in.token, response)
 }
 
@@ -226,5 +226,6 @@ func (b *backend) prove(ctx context.Context, storage logical.Storage, in handedI
 		with.Keep = b.keepInCandidate(storage, candidate)
 	}
 	v, err := t.kind.Verify(ctx, in.account.call, with)
+	v = readableIdentity(v)
 	return v, b.explainTrial(in, candidate, v, err)
 }

@@ -27,21 +27,28 @@ func (b *backend) rotateAutomatically(ctx context.Context, storage logical.Stora
 	if err != nil {
 		return nil, err
 	}
+	return b.awaitRotation(ctx, storage, started)
+}
+
+// awaitRotation waits for the end of a rotation, or for rotateWait, and says how it ended.
+func (b *backend) awaitRotation(ctx context.Context, storage logical.Storage, started *startedRotation) (*logical.Response, error) {
 	deadline := time.NewTimer(rotateWait)
 	defer deadline.Stop()
-	next, stop := b.watch(known.name)
+	next, stop := b.watch(started.name)
 	defer stop()
 	for {
 		changed := next()
-		t, err := b.tokens.Get(ctx, storage, known.name)
+		t, err := b.tokens.Get(ctx, storage, started.name)
 		switch {
 		case err != nil:
 			return nil, fmt.Errorf("the rotation has begun and goes on by itself; how far it is cannot be told: %w. "+
-				"`vault read <mount>/tokens/%s` tells, once that is over", err, known.name)
+				"`vault read <mount>/tokens/%s` tells, once that is over", err, started.name)
 		case !started.concerns(t):
 			return nil, started.tokenIsGone(t)
 		case t.Pending == nil || t.Pending.ID != started.id:
 			return b.rotatedResponse(ctx, storage, t, started)
+		case t.holdsForeign():
+			return keptResponse(t), nil
 		}
 		select {
 		case <-changed:
@@ -97,7 +104,7 @@ func (b *backend) startByHand(ctx context.Context, storage logical.Storage, know
 	if err != nil {
 		return nil, err
 	}
-	intent.EntityID, intent.DisplayName = r.by.entityID, r.by.displayName
+	intent.EntityID, intent.DisplayName, intent.AcceptOther = r.by.entityID, r.by.displayName, r.acceptOther
 	started := &startedRotation{id: intent.ID, name: name, tokenID: t.ID, replaces: t.Current}
 	m := b.machine(storage, a, t)
 	if err := b.storeIntent(ctx, storage, m, a, t, intent); err != nil {

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -173,11 +172,7 @@ func (b *backend) exchange(ctx context.Context, a *account, t *token, asked *ask
 	case isRefusal:
 		return nil, badInput("the platform does not exchange the code: %s; the credential is what it was; %s", refused, again)
 	case isSilence:
-		status := http.StatusBadGateway
-		if silence.Kind == provider.Timeout {
-			status = http.StatusGatewayTimeout
-		}
-		return nil, logical.CodedError(status, fmt.Sprintf("the code was sent, and no usable answer came: %s. A code is sent once, and the credential is what it was; %s", silence, again))
+		return nil, logical.CodedError(silenceStatus(silence), fmt.Sprintf("the code was sent, and no usable answer came: %s. A code is sent once, and the credential is what it was; %s", silence, again))
 	case err != nil:
 		return nil, err
 	}

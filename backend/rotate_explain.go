@@ -24,6 +24,8 @@ func (b *backend) explainTrial(in handedIn, candidate *rotation.Candidate, v pro
 	case v.Outcome == provider.Rejected:
 		return badInput("the provider refuses this credential, so nothing was changed: %s%s%s. %s",
 			explain(v), in.kept(), b.looksLike(in, *candidate), in.nextStep())
+	case in.foreign(v):
+		return in.refuseForeign(v)
 	}
 	return nil
 }
@@ -48,4 +50,22 @@ func (in handedIn) nextStep() string {
 		return "Copy the value again, and repeat the write; the token does not exist yet"
 	}
 	return readRunbook(in.token.name) + " tells where the right value is"
+}
+
+// foreign says whether the value that is handed in is somebody else's than the token's, and nobody has said that this is meant.
+func (in handedIn) foreign(v provider.Verification) bool {
+	return !in.acceptOther && in.token.OtherIdentity(v)
+}
+
+// refuseForeign says whose the value is that is handed in, and whose the token's.
+func (in handedIn) refuseForeign(v provider.Verification) error {
+	lost := ""
+	switch {
+	case in.source == rotation.SourceConsent:
+		lost = " What the consent gave is dropped; the grant lives on at the platform until somebody ends it there."
+	case singleUse(in.token.kind):
+		lost = " The value was used up by this: get another one first."
+	}
+	return badInput("this is a credential of %q, and the token's is one of %q, so nothing was changed.%s If that is meant, give accept_other_identity=true too; %s",
+		v.Identity, in.token.Identity, lost, in.nextStep())
 }

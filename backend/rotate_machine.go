@@ -23,7 +23,11 @@ func (b *backend) machine(storage logical.Storage, a *account, t *token) *rotati
 		Save: func(ctx context.Context, _ *rotation.Record) error {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTimeout)
 			defer cancel()
-			return b.saveToken(ctx, storage, t)
+			err := b.saveToken(ctx, storage, t)
+			if err == nil {
+				b.tellIdentity(ctx, t)
+			}
+			return err
 		},
 		Fingerprint: func(ctx context.Context, credential provider.Values) (string, error) {
 			return b.fingerprint(ctx, storage, credential)
@@ -45,6 +49,8 @@ func (b *backend) machine(storage logical.Storage, a *account, t *token) *rotati
 			return b.hold(ctx, storage, a, t, credential)
 		},
 		Happened: func(ctx context.Context, r *rotation.Record, e rotation.Event) { b.rotationHappened(ctx, a, t, e) },
+		Adopted:  b.adopted(storage, t),
+		EndNote:  b.endNote(t),
 		Wait:     func(d time.Duration) bool { b.pause(d); return b.work.Err() == nil },
 		Asking:   b.unstored.begin,
 	}
@@ -69,6 +75,9 @@ func (b *backend) rotationHappened(ctx context.Context, a *account, t *token, e 
 		b.Logger().Info("a key whose secret was lost was deleted", "token", t.name, "owner", lost.Owner, "key_id", lost.KeyID)
 		pairs = append(pairs, "owner", lost.Owner, "key_id", lost.KeyID)
 	}
+	if old := t.JustRetired(); e == rotation.Retired && old > 0 {
+		pairs = append(pairs, "retired_version", fmt.Sprint(old), "behind", fmt.Sprint(b.behind(t, old).Count()))
+	}
 	b.sendTokenEvent(ctx, machineEvents[e], t, pairs...)
 }
 
@@ -77,11 +86,11 @@ func (b *backend) countRotation(a *account, t *token, e rotation.Event) {
 	switch {
 	case e == rotation.Published:
 		last := t.History[len(t.History)-1]
-		b.metrics.rotated(last.Source, triggerOf(last.Scheduled), last.Verification)
+		b.metrics.rotated(last.Source, triggerOf(last.Scheduled, last.Healed), last.Verification)
 	case e == rotation.Failed && t.Ended() != nil:
-		b.metrics.rotated(t.Ended().Source, triggerOf(t.Ended().Scheduled), outcomeFailed)
+		b.metrics.rotated(t.Ended().Source, triggerOf(t.Ended().Scheduled, t.Ended().Healing), outcomeFailed)
 	case e == rotation.Failed && t.Pending != nil:
-		b.metrics.rotated(t.Pending.Source, triggerOf(t.Pending.Scheduled), outcomeFailed)
+		b.metrics.rotated(t.Pending.Source, triggerOf(t.Pending.Scheduled, t.Pending.Healing), outcomeFailed)
 	case e == rotation.Failed:
 		b.metrics.rotated(source(a, t), triggerSchedule, outcomeFailed)
 	}

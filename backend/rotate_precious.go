@@ -2,10 +2,8 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
@@ -44,7 +42,7 @@ func (b *backend) provePrecious(ctx context.Context, storage logical.Storage, in
 	isNew := t.Current == nil && len(t.History) == 0 && in.source == rotation.SourceImport
 	t.Pending = &rotation.Pending{
 		ID: c.RotationID, Source: c.Source, Reason: c.Reason, EntityID: c.EntityID, DisplayName: c.DisplayName, RequestedAt: now, AttemptedAt: now,
-		Credential: c.Credential, ReceivedAt: now, Attempts: 1, NextAttempt: now, HandedInAs: c.Fingerprint, Replaces: before,
+		Credential: c.Credential, ReceivedAt: now, Attempts: 1, NextAttempt: now, HandedInAs: c.Fingerprint, AcceptOther: in.acceptOther, Replaces: before,
 	}
 	if err := b.commitPrecious(ctx, storage, in); err != nil {
 		return provider.Verification{}, err
@@ -52,7 +50,7 @@ func (b *backend) provePrecious(ctx context.Context, storage logical.Storage, in
 	reachPoint(t, pointValueTried)
 	v, err := b.verifyAndKeep(ctx, storage, in.account, t, c.Credential)
 	lost := t.Pending.Refreshing != nil
-	if err == nil && v.Outcome != provider.Rejected {
+	if err == nil && v.Outcome != provider.Rejected && !in.foreign(v) {
 		err = b.takePrecious(ctx, storage, t, c)
 		t.Pending = before
 		return v, err
@@ -93,11 +91,7 @@ func (b *backend) takePrecious(ctx context.Context, storage logical.Storage, t *
 func (b *backend) leavePending(a *account, t *token, cause error) error {
 	t.Pending.NextAttempt = b.now().Add(time.Second)
 	b.plan(a, t)
-	code := http.StatusBadGateway
-	if silence, ok := errors.AsType[*provider.Error](cause); ok && silence.Kind == provider.Timeout {
-		code = http.StatusGatewayTimeout
-	}
-	return logical.CodedError(code, fmt.Sprintf("whether the provider takes the value is not known yet, and trying it may have used it up: %s. The value is stored, "+
+	return logical.CodedError(silenceStatus(cause), fmt.Sprintf("whether the provider takes the value is not known yet, and trying it may have used it up: %s. The value is stored, "+
 		"unpublished, and the engine goes on to try it by itself: `vault read <mount>/tokens/%s` tells how that ends (rotation_state, last_error). Do not hand it in again", cause, t.name))
 }
 

@@ -21,6 +21,8 @@ type rotateRequest struct {
 	cas *int
 	// endPrevious has the engine end the value that is replaced.
 	endPrevious bool
+	// acceptOther takes a value of another identity than the token's.
+	acceptOther bool
 	by          requester
 }
 

@@ -17,6 +17,7 @@ const (
 	previousAccepted   = "still accepted"
 	previousNotChecked = "not checked"
 	previousRetires    = "retires at "
+	previousAdopted    = "retires when adopted"
 )
 
 // publishedResponse tells of a published version, whose entry in the history is given. verified is nil where the provider was not
@@ -32,6 +33,9 @@ func publishedResponse(t *token, entry rotation.HistoryEntry, previous *rotation
 	}}
 	if previous != nil {
 		response.Data["previous_version"] = previous.Number
+	}
+	if entry.IdentityChanged {
+		response.AddWarning(fmt.Sprintf("version %d is a credential of %q, and the one before was somebody else's", entry.Version, entry.Identity))
 	}
 	if verified == nil {
 		response.AddWarning("the credential was published unverified; `vault write -f <mount>/tokens/" + t.name + "/verify` tries it")
@@ -77,12 +81,24 @@ func (b *backend) checkPrevious(
 	}
 }
 
-func underWayResponse(t *token) *logical.Response {
-	response := &logical.Response{Data: map[string]any{
+// unfinishedResponse tells how far a rotation is.
+func unfinishedResponse(t *token) *logical.Response {
+	return &logical.Response{Data: map[string]any{
 		"version":        t.Number(),
 		"fingerprint":    t.fingerprint(),
 		"rotation_state": string(t.State()),
 	}}
+}
+
+// keptResponse tells of a rotation whose value is kept because it is somebody else's.
+func keptResponse(t *token) *logical.Response {
+	response := unfinishedResponse(t)
+	response.AddWarning(t.LastError)
+	return response
+}
+
+func underWayResponse(t *token) *logical.Response {
+	response := unfinishedResponse(t)
 	response.AddWarning(fmt.Sprintf("the rotation is not finished after %s and goes on by itself; `vault read <mount>/tokens/%s` shows its state",
 		rotateWait, t.name))
 	if t.LastError != "" {
@@ -113,7 +129,7 @@ func (b *backend) rotatedResponse(ctx context.Context, storage logical.Storage, 
 	}
 	for _, old := range t.Retiring {
 		if started.replaces != nil && old.Version == started.number() {
-			response.Data["previous_credential"] = previousRetires + old.At.Format(time.RFC3339)
+			response.Data["previous_credential"] = t.retires(&old)
 			return response, nil
 		}
 	}
@@ -123,6 +139,14 @@ func (b *backend) rotatedResponse(ctx context.Context, storage logical.Storage, 
 		}
 	}
 	return response, nil
+}
+
+// retires says when an old value ends.
+func (t *token) retires(old *rotation.Retiring) string {
+	if t.waitsForReaders(old) {
+		return previousAdopted
+	}
+	return previousRetires + old.At.Format(time.RFC3339)
 }
 
 // checkReplaced tries the value that the rotation has replaced, if what it has published is still current. It gives way to a value

@@ -74,8 +74,11 @@ func (r *tokenRunbook) text() string {
 	p.section("The old value")
 	p.item("  ", r.Previous)
 	if r.endsPrevious {
-		p.item("  ", fmt.Sprintf("The engine ends a value that it has replaced itself, after rotation_grace_period (%s).",
-			provider.DurationText(seconds(r.token.RotationGracePeriod))))
+		when := "after rotation_grace_period (" + provider.DurationText(seconds(r.token.RotationGracePeriod)) + ")"
+		if r.token.retireWhen() == retireAdopted {
+			when = "once everybody who has read the token within reader_window (" + provider.DurationText(r.token.readerWindow()) + ") has read a newer one"
+		}
+		p.item("  ", "The engine ends a value that it has replaced itself, "+when+".")
 	}
 	if r.token.kind.ResetSemantics != provider.None {
 		r.writeHandIn(&p)

@@ -150,7 +150,7 @@ func publishResponses() map[int][]framework.Response {
 		"previous_version":    {Type: framework.TypeInt, Description: "Number of the version before, 0 where there was none."},
 		"verification":        {Type: framework.TypeString, Description: "accepted, inconclusive or skipped."},
 		"verification_detail": {Type: framework.TypeString, Description: "What the verification found, in a sentence."},
-		"previous_credential": {Type: framework.TypeString, Description: "rejected by provider, still accepted, not checked, or retires at <time>."},
+		"previous_credential": {Type: framework.TypeString, Description: "rejected by provider, still accepted, not checked, retires at <time>, or retires when adopted."},
 		"rotation_state":      {Type: framework.TypeString, Description: "What is still to do for an automatic rotation."},
 		"fingerprint":         {Type: framework.TypeString, Description: "Keyed hash that identifies the published value."},
 	})

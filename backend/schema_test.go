@@ -74,6 +74,7 @@ func storedEntries() map[string]any {
 		"token/ro-rejected":    rejectedHook(),
 		"token/scoped":         scopedToken(),
 		"token/key-moved":      movedKey(),
+		"token/healed":         healedToken(),
 	}
 }
 
@@ -103,6 +104,21 @@ func storedToken(account, kind string, credential provider.Values) tokenEntry {
 
 func storedKey(number string) provider.Values {
 	return provider.Values{"service_account_key": `{"type":"service_account","private_key_id":"` + strings.Repeat(number, 40) + `"}`}
+}
+
+// healedToken has what becomes of a value that was found rejected, and of one that turned out to be somebody else's.
+func healedToken() tokenEntry {
+	t := storedToken("impact", "scoped", provider.Values{"account_sid": "IRstoredHealed0000001", "auth_token": "storedHealedAuthToken1"})
+	t.RotateOnRejection = true
+	t.Healing = &rotation.Healing{Begun: []time.Time{long}, Told: true}
+	t.Identity, t.IdentityChange = "second", &rotation.IdentityChange{From: "first", To: "second", At: long}
+	t.History[1].Healed, t.History[1].Identity, t.History[1].IdentityChanged = true, "second", true
+	t.Pending = &rotation.Pending{
+		ID: "a-rotation", Source: rotation.SourceHook, Reason: reasonRejected, Healing: true, RequestedAt: long, AttemptedAt: long,
+		Credential: provider.Values{"account_sid": "IRstoredHealed0000002", "auth_token": "storedHealedAuthToken2"}, ReceivedAt: long,
+		Attempts: 1, Rejections: 1, NextAttempt: someUp, AcceptOther: true, OtherIdentity: "third",
+	}
+	return t
 }
 
 func retiringClient() tokenEntry {

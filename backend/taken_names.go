@@ -29,7 +29,7 @@ func ownAccountNames() []string {
 // ownTokenNames are the names that the paths of a token, creds/ and access-token/ use themselves.
 func ownTokenNames() []string {
 	return slices.Concat(
-		[]string{"name", fieldForce, "cas", "expires_at"}, endPreviousNames, slices.Collect(maps.Keys(redirectFields())), []string{fieldRedirectURI, "consent_url"},
+		[]string{"name", fieldForce, "cas", "accept_other_identity", "expires_at"}, endPreviousNames, slices.Collect(maps.Keys(redirectFields())), []string{fieldRedirectURI, "consent_url"},
 		slices.Collect(maps.Keys(handInFields())), slices.Collect(maps.Keys(commonPolicyFields())),
 		slices.Collect(maps.Keys(tokenStateFields())), slices.Collect(maps.Keys(credsStateFields())),
 	)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/cache"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/readers"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
@@ -21,6 +22,7 @@ const (
 	defaultVerifyPeriod = 24 * 60 * 60
 	defaultGracePeriod  = 24 * 60 * 60
 	defaultBeforeExpiry = 7 * 24 * 60 * 60
+	defaultReaderWindow = 24 * 60 * 60
 	maxReasonLength     = 512
 )
 
@@ -41,6 +43,10 @@ type tokenEntry struct {
 	VerifyPeriod int `json:"verify_period"`
 	// RotationGracePeriod is how many seconds the engine lets an old value live that it retires itself.
 	RotationGracePeriod int `json:"rotation_grace_period"`
+	// RetireWhen is retireAdopted, or empty for retireByGrace.
+	RetireWhen string `json:"retire_after,omitempty"`
+	// ReaderWindow is in seconds; 0 is defaultReaderWindow.
+	ReaderWindow int `json:"reader_window,omitempty"`
 	// LeaseTTL is in seconds; 0 means that reads carry no lease.
 	LeaseTTL       int               `json:"lease_ttl,omitempty"`
 	CustomMetadata map[string]string `json:"custom_metadata,omitempty"`
@@ -50,6 +56,8 @@ type tokenEntry struct {
 	RotationWindow           time.Duration `json:"rotation_window"`
 	RotationPeriod           time.Duration `json:"rotation_period"`
 	DisableAutomatedRotation bool          `json:"disable_automated_rotation"`
+	// RotateOnRejection has a value replaced at once that the provider is found to reject.
+	RotateOnRejection bool `json:"rotate_on_rejection,omitempty"`
 	// RotateBeforeExpiry is in seconds; nil is defaultBeforeExpiry.
 	RotateBeforeExpiry *int `json:"rotate_before_expiry,omitempty"`
 	// ScheduleSince is when rotation_schedule was set. What it missed before is not overdue.
@@ -74,6 +82,8 @@ type token struct {
 	planProblem string
 	// The answers to reads of creds/ and access-token/.
 	credsAnswer, accessTokenAnswer atomic.Pointer[warmAnswer]
+	// readers is nil until somebody has read.
+	readers atomic.Pointer[readers.Token]
 }
 
 func (b *backend) decodeToken(ctx context.Context, storage logical.Storage, name string, stored []byte) (*token, error) {

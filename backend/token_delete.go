@@ -64,6 +64,7 @@ func (b *backend) forgetToken(ctx context.Context, storage logical.Storage, name
 	b.scheduler.Forget(name)
 	b.access.delete(name)
 	b.changed(name)
+	b.forgetReaders(ctx, storage, name)
 	return nil
 }
 

@@ -17,10 +17,11 @@ import (
 type policyWrite struct {
 	// These are in seconds.
 	refreshTTL, verifyPeriod, rotationGracePeriod, leaseTTL *int
-	rotateBeforeExpiry                                      *int
+	rotateBeforeExpiry, readerWindow                        *int
 	rotationPeriod, rotationWindow                          *int
 	rotationSchedule                                        *string
-	disableAutomatedRotation                                *bool
+	retireAfter                                             *string
+	disableAutomatedRotation, rotateOnRejection             *bool
 	customMetadata                                          map[string]string
 	// options are those of the token's type, in canonical form; empty ones are to be removed.
 	options provider.Values
@@ -35,6 +36,9 @@ func (w *policyWrite) check(now time.Time) error {
 	if w.refreshTTL != nil && *w.refreshTTL < 1 {
 		return badInput("refresh_ttl must be at least 1s")
 	}
+	if err := w.checkAdoption(); err != nil {
+		return err
+	}
 	if err := checkCustomMetadata(w.customMetadata); err != nil {
 		return err
 	}
@@ -43,6 +47,18 @@ func (w *policyWrite) check(now time.Time) error {
 		return err
 	}
 	return checkSchedule(expression, now)
+}
+
+// checkAdoption refuses what does not say when an old value ends.
+func (w *policyWrite) checkAdoption() error {
+	if when := w.retireAfter; when != nil && *when != retireByGrace && *when != retireAdopted {
+		return badInput("retire_after must be %s (an old value ends with its rotation_grace_period) or %s (once everybody who reads the token has a newer one)",
+			retireByGrace, retireAdopted)
+	}
+	if w.readerWindow != nil {
+		return checkWindow("reader_window", *w.readerWindow)
+	}
+	return nil
 }
 
 // checkCustomMetadata refuses what Vault takes nowhere, and what could deceive whoever reads it.
@@ -72,6 +88,15 @@ func (t *token) applyPolicy(w *policyWrite, now time.Time) {
 	}
 	if w.rotateBeforeExpiry != nil {
 		t.RotateBeforeExpiry = w.rotateBeforeExpiry
+	}
+	if w.rotateOnRejection != nil {
+		t.RotateOnRejection = *w.rotateOnRejection
+	}
+	if w.readerWindow != nil {
+		t.ReaderWindow = *w.readerWindow
+	}
+	if w.retireAfter != nil {
+		t.RetireWhen = *w.retireAfter
 	}
 	if w.customMetadata != nil {
 		t.CustomMetadata = w.customMetadata
@@ -146,13 +171,14 @@ func checkPlan(period, window int, expression string) error {
 	return nil
 }
 
-// nextWork is when the token needs a step of a rotation, and a verification; the zero time where it needs none.
-func (t *token) nextWork(now time.Time, source rotation.Source) (rotate, verify time.Time) {
+// nextWork is when the token needs a step of a rotation, and a verification; the zero time where it needs none. ends says when to look at
+// an old value.
+func (t *token) nextWork(now time.Time, source rotation.Source, ends func(*rotation.Retiring) time.Time) (rotate, verify time.Time) {
 	due := t.rotationStart(now)
 	if source == "" || t.PersonNeeded {
 		due = t.overdueReport()
 	}
-	rotate = sooner(sooner(t.NextStep(), due), t.expiryReport())
+	rotate = sooner(sooner(t.NextStepWith(ends), due), sooner(t.expiryReport(), t.nextHealing(now, source)))
 	if t.Consent != nil {
 		rotate = sooner(rotate, t.Consent.ExpiresAt)
 	}

@@ -46,6 +46,7 @@ func (b *backend) retireNow(ctx context.Context, storage logical.Storage, name s
 		return nil, err
 	}
 	response := &logical.Response{}
+	behind := b.behind(t, wanted.version).Count()
 	a, err := b.account(ctx, storage, t.Account)
 	if err != nil {
 		err = &rotation.LeftError{Why: err.Error()}
@@ -65,6 +66,9 @@ func (b *backend) retireNow(ctx context.Context, storage logical.Storage, name s
 	}
 	if a != nil {
 		b.plan(a, t)
+	}
+	if wanted.value && wanted.version > 0 && behind > 0 {
+		response.AddWarning(fmt.Sprintf("version %d was ended, and %s. %s", wanted.version, t.haveNot(behind), t.seeReaders()))
 	}
 	response.Data = map[string]any{"version": wanted.version, "retired": err == nil, "rotation_state": string(t.State())}
 	return response, nil
@@ -106,7 +110,11 @@ func waiting(t *token) string {
 		if old.Version == 0 {
 			name += " (a new key that was never published)"
 		}
-		list = append(list, name+", planned for "+old.At.UTC().Format(time.RFC3339))
+		when := "planned for " + old.At.UTC().Format(time.RFC3339)
+		if t.waitsForReaders(&old) {
+			when = "planned for when its readers have a newer one"
+		}
+		list = append(list, name+", "+when)
 	}
 	if len(t.Searches) > 0 {
 		list = append(list, "a key whose secret was lost (leave version out)")

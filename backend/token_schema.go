@@ -26,9 +26,13 @@ func commonPolicyFields() map[string]*framework.FieldSchema {
 		"refresh_ttl":           {Type: framework.TypeDurationSecond, Default: defaultRefreshTTL, Description: "How long an app may go on with a value before it looks again; bounds the outage after a reset. At least 1s."},
 		"verify_period":         {Type: framework.TypeDurationSecond, Default: defaultVerifyPeriod, Description: "How often the provider is asked whether the credential still works; 0 for never."},
 		"rotation_grace_period": {Type: framework.TypeDurationSecond, Default: defaultGracePeriod, Description: "How long an old value lives on that the engine retires itself."},
-		"rotate_before_expiry":  {Type: framework.TypeDurationSecond, Default: defaultBeforeExpiry, Description: "How long before its own end a value is due for rotation, where it has one; at most half of its life counts."},
-		"lease_ttl":             {Type: framework.TypeDurationSecond, Default: 0, Description: "With more than 0, reads of creds/ carry a lease of this length, which ends with the version; each such read writes to storage."},
-		"custom_metadata":       {Type: framework.TypeKVPairs, Description: "Your own key=value pairs, shown when the token is read."},
+		"retire_after": {Type: framework.TypeString, Default: retireByGrace, AllowedValues: allowed([]string{retireByGrace, retireAdopted}),
+			Description: "When an old value ends that the engine retires itself: grace (after rotation_grace_period) or adopted (once everybody who has read the token within reader_window has a newer one)."},
+		"reader_window":        {Type: framework.TypeDurationSecond, Default: defaultReaderWindow, Description: "For how long after its last read a reader counts for retire_after. At least 1s."},
+		"rotate_before_expiry": {Type: framework.TypeDurationSecond, Default: defaultBeforeExpiry, Description: "How long before its own end a value is due for rotation, where it has one; at most half of its life counts."},
+		"lease_ttl":            {Type: framework.TypeDurationSecond, Default: 0, Description: "With more than 0, reads of creds/ carry a lease of this length, which ends with the version; each such read writes to storage."},
+		"rotate_on_rejection":  {Type: framework.TypeBool, Default: false, Description: "Replace a value at once that the provider is found to reject, where the engine can: at most three times in 24 hours."},
+		"custom_metadata":      {Type: framework.TypeKVPairs, Description: "Your own key=value pairs, shown when the token is read."},
 	}
 	automatedrotationutil.AddAutomatedRotationFields(fields)
 	delete(fields, "rotation_policy") // a feature of the enterprise edition's rotation manager
@@ -51,7 +55,7 @@ func (b *backend) tokenFields() map[string]*framework.FieldSchema {
 
 func (b *backend) tokenResponseFields() map[string]*framework.FieldSchema {
 	fields := b.policyFields()
-	for _, name := range []string{"refresh_ttl", "verify_period", "rotation_grace_period", "rotate_before_expiry", "lease_ttl", "rotation_period", "rotation_window"} {
+	for _, name := range []string{"refresh_ttl", "verify_period", "rotation_grace_period", "rotate_before_expiry", "reader_window", "lease_ttl", "rotation_period", "rotation_window"} {
 		fields[name] = &framework.FieldSchema{Type: framework.TypeInt, Description: fields[name].Description + " In seconds."}
 	}
 	maps.Copy(fields, tokenStateFields())
@@ -72,6 +76,7 @@ func tokenStateFields() map[string]*framework.FieldSchema {
 		"next_vault_rotation": {Type: framework.TypeTime, Description: "When the policy wants it replaced."},
 		"overdue":             {Type: framework.TypeBool, Description: "That time has passed."},
 		"retiring":            {Type: framework.TypeSlice, Description: "Old values that the engine is going to retire: version (0 for one that was never published) and at."},
+		"identity":            {Type: framework.TypeString, Description: "Whose the credential is at the platform, as far as a verification has told; empty where none has."},
 		"expires_at":          {Type: framework.TypeTime, Description: "When the current value ends by itself, as far as is known."},
 		"next_refresh":        {Type: framework.TypeTime, Description: "When the engine refreshes the current credential by itself, so that it does not die of disuse."},
 		"refreshed_at":        {Type: framework.TypeTime, Description: "When the current credential was last refreshed."},

@@ -125,11 +125,11 @@ func TestRoutineVerificationsAreSpread(t *testing.T) {
 func TestOverdueTokensOfAPersonAreReportedOnce(t *testing.T) {
 	t.Parallel()
 	tok := policyToken(t, period(time.Hour))
-	if due, _ := tok.nextWork(at, ""); !due.Equal(at.Add(time.Hour)) {
+	if due, _ := tok.nextWork(at, "", atItsTime); !due.Equal(at.Add(time.Hour)) {
 		t.Errorf("the report is planned for %v, want an hour after %v", due, at)
 	}
 	tok.OverdueReported = true
-	if due, _ := tok.nextWork(at, ""); !due.IsZero() {
+	if due, _ := tok.nextWork(at, "", atItsTime); !due.IsZero() {
 		t.Errorf("after the report, work is planned for %v", due)
 	}
 }

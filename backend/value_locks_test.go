@@ -114,6 +114,8 @@ func TestHolders_AreThoseWhoseWriteMayArrive(t *testing.T) {
 			data := map[string]any{"service_account_key": file}
 			if name == "account" {
 				data["verify_connection"] = false
+			} else {
+				data["accept_other_identity"] = true
 			}
 			f.late(t, logical.UpdateOperation, path, data, false)
 			want := map[string]string{"token": `token "second"`, "account": `account "google"`}[name]

@@ -31,7 +31,7 @@ func (b *backend) verifyCurrent(ctx context.Context, storage logical.Storage, a 
 	if err != nil {
 		return nil, err
 	}
-	o := &observation{Verification: v, silent: silent, at: b.now()}
+	o := &observation{Verification: readableIdentity(v), silent: silent, at: b.now()}
 	return o, b.recordObservation(ctx, storage, t, o)
 }
 
@@ -110,6 +110,7 @@ func (b *backend) recordLocked(ctx context.Context, storage logical.Storage, a *
 	}
 	o.recorded = true
 	b.plan(a, t)
+	b.tellIdentity(ctx, t)
 	if t.Health == rotation.HealthRejected && before != rotation.HealthRejected {
 		b.sendTokenEvent(ctx, eventVerifyFail, t, "fingerprint", t.fingerprint())
 	}

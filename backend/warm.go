@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/readers"
 )
 
 // remember keeps the answer to a read, unless it holds more than data.
@@ -29,12 +31,13 @@ func (t *token) remember(in *atomic.Pointer[warmAnswer], a *account, until time.
 // WarmReader is what Factory returns, beside a logical.Backend: whoever speaks with Vault may ask it before it makes a
 // logical.Request of a read, which must have no data and no snapshot.
 type WarmReader interface {
-	// WarmRead returns the data of the answer to a read, as JSON. Where it is not warm, HandleRequest answers.
-	WarmRead(path string) (data string, warm bool)
+	// WarmRead returns the data of the answer to a read, as JSON, and takes note of who has read. Where it is not warm, HandleRequest
+	// answers.
+	WarmRead(path string, by Reader) (data string, warm bool)
 }
 
 // WarmRead is part of WarmReader: the answer that the same read gave before, with the ttl of now.
-func (b *backend) WarmRead(path string) (data string, warm bool) {
+func (b *backend) WarmRead(path string, by Reader) (data string, warm bool) {
 	name, isCreds, ok := hotName(path)
 	if !ok {
 		return "", false
@@ -44,13 +47,14 @@ func (b *backend) WarmRead(path string) (data string, warm bool) {
 		return "", false
 	}
 	a := b.accounts.Peek(t.Account)
-	known := t.accessTokenAnswer.Load()
+	known, read := t.accessTokenAnswer.Load(), readers.AccessToken
 	if isCreds {
-		known = t.credsAnswer.Load()
+		known, read = t.credsAnswer.Load(), readers.Creds
 	}
 	now := b.now()
 	if a == nil || known == nil || known.account != a || !known.until.IsZero() && !now.Before(known.until) {
 		return "", false
 	}
+	b.saw(t, by, read, now)
 	return known.data + strconv.Itoa(t.ttlUntil(known.until, now)) + "}", true
 }

@@ -5,9 +5,34 @@
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=scripts/demo_healing.sh
+source "$(dirname "${BASH_SOURCE[0]}")/demo_healing.sh"
 
 # expect PATTERN: the last command's output has to contain a match.
 expect() { grep -qE -- "$1" <<<"$output" || fail "The answer above should have matched: $1"; }
+
+# campaign: Jane Doe leaves. What she knew is reset, by the engine where it can, and else by a person.
+campaign() {
+  say 'Jane Doe has read three credentials, and leaves. The audit log tells which, and with -campaign also what to type.'
+  run 'vault token create -policy=acme-app -no-default-policy -display-name=jane-doe -field=token > doe-token'
+  run 'for name in rw ro dev; do VAULT_TOKEN=$(cat doe-token) vault read adtokens/creds/acme-$name > /dev/null; done'
+  run 'adtokens-audit leaver -display-name token-jane-doe -campaign jane-leaves audit.log | tee leaver'
+  expect '^acme-dev +yes '
+  expect '^vault write adtokens/campaigns/jane-leaves .* tokens=acme-dev,acme-ro,acme-rw$'
+  run 'bash -c "$(tail -n 1 leaver)"'
+  expect '^state +running$'
+  say 'Two are reset by the hook, at once. A developer token is for a person, and the campaign says where.'
+  run 'until vault read -format=yaml -field=progress adtokens/campaigns/jane-leaves | grep "done: 2"; do sleep 0.1; done'
+  run 'vault read -format=yaml -field=items adtokens/campaigns/jane-leaves | grep -E "console_url|how|state|token"'
+  expect 'how: person'
+  expect 'how: automatic'
+  run 'adtokens-simulator console google reset-developer-token |
+    VAULT_TOKEN=$(cat jane-token) vault write adtokens/tokens/acme-dev/rotate developer_token=- reason="Jane Doe leaves"'
+  expect '^version +2$'
+  run 'vault read -format=yaml adtokens/campaigns/jane-leaves | grep -E "^  (reason|state):"'
+  expect 'state: done'
+  run 'vault read -format=json -field=versions adtokens/tokens/acme-rw/history | grep "(campaign jane-leaves)"'
+}
 
 start_simulator
 start_vault "$(free_port $((20000 + RANDOM % 10000)))"
@@ -95,6 +120,8 @@ run 'VAULT_TOKEN=$(cat jane-token) vault write -f adtokens/tokens/acme-ro/rotate
 expect '^version +2$'
 expect '^previous_credential +rejected by provider$'
 
+demo_healing
+
 define_platform
 expect '^verification +accepted$'
 run 'VAULT_TOKEN=$(cat app-token) vault read adtokens/creds/acme-key'
@@ -119,6 +146,8 @@ expect '^verification +accepted$'
 run 'VAULT_TOKEN=$(cat app-token) vault read adtokens/creds/acme-key'
 expect '^version +3$'
 
+campaign
+
 say 'Who rotated what, when and why? And how are the others?'
 run 'vault read -format=json -field=versions adtokens/tokens/acme-rw/history'
 expect '"display_name": "token-jane"'
@@ -138,4 +167,5 @@ expect '^[1-9]'
 refused 'grep -cFf issued audit.log vault.log simulator.log hook.log'
 expect '^audit.log:0$'
 
+say 'Whoever has no terminal does the same on the pages of adtokens-console: make dev runs it, and docs/console.md shows it.'
 say "Done in $SECONDS s."

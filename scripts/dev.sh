@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs a Vault server with the engine, and the provider simulators, until Ctrl-C: make dev [PORT=8200]
+# Runs a Vault server with the engine, the console, and the provider simulators, until Ctrl-C: make dev [PORT=8200]
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -12,6 +12,7 @@ say "Google ignores developer tokens since 9 September 2026. So does the simulat
 run 'adtokens-simulator console google developer-token-mode ignored'
 import_tokens
 define_platform
+start_console
 
 say 'Everything runs. In another terminal:'
 cat <<EOF
@@ -20,6 +21,9 @@ cat <<EOF
   export ADTOKENS_SIMULATOR_CONTROL=$ADTOKENS_SIMULATOR_CONTROL
   export IMPACT_URL=$impact GOOGLE_URL=$google PLATFORMS_URL=$platforms ACME_URL=$platforms/acme_ads
   export PLUGIN_DIR=$plugins AUDIT_LOG=$work/audit.log
+
+The console, for people who reset tokens and have no terminal: $console
+  sign in with this Vault token, which may do what the console needs: $console_token
 
 The README's quickstart works with these as it stands. Or try what is there already:
 
@@ -39,7 +43,7 @@ The README's quickstart works with these as it stands. Or try what is there alre
   adtokens-simulator console -h                                 # what else the consoles can do
   vault path-help adtokens
 
-Logs: $work/{audit,vault,simulator}.log
+Logs: $work/{audit,vault,simulator,console}.log
 Ctrl-C stops everything and removes the logs.
 EOF
 wait -n || true

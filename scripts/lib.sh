@@ -154,6 +154,18 @@ start_hook() {
   hook=$(sed -n 's/.*"url":"\([^"]*\)".*/\1/p' "$work/hook.log")
 }
 
+# start_console runs the console, at $console, and makes a Vault token for it with the policy that its page has, $console_token.
+start_console() {
+  local port
+  sed -n '/<!-- file: console.hcl -->/,/^```$/p' "$root/docs/console.md" | grep -v -e '^```' -e '^<!--' >"$work/console.hcl"
+  vault policy write ads-console "$work/console.hcl" >/dev/null
+  console_token=$(vault token create -policy=ads-console -display-name=jane -field=token)
+  port=$(free_port 8080)
+  start console env -u VAULT_TOKEN adtokens-console -vault-addr "$VAULT_ADDR" -listen "127.0.0.1:$port" -mount adtokens
+  await console grep -q '"url"' "$work/console.log"
+  console=$(sed -n 's/.*"url":"\([^"]*\)".*/\1/p' "$work/console.log")
+}
+
 # install_plugin makes the servers' plugin directory, $plugins, and puts the plugin there under a name with its version, $version.
 install_plugin() {
   mkdir "$work/plugins"
@@ -188,6 +200,7 @@ mount_engine() {
     -audit-non-hmac-response-keys=version -audit-non-hmac-response-keys=previous_version \
     -audit-non-hmac-response-keys=fingerprint -audit-non-hmac-response-keys=verification \
     -audit-non-hmac-response-keys=previous_credential -audit-non-hmac-response-keys=outcome \
+    -audit-non-hmac-response-keys=current_version \
     -audit-non-hmac-response-keys=health -audit-non-hmac-response-keys=rotation_state \
     vault-plugin-secrets-adtokens'
 }

@@ -23,11 +23,11 @@ run 'sha256sum --check --ignore-missing SHA256SUMS'
 run "tar -xzf $name.tar.gz"
 run 'sha256sum --check --ignore-missing SHA256SUMS'
 unpacked=$work/$name
-want="CHANGELOG.md LICENSE adtokens-audit $plugin"
+want="CHANGELOG.md LICENSE adtokens-audit adtokens-console $plugin"
 [[ $(cd "$unpacked" && LC_ALL=C ls -A | xargs) == "$want" ]] || fail "The archive has to hold $want, and nothing else."
 
 say 'The programs run without an environment and say what they are.'
-for command in "$plugin" adtokens-audit; do
+for command in "$plugin" adtokens-audit adtokens-console; do
   [[ $(env -i "$unpacked/$command" -version) == "$version" ]] || fail "$command does not say that it is $version."
   [[ $(env -i "$unpacked/$command" -h) == "Usage: $command "* ]] || fail "$command -h does not say how to use it."
   go version -m "$unpacked/$command" | grep -q 'CGO_ENABLED=0' || fail "$command is not static."
@@ -58,23 +58,28 @@ run 'vault read -field=commit adtokens/info'
 [[ $output =~ ^[0-9a-f]{12,}$ ]] || fail 'The mounted plugin does not name its commit.'
 run "vault secrets list -detailed -format=json | grep -F '\"running_plugin_version\": \"$version\"'"
 
-containerfile=$root/scripts/release/Containerfile
-say 'What the container image is made of is in the archive for Linux.'
-while read -r -a words; do
-  for source in "${words[@]:1:${#words[@]}-2}"; do
-    [[ -e $unpacked/$source ]] || fail "The Containerfile copies $source, which the archive does not have."
-    printf '%s\n' "$source"
-  done
-done < <(grep '^COPY ' "$containerfile")
 builder=
 for candidate in docker podman; do
   if [[ -z $builder && $platform == linux_* ]] && "$candidate" info >/dev/null 2>&1; then builder=$candidate; fi
 done
-if [[ $builder ]]; then
-  run "$builder build -q -f $containerfile ${BASE:+--build-arg BASE=$BASE} --build-arg VERSION=$version -t $plugin:$version $unpacked"
-  run "$builder run --rm $plugin:$version -version"
-  [[ $output == "$version" ]] || fail "The image does not run $version."
-else
-  printf 'No image is built: neither docker nor podman answers here, or this is not Linux.\n'
-fi
+# image CONTAINERFILE NAME: looks whether all that it copies is there, and builds it where that can be done.
+image() {
+  say "What the container image of $2 is made of is in the archive for Linux."
+  local words source
+  while read -r -a words; do
+    for source in "${words[@]:1:${#words[@]}-2}"; do
+      [[ -e $unpacked/$source ]] || fail "$1 copies $source, which the archive does not have."
+      printf '%s\n' "$source"
+    done
+  done < <(grep '^COPY ' "$1")
+  if [[ $builder ]]; then
+    run "$builder build -q -f $1 ${BASE:+--build-arg BASE=$BASE} --build-arg VERSION=$version -t $2:$version $unpacked"
+    run "$builder run --rm $2:$version -version"
+    [[ $output == "$version" ]] || fail "The image of $2 does not run $version."
+  else
+    printf 'No image is built: neither docker nor podman answers here, or this is not Linux.\n'
+  fi
+}
+image "$root/scripts/release/Containerfile" "$plugin"
+image "$root/scripts/release/Containerfile.console" adtokens-console
 say "$version can be installed."

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the release of the last commit: scripts/release.sh OUTPUT (make release). OUTPUT must not exist yet. For every
-# platform it gets an archive with the plugin and adtokens-audit, the same unpacked, and an SBOM of either; and SHA256SUMS.
+# platform it gets an archive with the plugin, adtokens-audit and adtokens-console, the same unpacked, an SBOM of each; and SHA256SUMS.
 # PLATFORMS, such as "linux/amd64 freebsd/amd64", chooses others. The same commit and Go release give the same checksums
 # wherever and whenever (release-check.sh). Needs bash, coreutils, git, make, Go, GNU tar and gzip.
 set -euo pipefail
@@ -8,7 +8,7 @@ set -euo pipefail
 output=${1:?usage: scripts/release.sh OUTPUT}
 platforms=${PLATFORMS:-linux/amd64 linux/arm64 darwin/arm64 windows/amd64}
 plugin=vault-plugin-secrets-adtokens
-commands=("$plugin" adtokens-audit) # not the simulator and the hook, which are for trying out and to learn from
+commands=("$plugin" adtokens-audit adtokens-console) # not the simulator and the hook, which are for trying out and to learn from
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 tar=$(command -v gtar || command -v tar)
 if [[ $("$tar" --version) != *'GNU tar'* ]]; then

@@ -15,6 +15,8 @@ const (
 	Timeout
 	// RateLimited means HTTP 429.
 	RateLimited
+	// NotAsked means that no request could be made of what the account and the token have. Asking again does not help before that changes.
+	NotAsked
 )
 
 // Error means that a platform did not answer usefully, so nothing is known about the credential.

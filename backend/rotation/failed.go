@@ -32,7 +32,7 @@ func (r *Record) stillNeedsPerson(problem error) error {
 
 // finish ends a rotation without a value.
 func (m *Machine) finish(ctx context.Context, r *Record, cause error) error {
-	r.ended = r.Pending
+	r.ended, r.EndedRotation = r.Pending, r.Pending.ID
 	r.Pending = r.Pending.Replaces
 	m.postpone(r)
 	return m.fail(ctx, r, cause)

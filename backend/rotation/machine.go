@@ -98,6 +98,11 @@ type Machine struct {
 	Lifetime time.Duration
 	// Grace is how long a replaced value lives on.
 	Grace time.Duration
+	// Adopted, if set, says whether everybody who uses a replaced version has read a newer one: it ends then, and not at a time. An error
+	// means that this is not known now.
+	Adopted func(context.Context, Retiring) (bool, error)
+	// EndNote, if set, says what a person has to know of the end of a version, for the history.
+	EndNote func(Retiring) string
 	// Happened is told of events, after they were stored.
 	Happened func(context.Context, *Record, Event)
 
@@ -116,7 +121,7 @@ func (m *Machine) Start(ctx context.Context, r *Record, p Pending) error {
 		p.NotSent, p.Once = true, m.Once
 	}
 	if err := m.prepare(ctx, r, &p); err != nil {
-		r.ended = &p
+		r.ended, r.EndedRotation = &p, p.ID
 		return m.startFailed(ctx, r, err)
 	}
 	p.Replaces = r.Pending
@@ -187,6 +192,9 @@ func (m *Machine) prove(ctx context.Context, r *Record) error {
 	case v.Outcome == provider.Rejected:
 		return m.rejected(ctx, r, refusal(p, v))
 	}
+	if err := r.foreign(p, v); err != nil {
+		return m.rejected(ctx, r, err)
+	}
 	fingerprint, err := m.Fingerprint(ctx, p.Credential)
 	if err != nil {
 		return err
@@ -197,7 +205,7 @@ func (m *Machine) prove(ctx context.Context, r *Record) error {
 	}
 	r.Publish(Candidate{
 		Credential: p.Credential, Fingerprint: fingerprint, Source: p.Source, Reason: p.Reason,
-		EntityID: p.EntityID, DisplayName: p.DisplayName, RotationID: p.ID, Scheduled: p.Scheduled, Verified: &v, Note: note,
+		EntityID: p.EntityID, DisplayName: p.DisplayName, RotationID: p.ID, Scheduled: p.Scheduled, Healed: p.Healing, Verified: &v, Note: note,
 		Made: m.Keys != nil && p.Source == SourceIAM, Same: m.Same, HandedInAs: p.HandedInAs,
 		Lifetime: m.Lifetime, ExpiresAt: p.ExpiresAt,
 	}, now)

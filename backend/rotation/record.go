@@ -66,6 +66,8 @@ type Record struct {
 	Searches []Search `json:"searches,omitempty"`
 	// Cleanups are the lost keys that were found, oldest first.
 	Cleanups []Cleanup `json:"cleanups,omitempty"`
+	// EndedRotation is the ID of the last rotation that ended without a version, or could not begin.
+	EndedRotation string `json:"ended_rotation,omitempty"`
 	// Failures counts rotations that failed for good in a row, and RetryAt is when the policy may start the next.
 	Failures int       `json:"failures,omitempty"`
 	RetryAt  time.Time `json:"retry_at,omitzero"`
@@ -74,11 +76,21 @@ type Record struct {
 	PersonNeeded bool `json:"person_needed,omitempty"`
 	// OverdueReported is set once it was told that a person is late with the next rotation.
 	OverdueReported bool `json:"overdue_reported,omitempty"`
+	// Healing is what was begun because the provider rejects the current value; nil where nothing was.
+	Healing *Healing `json:"healing,omitempty"`
+	// Identity says whose the credential is, as far as a verification has told, and IdentityChange when the current value has turned out
+	// to be somebody else's.
+	Identity       string          `json:"identity,omitempty"`
+	IdentityChange *IdentityChange `json:"identity_change,omitempty"`
 
 	// ended is the rotation that has failed for good since the record was loaded.
 	ended *Pending
 	// kept says what RetireNow has left alive.
 	kept []string
+	// untold is an IdentityChange since the record was loaded that TakeIdentityChange has not given yet.
+	untold *IdentityChange
+	// justRetired is the version that was retired last since the record was loaded.
+	justRetired int
 }
 
 // RetiredByEngine is why a version stopped to work that the engine deleted or revoked.
@@ -106,28 +118,6 @@ type Version struct {
 	ExpiringReported bool `json:"expiring_reported,omitempty"`
 }
 
-// Refreshes are those of one version. They are never changed, but replaced.
-type Refreshes struct {
-	Count int       `json:"count"`
-	At    time.Time `json:"at"`
-}
-
-// Number is how many there were.
-func (r *Refreshes) Number() int {
-	if r == nil {
-		return 0
-	}
-	return r.Count
-}
-
-// Last is when the last one was; zero where there was none.
-func (r *Refreshes) Last() time.Time {
-	if r == nil {
-		return time.Time{}
-	}
-	return r.At
-}
-
 // Origin is the fingerprint that the version was published with. Unlike its own it stays the same.
 func (v *Version) Origin() string { return cmp.Or(v.PublishedAs, v.Fingerprint) }
 
@@ -138,12 +128,18 @@ type HistoryEntry struct {
 	Reason      string    `json:"reason,omitempty"`
 	EntityID    string    `json:"entity_id,omitempty"`
 	DisplayName string    `json:"display_name,omitempty"`
-	// Scheduled is set where the policy asked for the rotation, and nobody by hand.
+	// Scheduled is set where the policy asked for the rotation, and nobody by hand. Healed is set where it did so because the provider
+	// rejected the value before.
 	Scheduled bool   `json:"scheduled,omitempty"`
+	Healed    bool   `json:"healed,omitempty"`
 	Source    Source `json:"source"`
 	// Verification is the outcome when the version was published, or VerificationSkipped.
 	Verification string `json:"verification"`
 	Fingerprint  string `json:"fingerprint"`
+	// Identity says whose it is, as far as a verification has told, and IdentityChanged that the one before was somebody else's, or
+	// that it was so itself.
+	Identity        string `json:"identity,omitempty"`
+	IdentityChanged bool   `json:"identity_changed,omitempty"`
 	// Refreshed is the version's.
 	Refreshed  *Refreshes `json:"refreshed,omitempty"`
 	Ends       *Ends      `json:"ends,omitempty"`
@@ -185,6 +181,7 @@ type Candidate struct {
 	RotationID  string
 	Note        string
 	Scheduled   bool
+	Healed      bool
 	// Lifetime is how long it lives from now on, and ExpiresAt when it ends as far as its giver has said; zero for no such end.
 	Lifetime  time.Duration
 	ExpiresAt time.Time
@@ -216,6 +213,7 @@ func (r *Record) Publish(c Candidate, now time.Time) {
 		EntityID:     c.EntityID,
 		DisplayName:  c.DisplayName,
 		Scheduled:    c.Scheduled,
+		Healed:       c.Healed,
 		Source:       c.Source,
 		Verification: VerificationSkipped,
 		Fingerprint:  c.Fingerprint,
@@ -235,6 +233,7 @@ func (r *Record) Publish(c Candidate, now time.Time) {
 	r.History = append(r.History, entry)
 	if c.Verified != nil {
 		r.History[len(r.History)-1].Verification = string(c.Verified.Outcome)
+		r.publishIdentity(c.Verified.Identity)
 		r.Observe(*c.Verified, now)
 	}
 	if surplus := len(r.History) - MaxHistory; surplus > 0 {
@@ -247,6 +246,7 @@ func (r *Record) Publish(c Candidate, now time.Time) {
 func (r *Record) Observe(v provider.Verification, now time.Time) {
 	r.LastVerification = &Check{At: now.UTC(), Outcome: v.Outcome, Detail: v.Detail}
 	r.told(v.ExpiresAt)
+	r.identify(v.Identity, now)
 	switch {
 	case v.Outcome == provider.Accepted:
 		r.Health = HealthOK

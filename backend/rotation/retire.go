@@ -21,7 +21,7 @@ func (m *Machine) EndVersion(ctx context.Context, r *Record, version int) error 
 	now := m.Now().UTC()
 	for i := range r.Retiring {
 		if old := &r.Retiring[i]; old.Version == version {
-			old.NextAttempt = now
+			old.NextAttempt, old.Due = now, true
 			if old.At.After(now) {
 				old.At = now
 			}

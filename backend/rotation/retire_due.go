@@ -51,16 +51,46 @@ func (s *Search) unfinished() error {
 // Kept says which old values RetireNow has left alive, and who lives on them.
 func (r *Record) Kept() []string { return r.kept }
 
+// JustRetired is the version that was retired last since the record was loaded, 0 for one that was never published.
+func (r *Record) JustRetired() int { return r.justRetired }
+
 // retire makes the old values worthless whose time has come.
 func (m *Machine) retire(ctx context.Context, r *Record) error {
+	for i := range r.Retiring {
+		if err := m.letGo(ctx, &r.Retiring[i]); err != nil {
+			return err
+		}
+	}
 	for _, old := range slices.Clone(r.Retiring) {
-		if m.Now().Before(old.NextAttempt) {
+		if m.Now().Before(old.NextAttempt) || m.waitsForReaders(&old) {
 			continue
 		}
 		if err := m.retireOne(ctx, r, old); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// WaitsForReaders says whether an old value may wait until everybody who read it has a newer one: it was published, nobody has asked for
+// its end, and no attempt to end it was made.
+func (x *Retiring) WaitsForReaders() bool { return x.Version > 0 && !x.Due && x.Attempts == 0 }
+
+// waitsForReaders says whether the machine leaves the value alone for its readers' sake. Where the token is deleted, it does not.
+func (m *Machine) waitsForReaders(old *Retiring) bool {
+	return m.Adopted != nil && !m.deleting && old.WaitsForReaders()
+}
+
+// letGo has an old value end now that waited for its readers, and has none any more.
+func (m *Machine) letGo(ctx context.Context, old *Retiring) error {
+	if !m.waitsForReaders(old) {
+		return nil
+	}
+	adopted, err := m.Adopted(ctx, *old)
+	if err != nil || !adopted {
+		return err
+	}
+	old.Due, old.NextAttempt = true, m.Now().UTC()
 	return nil
 }
 
@@ -94,6 +124,8 @@ func (m *Machine) retireOne(ctx context.Context, r *Record, old Retiring) error 
 	}
 	r.dropRetiring(old)
 	r.Retire(old.Version, how, m.Now())
+	r.noteEnd(old.Version, m.endNote(old))
+	r.justRetired = old.Version
 	r.healed(old.LastError)
 	if died {
 		r.LastError = fmt.Sprintf("version %d has stopped to work with the end of %s: %s; hand in a new value", r.Number(), old.name(), r.LastVerification.Detail)
@@ -105,6 +137,36 @@ func (m *Machine) retireOne(ctx context.Context, r *Record, old Retiring) error 
 		m.Happened(ctx, r, Died)
 	}
 	return nil
+}
+
+// endNote says what a person has to know of the end of an old value; empty where there is nothing.
+func (m *Machine) endNote(old Retiring) string {
+	if m.EndNote == nil || old.Version == 0 {
+		return ""
+	}
+	return m.EndNote(old)
+}
+
+// noteEnd adds to the version's entry in the history.
+func (r *Record) noteEnd(version int, note string) {
+	for i := range r.History {
+		if h := &r.History[i]; h.Version == version && note != "" {
+			if h.Note != "" {
+				note = h.Note + "; " + note
+			}
+			h.Note = note
+		}
+	}
+}
+
+// ReplacedAt is when the version was replaced by the next one; zero where the history does not say so.
+func (r *Record) ReplacedAt(version int) time.Time {
+	for _, h := range r.History {
+		if h.Version > version {
+			return h.CreatedAt
+		}
+	}
+	return time.Time{}
 }
 
 // end makes an old value worthless, and looks whether the current one has outlived that where it may not have: died says

@@ -52,8 +52,10 @@ type Pending struct {
 	Reason      string `json:"reason,omitempty"`
 	EntityID    string `json:"entity_id,omitempty"`
 	DisplayName string `json:"display_name,omitempty"`
-	// Scheduled is set where the policy asked for it, and nobody by hand.
+	// Scheduled is set where the policy asked for it, and nobody by hand. Healing is set where it did so because the provider rejects the
+	// current value.
 	Scheduled   bool      `json:"scheduled,omitempty"`
+	Healing     bool      `json:"healing,omitempty"`
 	RequestedAt time.Time `json:"requested_at"`
 	// Owner is for whom a key is asked, and OwnerProven by which right: see Rights. Other values have neither.
 	Owner       string `json:"owner,omitempty"`
@@ -81,6 +83,10 @@ type Pending struct {
 	Note string `json:"note,omitempty"`
 	// HandedInAs is the fingerprint of what a person handed in.
 	HandedInAs string `json:"handed_in_as,omitempty"`
+	// AcceptOther says that the credential may be somebody else's than the token's, and OtherIdentity whose it is where that keeps it from
+	// being published.
+	AcceptOther   bool   `json:"accept_other_identity,omitempty"`
+	OtherIdentity string `json:"other_identity,omitempty"`
 	// Refreshing is a refresh of the credential whose answer has not come.
 	Refreshing *Refreshing `json:"refreshing,omitempty"`
 	// Replaces is a rejected value that is kept until this rotation has one.
@@ -107,11 +113,15 @@ type Retiring struct {
 	Credential provider.Values `json:"credential"`
 	// Proven is its version's, and set for a value that the engine has made itself. What was never proven is retired by
 	// its own right alone.
-	Proven      bool      `json:"proven,omitempty"`
-	At          time.Time `json:"at"`
-	Attempts    int       `json:"attempts,omitempty"`
-	NextAttempt time.Time `json:"next_attempt"`
-	LastError   string    `json:"last_error,omitempty"`
+	Proven bool      `json:"proven,omitempty"`
+	At     time.Time `json:"at"`
+	// Due is set where nothing but NextAttempt counts any more: a person has asked for its end, or everybody who read it has a newer one.
+	Due bool `json:"due,omitempty"`
+	// WaitReported is set once it was told that its time is over, and that it waits for its readers.
+	WaitReported bool      `json:"wait_reported,omitempty"`
+	Attempts     int       `json:"attempts,omitempty"`
+	NextAttempt  time.Time `json:"next_attempt"`
+	LastError    string    `json:"last_error,omitempty"`
 }
 
 func (x *Retiring) name() string {
@@ -137,6 +147,11 @@ func (r *Record) State() State {
 
 // NextStep is when Advance has something to do; zero where it has nothing.
 func (r *Record) NextStep() time.Time {
+	return r.NextStepWith(func(old *Retiring) time.Time { return old.NextAttempt })
+}
+
+// NextStepWith is NextStep where others than the record say when an old value may end.
+func (r *Record) NextStepWith(ends func(*Retiring) time.Time) time.Time {
 	var next time.Time
 	sooner := func(t time.Time) {
 		if next.IsZero() || t.Before(next) {
@@ -147,7 +162,7 @@ func (r *Record) NextStep() time.Time {
 		sooner(r.Pending.NextAttempt)
 	}
 	for i := range r.Retiring {
-		sooner(r.Retiring[i].NextAttempt)
+		sooner(ends(&r.Retiring[i]))
 	}
 	for i := range r.Searches {
 		sooner(r.Searches[i].NextAttempt)

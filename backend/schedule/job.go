@@ -15,6 +15,8 @@ const (
 	Look
 	// Refresh is a refresh of the current credential.
 	Refresh
+	// Campaign is a step of the campaign whose name Token is. Like a Look it asks no provider.
+	Campaign
 )
 
 // Job is the next thing of its kind to do for a token. A Look without a token is at the account itself.

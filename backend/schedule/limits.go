@@ -48,7 +48,7 @@ type lane struct {
 
 // queueUp has a due job wait for the rate limit, if there is one.
 func (s *Scheduler) queueUp(j *planned) {
-	if j.Kind == Look {
+	if j.Kind == Look || j.Kind == Campaign {
 		s.pass(&s.looks, j)
 		return
 	}
@@ -70,6 +70,20 @@ func (s *Scheduler) admit(l *lane) time.Duration {
 		s.pass(s.account(j.Account), j)
 	}
 	return 0
+}
+
+// TryVerification takes a share of an account's limit for a verification that cannot wait for its turn. Where nothing is left it takes nothing,
+// and says how long it takes until there is a share again, those who wait for one first.
+func (s *Scheduler) TryVerification(account string) (wait time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := &s.account(account).verify
+	now := time.Now()
+	if len(l.waiting) == 0 && l.limiter.AllowN(now, 1) {
+		return 0
+	}
+	missing := float64(len(l.waiting)+1) - l.limiter.TokensAt(now)
+	return max(time.Duration(missing/float64(l.limiter.Limit())*float64(time.Second)), time.Second)
 }
 
 // pass has the account do the job as soon as it gets a worker.

@@ -40,7 +40,7 @@ type Scheduler struct {
 	queue    plan
 	jobs     map[jobKey]*planned
 	accounts map[string]*account
-	// looks has the jobs of the kind Look, of all accounts.
+	// looks has the jobs of the kinds Look and Campaign, of all accounts.
 	looks account
 	// limited are the lanes in which due jobs wait for the rate limit.
 	limited map[*lane]struct{}

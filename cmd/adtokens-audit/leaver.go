@@ -24,9 +24,13 @@ Lists the tokens that somebody who leaves, or an app that is shut down, knows. T
 Readers of access-token/ are listed apart, without that column: an access token ends by itself, as a rule within the hour,
 and tells nothing of the credential. Nothing has to be reset for it.
 
+-campaign NAME prints the command too that begins a campaign of that name: it resets what is yes or check. Afterwards this command
+shows what is still to do.
+
 An entity is all logins of one person. The display name is that of one login, such as oidc-jane@acme.example.
 
   adtokens-audit leaver -display-name oidc-jane@acme.example /var/log/vault/audit.log*
+  adtokens-audit leaver -display-name oidc-jane@acme.example -campaign jane-leaves /var/log/vault/audit.log*
   adtokens-audit leaver -entity 8a8583bb-0a2d-11e3-0840-44c1604b02b5 -output json /var/log/vault/audit.log*`,
 	prepare: func(flags *flag.FlagSet) action {
 		q := leaver{query: query{output: formatTable}}
@@ -34,7 +38,11 @@ An entity is all logins of one person. The display name is that of one login, su
 		q.declareOutput(flags)
 		flags.StringVar(&q.entity, "entity", "", "`ID` of the entity")
 		flags.StringVar(&q.displayName, "display-name", "", "display `name`, whole")
+		flags.StringVar(&q.campaign, "campaign", "", "`name` of the campaign that is to reset what they know: prints the command that begins it")
 		return func(ctx context.Context, files []string, s cli.Streams) error {
+			if err := q.checkCampaign(); err != nil {
+				return err
+			}
 			if (q.entity == "") == (q.displayName == "") {
 				return cli.Usagef("say who leaves, with either -entity or -display-name")
 			}
@@ -48,6 +56,8 @@ An entity is all logins of one person. The display name is that of one login, su
 type leaver struct {
 	query
 	entity, displayName string
+	// campaign is the name of the one that is to begin; empty for none.
+	campaign string
 }
 
 func (q *leaver) leaves(id auditlog.Identity) bool {
@@ -61,6 +71,8 @@ type leaverAnswer struct {
 	header
 	Tokens       []leaverRow `json:"tokens"`
 	AccessTokens []accessRow `json:"access_tokens"`
+	// Commands begin the campaign that was asked for.
+	Commands []string `json:"commands,omitempty"`
 }
 
 // leaverRow is what somebody knows of a token.
@@ -96,10 +108,15 @@ func (q *leaver) reply(ctx context.Context, f *findings) *report {
 	for _, row := range answer.AccessTokens {
 		short.add([]string{row.Namespace + row.Name, "", "", ""}, row.person.cells(), row.reads.cells())
 	}
-	notes := slices.Concat(q.knowledgeNotes(f, slices.Compact(tokens)), q.holderNotes(ctx, f), q.otherNames(ctx, f), accessNotes(answer.AccessTokens))
+	var notes []string
+	if q.campaign != "" {
+		answer.Commands = q.campaignCommands(answer.Tokens)
+		notes = q.campaignNotes(answer.Commands)
+	}
+	notes = slices.Concat(notes, q.knowledgeNotes(f, slices.Compact(tokens)), q.holderNotes(ctx, f), q.otherNames(ctx, f), accessNotes(answer.AccessTokens))
 	answer.header = q.header(f, notes...)
 	answer.NotAnswered = q.unanswered(f)
-	return &report{document: answer, tables: []table{known, short}, notes: answer.Notes, unanswered: answer.NotAnswered}
+	return &report{document: answer, tables: []table{known, short}, notes: answer.Notes, unanswered: answer.NotAnswered, commands: answer.Commands}
 }
 
 func leaverRowOf(token *auditlog.Token, id auditlog.Identity, r *auditlog.Reader) leaverRow {

@@ -44,6 +44,8 @@ type report struct {
 	incomplete bool
 	// notes say what the answer rests on, what it does not know, and how it could.
 	notes []string
+	// commands are what to type next. In JSON they are a part of the document.
+	commands []string
 }
 
 // table is a list with a name.
@@ -66,6 +68,9 @@ func (r *report) print(s cli.Streams, f format) error {
 	case formatCSV:
 		for _, note := range r.notes {
 			fmt.Fprintln(s.Err, "Note:", harmless(note))
+		}
+		for _, command := range r.commands {
+			fmt.Fprintln(s.Err, harmless(command))
 		}
 		return r.printCSV(s.Out)
 	case formatTable:
@@ -92,6 +97,11 @@ func (r *report) printTables(out io.Writer) error {
 	}
 	for _, note := range r.notes {
 		if _, err := fmt.Fprintln(out, "Note:", harmless(note)); err != nil {
+			return err
+		}
+	}
+	for i, command := range r.commands {
+		if _, err := fmt.Fprint(out, map[bool]string{true: "\n"}[i == 0], harmless(command), "\n"); err != nil {
 			return err
 		}
 	}

@@ -37,7 +37,10 @@ func (m *mounts) intercept(ctx context.Context, req any, _ *grpc.UnaryServerInfo
 	if e == nil {
 		return handler(ctx, req)
 	}
-	data, warm := e.WarmRead(args.Request.GetPath())
+	data, warm := e.WarmRead(args.Request.GetPath(), backend.Reader{
+		EntityID: args.Request.GetEntityID(), DisplayName: args.Request.GetDisplayName(),
+		Accessor: args.Request.GetClientTokenAccessor(), Address: args.Request.GetConnection().GetRemoteAddr(),
+	})
 	if !warm {
 		return handler(ctx, req)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/vault/api"
 
@@ -23,7 +24,7 @@ func TestTheGoAppOutlivesAReset(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		w.importShared(t, 3600) // the ttl alone would have the app go on with the dead value for an hour
-		app := w.startGoApp(t, binary)
+		app := w.startGoApp(t, binary, nil)
 		app.says(t, "version 1: 200 OK")
 
 		reset := done(w.sim.ResetReadWrite(t.Context(), "agency"))(t)
@@ -45,11 +46,42 @@ func TestTheGoAppOutlivesAReset(t *testing.T) {
 		w := newWorld(t)
 		w.importShared(t, 60)
 		reset := done(w.sim.ResetReadWrite(t.Context(), "agency"))(t)
-		app := w.startGoApp(t, binary, "-patience=1s")
+		app := w.startGoApp(t, binary, nil, "-patience=1s")
 		app.says(t, "failed: the provider refuses version 1, and Vault has no other")
 		w.write(t, "tokens/acme-rw/rotate", fields{"auth_token": reset.AuthToken})
 		app.says(t, "version 2: 200 OK")
 	})
+}
+
+// An app that reports a value that was refused is down for as long as the hook takes. One that does not is down until the engine looks by
+// itself.
+func TestTheGoAppsReportEndsAnOutage(t *testing.T) {
+	t.Parallel()
+	binary := vaulttest.BuildProgram(t, "docs/consumers/go-app", "go-app")
+	const routine = 8 * time.Second
+	outage := func(t *testing.T, may ...string) time.Duration {
+		t.Helper()
+		w := newWorld(t)
+		w.importShared(t, 3600)
+		w.addHook(t, "agency", startHook(t, w))
+		w.write(t, "tokens/acme-rw", fields{"rotate_on_rejection": true, "verify_period": routine.Seconds()})
+		app := w.startGoApp(t, binary, may)
+		app.says(t, "version 1: 200 OK")
+		w.write(t, "tokens/acme-rw/verify", nil) // the next one by itself is a whole period away
+		began := time.Now()
+		done(w.sim.ResetReadWrite(t.Context(), "agency"))(t)
+		app.says(t, "version 2: 200 OK")
+		return time.Since(began)
+	}
+	var without, with time.Duration
+	t.Run("apps", func(t *testing.T) {
+		t.Run("that report", func(t *testing.T) { t.Parallel(); with = outage(t, "report") })
+		t.Run("that do not", func(t *testing.T) { t.Parallel(); without = outage(t) })
+	})
+	t.Logf("after a reset that nobody has announced, the app was down for %s without a report and for %s with one", without.Round(time.Millisecond), with.Round(time.Millisecond))
+	if with >= without || with > routine/2 {
+		t.Errorf("with a report the app was down for %s, without one for %s", with, without)
+	}
 }
 
 // importShared makes the account agency and its token acme-rw.
@@ -63,11 +95,15 @@ func (w *world) importShared(t *testing.T, refreshTTL int) {
 // goApp is the example app at work.
 type goApp struct{ *vaulttest.Program }
 
-// startGoApp starts the app with a token that may read the credential, and nothing else.
-func (w *world) startGoApp(t *testing.T, binary string, args ...string) goApp {
+// startGoApp starts the app with a token that may read the credential, and update the paths of the token that are named.
+func (w *world) startGoApp(t *testing.T, binary string, may []string, args ...string) goApp {
 	t.Helper()
 	policy := w.Path + "-go-app"
-	succeeded(t, w.Client.Sys().PutPolicyWithContext(t.Context(), policy, fmt.Sprintf(`path "%s/creds/acme-rw" { capabilities = ["read"] }`, w.Path)))
+	rules := fmt.Sprintf(`path "%s/creds/acme-rw" { capabilities = ["read"] }`, w.Path)
+	for _, path := range may {
+		rules += fmt.Sprintf("\n"+`path "%s/%s/acme-rw" { capabilities = ["update"] }`, w.Path, path)
+	}
+	succeeded(t, w.Client.Sys().PutPolicyWithContext(t.Context(), policy, rules))
 	token := done(w.Client.Auth().Token().CreateWithContext(t.Context(), &api.TokenCreateRequest{Policies: []string{policy}, NoDefaultPolicy: true}))(t)
 	cmd := exec.Command(binary, append(args, "-interval=100ms", "-path="+w.Path+"/creds/acme-rw")...)
 	cmd.Env = []string{"VAULT_ADDR=" + w.Address, "VAULT_TOKEN=" + token.Auth.ClientToken}

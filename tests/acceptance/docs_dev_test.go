@@ -73,7 +73,7 @@ var exportLine = regexp.MustCompile(`(?m)^ +(export .*)$`)
 
 func startDevelopment(t *testing.T) *development {
 	t.Helper()
-	d := &development{commands: vaulttest.BuildCommands(t)}
+	d := &development{commands: vaulttest.BuildCommands(t, "adtokens-console")}
 	output := filepath.Join(t.TempDir(), "output")
 	log := done(os.Create(output))(t)
 	defer log.Close()

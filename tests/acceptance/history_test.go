@@ -54,7 +54,7 @@ func TestTheHistoryTellsWhoRotatedWhatWhenAndWhy(t *testing.T) {
 	}
 	for _, version := range versions {
 		hasOnly(t, version, "version", "created_at", "reason", "entity_id", "display_name", "source", "verification", "fingerprint", "retired_at", "retired_how",
-			"expires_at", "refreshes", "refreshed_at")
+			"identity", "identity_changed", "expires_at", "refreshes", "refreshed_at")
 		isRecent(t, "created_at", version["created_at"])
 	}
 	has(t, versions[0], fields{"version": 1, "source": "import", "reason": "", "display_name": "token", "entity_id": "", "verification": "accepted", "retired_how": "rejected by provider"})

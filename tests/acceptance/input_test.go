@@ -89,6 +89,7 @@ func (w *world) writePaths(t *testing.T) map[string]writePath {
 		"tokens/dev/rotate":   {nil, []string{"developer_token"}},
 		"tokens/oauth/rotate": {client, identity},
 		"tokens/key/rotate":   {nil, []string{key}},
+		"report/rw":           {nil, []string{"fingerprint"}},
 	}
 }
 
@@ -150,6 +151,8 @@ var otherFields = map[string]struct {
 	"verify_connection":          {"config/google", []any{""}, []string{"true or false"}},
 	"reset_hook_timeout":         {"config/google", []any{-1}, []string{"a duration"}},
 	"refresh_ttl":                {"tokens/rw", []any{0, -1, "-5s", ""}, []string{"at least 1s", "a duration"}},
+	"reader_window":              {"tokens/rw", []any{0, -1, "", "1.5s", "100000h"}, []string{"at least 1s", "a duration"}},
+	"retire_after":               {"tokens/rw", []any{"", "never", "Adopted", true}, []string{"grace", "a string"}},
 	"rotation_period":            {"tokens/rw", []any{-1, "-5s", "", 1.9, "9223372036854775807", "300000000000", 1e30}, []string{"a duration"}},
 	"rotation_window":            {"tokens/rw", []any{-1, 10}, []string{"a duration", "3600 seconds"}},
 	"rotation_schedule":          {"tokens/rw", []any{"every day", "* * *", "61 * * * *", "@reboot"}, []string{"five fields", "a string"}},
@@ -170,6 +173,10 @@ var otherFields = map[string]struct {
 	"retire_previous":       {"tokens/rw/rotate", []any{""}, []string{"true or false"}},
 	"version":               {"tokens/rw/retire", []any{"1.5", 1.5, true, ""}, []string{"a whole number"}},
 	"force of a retirement": {"tokens/rw/retire", []any{""}, []string{"true or false"}},
+	"rotate_on_rejection":   {"tokens/rw", []any{""}, []string{"true or false"}},
+	"accept_other_identity": {"tokens/rw/rotate", []any{""}, []string{"true or false"}},
+	"version of a report":   {"report/rw", []any{0, -1, 2, "1.5", 1.5, true, ""}, []string{"a whole number", "1 or more", "does not exist"}},
+	"status":                {"report/rw", []any{99, 600, -401, "4xx", 401.5, true, ""}, []string{"a whole number", "100 to 599"}},
 }
 
 // unfit is what none of the otherFields takes.
@@ -238,7 +245,10 @@ func addTriedElsewhere(tried map[string]bool) {
 			}
 		}
 	}
-	// These have tests of their own: TestProviders_*, TestExpiry_*, TestConsent_*, TestKeyless_*.
+	// These have tests of their own: TestProviders_*, TestExpiry_*, TestConsent_*, TestKeyless_*, TestCampaigns_*.
+	for _, field := range []string{"reason", "tokens", "accounts", "providers", "types", "read_by", "parallel", "retry", "cancel", "after", "limit"} {
+		tried["/campaigns/{name} "+field] = true
+	}
 	for _, field := range []string{
 		"/providers/{name} definition", "/tokens/{name} rotate_before_expiry", "/tokens/{name} service_account_email",
 		"/tokens/{name}/rotate service_account_email", "/tokens/{name}/rotate code", "/tokens/{name}/rotate redirect_url",
@@ -260,6 +270,8 @@ func TestEveryFieldThatCanBeWrittenIsTriedWithBadInput(t *testing.T) {
 			return "/tokens/{name}/" + action + " " + field
 		case kind == "config":
 			return "/config/{account} " + field
+		case kind == "report":
+			return "/report/{name} " + field
 		default:
 			return "/tokens/{name} " + field
 		}
@@ -604,7 +616,7 @@ func TestEmptyDurations_OfAnUnsetShellVariableAreRefused(t *testing.T) {
 	w := newInputWorld(t)
 	before := w.snapshot(t)
 	for path, names := range map[string][]string{
-		"tokens/rw":     {"refresh_ttl", "verify_period", "rotation_grace_period", "lease_ttl", "rotation_period", "rotation_window", "custom_metadata", "disable_automated_rotation"},
+		"tokens/rw":     {"refresh_ttl", "verify_period", "rotation_grace_period", "lease_ttl", "rotation_period", "rotation_window", "custom_metadata", "disable_automated_rotation", "rotate_on_rejection"},
 		"config/google": {"request_timeout", "reset_hook_timeout", "verify_connection"},
 	} {
 		for _, name := range names {

@@ -44,6 +44,9 @@ func TestPathHelpExplainsEveryPath(t *testing.T) {
 		"tokens/acme/verify":  {"accepted", "rejected", "inconclusive"},
 		"tokens/acme/retire":  {"rotation_grace_period", "force=true", "version"},
 		"tokens/acme/history": {"who", "versions"},
+		"campaigns/x":         {"Jane leaves", "retry=true", "parallel", "read_by"},
+		"campaigns":           {"campaigns", "progress"},
+		"report/acme-rw":      {"outdated", "status=401", "10 seconds", "retry_after", "capabilities"},
 		"creds/acme-rw":       {"current credential", "ttl"},
 		"status":              {"every token"},
 		"info":                {"version"},
@@ -155,7 +158,8 @@ func describesEveryPath(t *testing.T, document string, operations map[string]ope
 		"get /config/", "get /config/{account}", "post /config/{account}", "delete /config/{account}",
 		"get /tokens/", "get /tokens/{name}", "post /tokens/{name}", "delete /tokens/{name}",
 		"get /tokens/{name}/rotate", "post /tokens/{name}/rotate", "post /tokens/{name}/verify", "post /tokens/{name}/retire", "get /tokens/{name}/history",
-		"get /creds/{name}", "get /status", "get /info", "get /metrics",
+		"get /campaigns/", "get /campaigns/{name}", "post /campaigns/{name}", "delete /campaigns/{name}",
+		"get /creds/{name}", "post /report/{name}", "get /status", "get /info", "get /metrics",
 	} {
 		if _, there := operations[want]; !there {
 			t.Errorf("%s does not have %s", document, want)

@@ -112,7 +112,7 @@ func TestRights_AKeyFileThatProvesItselfBorrowsNone(t *testing.T) {
 	for name, handIn := range map[string]func(){
 		"at a rotation": func() {
 			w.importKeyFile(t, "app", files["app"], fields{"rotation_grace_period": "1h"})
-			_, _ = w.Write(t.Context(), "tokens/app/rotate", fields{"service_account_key": string(forged)}) // may be refused
+			_, _ = w.Write(t.Context(), "tokens/app/rotate", fields{"service_account_key": string(forged), "accept_other_identity": true}) // may be refused
 		},
 		"at an import": func() {
 			_, _ = w.Write(t.Context(), "tokens/forged", fields{ // may be refused
@@ -147,7 +147,7 @@ func TestRights_AValueThatWasNeverProvenIsRetiredByItsOwnRight(t *testing.T) {
 			refused(t, err, http.StatusBadRequest, "version 2 was never proven", "verify", "delete key")
 		},
 		"at the token's end": func(t *testing.T, w *world, mallory []byte) {
-			w.write(t, "tokens/app/rotate", fields{"service_account_key": string(mallory)})
+			w.write(t, "tokens/app/rotate", fields{"service_account_key": string(mallory), "accept_other_identity": true})
 			w.remove(t, "tokens/app")
 		},
 		"at a rotation by the engine": func(t *testing.T, w *world, mallory []byte) {
@@ -181,7 +181,7 @@ func TestRights_AProvenValueIsRetiredWithTheAccounts(t *testing.T) {
 	t.Parallel()
 	w, files := rightsWorld(t, nil, "old", "new")
 	w.importKeyFile(t, "app", files["old"], fields{"rotation_grace_period": 1})
-	w.write(t, "tokens/app/rotate", fields{"service_account_key": string(files["new"]), "retire_previous": true})
+	w.write(t, "tokens/app/rotate", fields{"service_account_key": string(files["new"]), "retire_previous": true, "accept_other_identity": true})
 	has(t, w.awaitState(t, "app", "idle"), fields{"last_error": "", "version": 2})
 	if old, now := w.keysThere(t, "old"), w.keysThere(t, "new"); len(old) != 0 || len(now) != 1 {
 		t.Errorf("the old service account has the keys %v, the new one %v", old, now)
@@ -205,7 +205,7 @@ func TestSearch_LeavesTheKeysOfAnotherServiceAccountAlone(t *testing.T) {
 			w.awaitToken(t, "srch", "have a problem", func(token fields) bool { return token["last_error"] != "" })
 
 			second := done(w.sim.CreateServiceAccountKey(t.Context(), "news"))(t)
-			w.write(t, "tokens/srch/rotate", fields{"service_account_key": string(files["news"]), "reason": "moved to a new service account"})
+			w.write(t, "tokens/srch/rotate", fields{"service_account_key": string(files["news"]), "reason": "moved to a new service account", "accept_other_identity": true})
 			succeeded(t, w.sim.ClearFaults(t.Context()))
 			token := w.awaitState(t, "srch", "idle")
 			if got, want := w.keysThere(t, "news"), []string{keyID(t, files["news"]), keyID(t, second)}; !slices.Equal(got, want) {

@@ -277,6 +277,7 @@ func (s *leakStory) rotate() {
 	s.succeeds("write", "tokens/key/rotate", map[string]any{"reason": "monthly"})
 	s.succeeds("write", "tokens/rw/rotate", nil)
 	s.succeeds("write", "tokens/scoped/rotate", nil)
+	s.campaign()
 	for name := range leakTokens {
 		vaulttest.Await(s.t, name+" to have retired what it replaces", func() bool {
 			token, err := s.Read(ctx, "tokens/"+name)
@@ -285,6 +286,23 @@ func (s *leakStory) rotate() {
 	}
 	s.succeeds("read", "access-token/oauth", nil)
 	s.succeeds("read", "access-token/key", nil)
+}
+
+// campaign resets all tokens, those that a person has to reset aside, and has mistakes made in it.
+func (s *leakStory) campaign() {
+	s.t.Helper()
+	current := fmt.Sprint(s.succeeds("read", "creds/rw", nil).Data["auth_token"])
+	s.fails("campaigns/all", map[string]any{"reason": "it is " + current, "tokens": "*"})
+	s.fails("campaigns/all", map[string]any{"reason": "all", "read_by": current})
+	s.fails("campaigns/all", map[string]any{"reason": "all", "auth_token": s.wrong("auth token")})
+	s.succeeds("write", "campaigns/all", map[string]any{"reason": "all", "tokens": "*"})
+	vaulttest.Await(s.t, "the campaign to have done its part", func() bool {
+		secret := s.succeeds("read", "campaigns/all", nil)
+		progress, _ := secret.Data["progress"].(map[string]any)
+		return fmt.Sprint(progress["waiting"], progress["running"]) == "0 0"
+	})
+	s.succeeds("list", "campaigns/", nil)
+	s.succeeds("write", "campaigns/all", map[string]any{"retry": true})
 }
 
 // drift has somebody reset tokens behind Vault's back.
@@ -297,6 +315,26 @@ func (s *leakStory) drift() {
 	for name := range leakTokens {
 		s.succeeds("write", "tokens/"+name+"/verify", nil)
 	}
+	s.report()
+}
+
+// report has apps report values, some of which are dead, and the hook heal one while somebody hands in somebody else's.
+func (s *leakStory) report() {
+	s.t.Helper()
+	ctx := s.t.Context()
+	for name, field := range leakTokens {
+		s.succeeds("write", "report/"+name, map[string]any{"version": 1, "status": 401})
+		s.succeeds("write", "report/"+name, map[string]any{"fingerprint": s.wrong("fingerprint")})
+		s.fails("report/"+name, map[string]any{"version": 1, field: s.wrong(field)})
+		s.fails("report/"+name, map[string]any{"version": s.wrong("version")})
+	}
+	other := get(s.sim.CreateOAuthClient(ctx, "somebody-elses"))(s.t)
+	s.fails("tokens/oauth/rotate", map[string]any{"client_id": other.ClientID, "client_secret": other.ClientSecret, "refresh_token": other.RefreshToken})
+	s.succeeds("write", "tokens/rw", map[string]any{"rotate_on_rejection": true})
+	vaulttest.Await(s.t, "rw to be healed", func() bool {
+		token, err := s.Read(ctx, "tokens/rw")
+		return err == nil && token.Data["health"] == "ok" && token.Data["rotation_state"] == "idle"
+	})
 }
 
 // readAll reads what there is to read, and wants the credentials to be found where they belong.
@@ -309,7 +347,7 @@ func (s *leakStory) readAll(when string) {
 		s.succeeds("list", path, nil)
 	}
 	for name := range leakTokens {
-		for _, path := range []string{"tokens/" + name, "tokens/" + name + "/history", "tokens/" + name + "/rotate"} {
+		for _, path := range []string{"tokens/" + name, "tokens/" + name + "/history", "tokens/" + name + "/rotate", "tokens/" + name + "/readers"} {
 			s.succeeds("read", path, nil)
 		}
 		if found := secretsIn(s.t, inJSON(s.t, s.succeeds("read", "creds/"+name, nil))); found == "" {

@@ -25,9 +25,11 @@ import (
 
 // A history names credentials by their numbers, from 1, so that it holds no secret.
 
-// action is a request of a client: to read a token's credential, or to replace it.
+// action is a request of a client: to read a token's credential, to replace it, or to report that a version was refused.
 type action struct {
 	token string
+	// report is the version that is reported; 0 for no report.
+	report int
 	// value is the number of the new credential; 0 for a read.
 	value int
 	// cas is the version to replace; negative for whatever it is.
@@ -52,6 +54,9 @@ const (
 	casRefused outcome = "refused by cas"
 	// unknown is the outcome of a request whose answer was lost: it took place at any time since, or will never.
 	unknown outcome = "unknown"
+	// outdated and asked are those of a report: another version is current, or the provider was asked about it.
+	outdated outcome = "outdated"
+	asked    outcome = "asked"
 )
 
 // register is a token as it ought to be: one credential, replaced at one moment.
@@ -87,6 +92,10 @@ var registers = porcupine.Model{
 func (r register) step(a action, answer result) (bool, register) {
 	matches := a.cas < 0 || a.cas == r.version
 	switch {
+	case a.report != 0:
+		// Whoever is told that a version is outdated has to find another one afterwards.
+		old := a.report < r.version
+		return answer.version == r.version && (old || answer.outcome == asked && a.report == r.version), r
 	case a.value == 0:
 		known := r.fingerprint == "" || r.fingerprint == answer.fingerprint
 		right := answer.version == r.version && answer.identifier == r.value && answer.secret == r.value && answer.second == r.value
@@ -124,6 +133,11 @@ func TestTheCheckerFindsWhatARegisterDoesNot(t *testing.T) {
 			Output: result{version: version, identifier: identifier, secret: secret, second: secret, fingerprint: fingerprint},
 		}
 	}
+	reports := func(from, until int64, version int, how outcome, current int) porcupine.Operation {
+		return porcupine.Operation{
+			Input: action{token: "t", report: version}, Call: from, Return: until, Output: result{outcome: how, version: current},
+		}
+	}
 	first, second := rotate(0, 1, 1, 0, published, 1), rotate(10, 20, 2, 1, published, 2)
 	lost := rotate(10, math.MaxInt64, 2, 1, unknown, 0)
 	tests := map[string]struct {
@@ -135,6 +149,11 @@ func TestTheCheckerFindsWhatARegisterDoesNot(t *testing.T) {
 		"a lost answer, and it took place":    {[]porcupine.Operation{first, lost, sees(90, 91, 2, 2, 2, "f2")}, porcupine.Ok},
 		"a lost answer, and it did not":       {[]porcupine.Operation{first, lost, sees(90, 91, 1, 1, 1, "f1")}, porcupine.Ok},
 		"two with one cas, one refused":       {[]porcupine.Operation{first, second, rotate(12, 18, 3, 1, casRefused, 0)}, porcupine.Ok},
+		"reports of both versions":            {[]porcupine.Operation{first, second, reports(2, 3, 1, asked, 1), reports(21, 22, 1, outdated, 2)}, porcupine.Ok},
+		"a report that a rotation overtakes":  {[]porcupine.Operation{first, second, reports(9, 25, 1, asked, 2)}, porcupine.Ok},
+		"a current version is outdated":       {[]porcupine.Operation{first, second, reports(21, 22, 2, outdated, 2)}, porcupine.Illegal},
+		"a report is told of a version early": {[]porcupine.Operation{first, second, reports(5, 9, 1, outdated, 2)}, porcupine.Illegal},
+		"a report is told of an old version":  {[]porcupine.Operation{first, second, reports(21, 22, 1, asked, 1)}, porcupine.Illegal},
 		"a read goes back afterwards":         {[]porcupine.Operation{first, second, sees(21, 22, 1, 1, 1, "f1")}, porcupine.Illegal},
 		"a read goes back meanwhile":          {[]porcupine.Operation{first, second, sees(11, 12, 2, 2, 2, "f2"), sees(13, 14, 1, 1, 1, "f1")}, porcupine.Illegal},
 		"a lost answer takes place and not":   {[]porcupine.Operation{first, lost, sees(80, 81, 2, 2, 2, "f2"), sees(90, 91, 1, 1, 1, "f1")}, porcupine.Illegal},
@@ -234,6 +253,23 @@ func (r *recorder) read(ctx context.Context, client int, token string) (version 
 	return version, true
 }
 
+// report records a report of a version, which may be an old one by now. One that failed is no part of a history.
+func (r *recorder) report(ctx context.Context, client int, token string, version int) {
+	from := time.Now()
+	secret, err := r.Write(ctx, "report/"+token, map[string]any{"version": version, "status": http.StatusUnauthorized})
+	if err != nil || secret == nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.failed++
+		return
+	}
+	told := asked
+	if secret.Data["outcome"] == string(outdated) {
+		told = outdated
+	}
+	r.add(client, from, action{token: token, report: version}, result{outcome: told, version: asInt(secret.Data["current_version"])})
+}
+
 // shown names the credentials that the fields of an answer belong to. A value that nobody has made is 0, which is no
 // credential's number.
 func (r *recorder) shown(version int, data map[string]any) result {
@@ -262,6 +298,7 @@ func (r *recorder) rotate(ctx context.Context, client int, token string, m maker
 	if cas >= 0 {
 		data["cas"] = cas
 	}
+	data["accept_other_identity"] = true // each credential is another client's, so that no two share a field
 	from, a := time.Now(), action{token: token, value: number, cas: cas}
 	kills := r.kills.Load()
 	secret, err := r.Write(ctx, "tokens/"+token+"/rotate", data)
@@ -291,6 +328,8 @@ func failure(err error) outcome {
 const (
 	readersPerToken  = 3
 	rotatorsPerToken = 2
+	// reportEvery is how often a reader reports what it has read.
+	reportEvery = 20
 )
 
 // use has clients read and rotate all tokens until the returned function is called.
@@ -304,8 +343,11 @@ func (r *recorder) use(t *testing.T) (stop func()) {
 			id++
 			client := id
 			clients.Go(func() {
-				for ctx.Err() == nil {
-					r.read(context.WithoutCancel(ctx), client, token)
+				for i := 0; ctx.Err() == nil; i++ {
+					version, ok := r.read(context.WithoutCancel(ctx), client, token)
+					if ok && version > 0 && i%reportEvery == 0 {
+						r.report(context.WithoutCancel(ctx), client, token, version)
+					}
 					pause(ctx, 10*time.Millisecond)
 				}
 			})

@@ -45,19 +45,19 @@ func StartCluster(t testing.TB) *Cluster {
 	t.Helper()
 	c := &Cluster{}
 	t.Cleanup(c.stop)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	built, err := plugin() // its time does not count below
+	if err != nil {
+		Fatalf(t, "starting a cluster: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience) // for three nodes
 	defer cancel()
-	if err := c.start(ctx); err != nil {
+	if err := c.start(ctx, built); err != nil {
 		Fatalf(t, "starting a cluster: %v", err)
 	}
 	return c
 }
 
-func (c *Cluster) start(ctx context.Context) error {
-	built, err := plugin()
-	if err != nil {
-		return err
-	}
+func (c *Cluster) start(ctx context.Context, built Plugin) (err error) {
 	if c.network, err = newNetwork(clusterSize); err != nil {
 		return err
 	}

@@ -133,16 +133,15 @@ func Await(t testing.TB, what string, condition func() bool) {
 }
 
 func await(what string, condition func() bool) error {
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	ticker := time.NewTicker(10 * time.Millisecond)
-	defer ticker.Stop()
+	// The longer it takes, the less often it is looked at: most conditions ask a server, which costs everybody.
+	const first, most = 10 * time.Millisecond, 200 * time.Millisecond
+	deadline, pause := time.Now().Add(patience), first
 	for !condition() {
-		select {
-		case <-ticker.C:
-		case <-deadline.C:
+		if time.Now().After(deadline) {
 			return fmt.Errorf("waiting for %s took more than %s", what, patience)
 		}
+		time.Sleep(pause)
+		pause = min(pause*5/4, most)
 	}
 	return nil
 }

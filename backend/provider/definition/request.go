@@ -84,7 +84,7 @@ func walkJSON(value any, visit func(*template)) {
 
 // notCalled explains a request that was not made.
 func (r *request) notCalled(problem string) *provider.Error {
-	return &provider.Error{Host: r.t.definition.Title(), Problem: "was not called: " + problem, NotSent: true}
+	return &provider.Error{Kind: provider.NotAsked, Host: r.t.definition.Title(), Problem: "was not called: " + problem, NotSent: true}
 }
 
 // build makes the HTTP request.

@@ -3,6 +3,7 @@ package googleads
 import (
 	"encoding/json"
 	"encoding/pem"
+	"strings"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
@@ -16,6 +17,18 @@ func keyIdentity(credential provider.Values) string {
 		return credential[fieldServiceAccountKey]
 	}
 	return provider.Key{Owner: file.ClientEmail, ID: file.PrivateKeyID}.Identity()
+}
+
+// whose says whose the access tokens are that Google grants for an OAuth identity: a service account's, or an OAuth client's.
+func whose(identity provider.Values) string {
+	if identity[fieldServiceAccountKey] == "" {
+		return identity[fieldClientID]
+	}
+	file, err := readKeyNames(identity[fieldServiceAccountKey])
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(file.ClientEmail)
 }
 
 // keyContent is the key and its private part: a file whose private part was damaged is replaced by a good one of the same

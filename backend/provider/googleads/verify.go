@@ -93,7 +93,9 @@ func tryIdentity(ctx context.Context, a provider.Account, identity provider.Valu
 	if err != nil {
 		return provider.Verification{}, err
 	}
-	return judgeIdentity(answer), nil
+	v := judgeIdentity(answer)
+	v.Identity = whose(identity)
+	return v, nil
 }
 
 // judgeIdentity reads the API's answer to a call with an access token that was granted.

@@ -341,8 +341,11 @@ func TestVerifyIdentity(t *testing.T) {
 				if err != nil {
 					t.Fatalf("got error %v", err)
 				}
-				detail := got.Detail
-				got.Detail = tc.want.Detail
+				detail, granted := got.Detail, len(tc.calls) > 1
+				if (got.Identity != "") != granted {
+					t.Errorf("the identity is %q, and Google has granted an access token: %v", got.Identity, granted)
+				}
+				got.Detail, got.Identity = tc.want.Detail, ""
 				if got != tc.want || !regexp.MustCompile(tc.want.Detail).MatchString(detail) {
 					t.Errorf("got %+v with detail %q, want %+v", got, detail, tc.want)
 				}

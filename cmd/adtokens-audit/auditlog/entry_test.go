@@ -191,6 +191,22 @@ func TestOnlySuccessfulReadsTellWhoKnowsACredential(t *testing.T) {
 	}
 }
 
+// A report names a version, and may come from somebody who never read one. That a person wants a value which the engine has is no hand-in.
+func TestAReportIsNoReadAndAnAcceptanceNoHandIn(t *testing.T) {
+	t.Parallel()
+	report := change(t, change(t, aRead(t), "request.operation", "update"), "request.path", "adtokens/report/acme-rw")
+	report = change(t, report, "request.data", map[string]any{"version": 1, "fingerprint": "hmac-sha256:12", "status": 401})
+	report = change(t, report, "response.data", map[string]any{"outcome": "rejected", "current_version": 1, "rotation_state": "idle"})
+	if e, verdict := NewParser("adtokens").Parse(report); verdict != Other {
+		t.Errorf("a report is taken for %q, verdict %d", e.Kind, verdict)
+	}
+	accepted := change(t, change(t, aRead(t), "request.operation", "update"), "request.path", "adtokens/tokens/acme-rw/rotate")
+	accepted = change(t, accepted, "request.data", map[string]any{"accept_other_identity": true, "reason": "the agency has moved"})
+	if e, verdict := NewParser("adtokens").Parse(accepted); verdict != Found || e.Rotation.HandedIn {
+		t.Errorf("verdict %d, rotation %+v", verdict, e.Rotation)
+	}
+}
+
 func TestLinesComeInManyForms(t *testing.T) {
 	t.Parallel()
 	line := string(aRead(t))

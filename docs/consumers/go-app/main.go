@@ -1,6 +1,9 @@
 // Command go-app shows how an app outlives the reset of its token. It uses the credential for the ttl that Vault names,
-// and when the provider answers 401 before that, it waits for Vault to have another one and repeats the request. The
-// type credentials has all of it; the rest calls impact.com at an interval and logs how that went.
+// and when the provider answers 401 before that, it reports so to Vault, waits for it to have another one and repeats the
+// request. The type credentials has all of it; the rest calls impact.com at an interval and logs how that went.
+//
+// Its policy has two lines: read on adtokens/creds/acme-rw, and update on adtokens/report/acme-rw. Without the second one the
+// app works too, and waits until somebody else notices.
 //
 //	VAULT_ADDR=https://vault.acme.example:8200 VAULT_TOKEN=… go run ./docs/consumers/go-app -path adtokens/creds/acme-rw
 package main
@@ -13,6 +16,7 @@ import (
 	"log"
 	"net/http"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -127,12 +131,15 @@ const (
 )
 
 // after returns a credential other than the one that the provider refused. Nobody sends the refused one again while it
-// waits: after a reset the new value comes from a person, who may take a while.
+// waits: after a reset the new value may come from a person, who may take a while.
 func (c *credentials) after(ctx context.Context, refused credential) (credential, error) {
 	if err := c.acquire(ctx); err != nil {
 		return credential{}, err
 	}
 	defer c.release()
+	if c.kept.fingerprint == refused.fingerprint {
+		c.report(ctx, refused)
+	}
 	for pause := firstPause; c.kept.fingerprint == refused.fingerprint; pause = min(2*pause, maxPause) {
 		if err := c.read(ctx); err != nil {
 			return credential{}, err
@@ -147,6 +154,24 @@ func (c *credentials) after(ctx context.Context, refused credential) (credential
 		}
 	}
 	return c.kept, nil
+}
+
+// report tells Vault that the provider has refused the credential. Vault asks the provider then, and may replace the credential at
+// once: see rotate_on_rejection. A report that fails changes nothing for the app.
+func (c *credentials) report(ctx context.Context, refused credential) {
+	mount, name, found := strings.Cut(c.path, "/creds/")
+	if !found {
+		return
+	}
+	answer, err := c.vault.Logical().WriteWithContext(ctx, mount+"/report/"+name, map[string]any{
+		"fingerprint": refused.fingerprint, "status": http.StatusUnauthorized,
+	})
+	switch {
+	case err != nil:
+		log.Printf("version %s could not be reported: %v", refused.version, err)
+	case answer != nil:
+		log.Printf("version %s was reported: %v", refused.version, answer.Data["outcome"])
+	}
 }
 
 // read reads the credential from Vault, and keeps what it has if that fails.

@@ -14,7 +14,7 @@ import (
 func TestOneLookForANewCredentialServesEveryGoroutine(t *testing.T) {
 	t.Parallel()
 	const goroutines = 20
-	var version, reads, refused atomic.Int64
+	var version, reads, reports, refused atomic.Int64
 	version.Store(1)
 	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, password, _ := r.BasicAuth(); password != "value-2" {
@@ -23,7 +23,15 @@ func TestOneLookForANewCredentialServesEveryGoroutine(t *testing.T) {
 		}
 	}))
 	t.Cleanup(provider.Close)
-	vault := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	vault := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			reports.Add(1)
+			if r.URL.Path != "/v1/adtokens/report/acme-rw" {
+				t.Errorf("the app writes to %s", r.URL.Path)
+			}
+			fmt.Fprint(w, `{"data":{"outcome":"rejected"}}`)
+			return
+		}
 		if reads.Add(1) == 3 { // the first one is before the reset is noticed, and the second too early
 			version.Store(2)
 		}
@@ -54,6 +62,9 @@ func TestOneLookForANewCredentialServesEveryGoroutine(t *testing.T) {
 	all.Wait()
 	if reads.Load() != 3 {
 		t.Errorf("Vault was read %d times", reads.Load())
+	}
+	if reports.Load() != 1 {
+		t.Errorf("one refused value was reported %d times", reports.Load())
 	}
 	if refused.Load() > goroutines {
 		t.Errorf("%d goroutines were refused %d times", goroutines, refused.Load())

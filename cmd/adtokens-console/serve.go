@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/cmd/internal/cli"
+)
+
+// How long the steps of a request may take. An answer may have to wait for a platform, by way of Vault.
+const (
+	headerTimeout   = 10 * time.Second
+	bodyTimeout     = 30 * time.Second
+	answerTimeout   = writeTimeout + 30*time.Second
+	idleTimeout     = 2 * time.Minute
+	shutdownTimeout = 10 * time.Second
+)
+
+// serve serves until ctx ends, and then revokes the Vault tokens that sign-ins got.
+func serve(ctx context.Context, o options, c *console, s cli.Streams) error {
+	server := &http.Server{
+		Handler:           c.routes(),
+		ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: 64 << 10,
+		ErrorLog:       log.New(c.logger.StandardWriter(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}), "", 0),
+	}
+	failed, err := o.start(ctx, server, s)
+	if err != nil {
+		return err
+	}
+	sweep := time.NewTicker(sweepInterval)
+	defer sweep.Stop()
+	for {
+		select {
+		case err := <-failed:
+			return err
+		case <-sweep.C:
+			c.sweep(ctx)
+		case <-ctx.Done():
+			c.logger.Info("stopping")
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+			defer cancel()
+			err := server.Shutdown(last)
+			c.endAll(last)
+			return err
+		}
+	}
+}
+
+// start listens, prints the address and serves. The channel gets the error that ends the serving.
+func (o *options) start(ctx context.Context, server *http.Server, s cli.Streams) (<-chan error, error) {
+	scheme, serve := "http", server.Serve
+	if o.certFile != "" {
+		certificate, err := tls.LoadX509KeyPair(o.certFile, o.keyFile)
+		if err != nil {
+			return nil, fmt.Errorf("loading the certificate: %w", err)
+		}
+		server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+		scheme, serve = "https", func(l net.Listener) error { return server.ServeTLS(l, "", "") }
+	}
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", o.listen)
+	if err != nil {
+		return nil, fmt.Errorf("listening: %w", err)
+	}
+	// A name such as localhost may stand for anything.
+	address, isTCP := listener.Addr().(*net.TCPAddr)
+	if !o.isSecure() && (!isTCP || !address.IP.IsLoopback()) {
+		return nil, errors.Join(cli.Usagef("without TLS only loopback addresses are served"), listener.Close())
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- serve(listener) }()
+	return failed, json.NewEncoder(s.Out).Encode(map[string]string{"url": scheme + "://" + listener.Addr().String()})
+}
+
+// isLoopback says whether a host name or address is this machine's own.
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func isLoopbackURL(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && isLoopback(u.Hostname())
+}
