@@ -118,11 +118,12 @@ func (b *backend) mint(storage logical.Storage, a *account, t *token, from minte
 	if still == nil || !still.sameVersion(t) {
 		return sharedAccessToken{}, errRotatedMeanwhile
 	}
+	asked := b.now()
 	token, err := t.kind.Mint(b.work, a.call, t.call(t.Current.Credential))
 	if err != nil {
 		return sharedAccessToken{}, fmt.Errorf("no access token could be minted: %w", err)
 	}
-	shared := share(token, from, b.now())
+	shared := share(token, from, asked)
 	b.access.put(t.name, shared)
 	if still, err := b.tokens.Get(b.work, storage, t.name); err == nil && still == nil { // deleted meanwhile
 		b.access.delete(t.name)
@@ -147,6 +148,9 @@ func (b *backend) mintByRefresh(storage logical.Storage, known *token, from mint
 	if shared, ok := b.access.get(t.name, from, b.now()); ok {
 		return shared, nil
 	}
+	if err := b.refusedLately(t); err != nil {
+		return sharedAccessToken{}, fmt.Errorf("no access token could be minted: %w", err)
+	}
 	return b.refreshLocked(storage, t)
 }
 
@@ -159,6 +163,7 @@ func (b *backend) refreshLocked(storage logical.Storage, t *token) (sharedAccess
 	}
 	defer b.plan(a, t)
 	var minted provider.AccessToken
+	asked := b.now()
 	err = b.withCurrent(b.work, storage, t, func(ctx context.Context, with provider.Token) (rotation.Ending, error) {
 		var err error
 		minted, err = t.kind.Mint(ctx, a.call, with)
@@ -170,16 +175,18 @@ func (b *backend) refreshLocked(storage logical.Storage, t *token) (sharedAccess
 	if err != nil {
 		return sharedAccessToken{}, fmt.Errorf("no access token could be minted: %w", err)
 	}
-	shared := share(minted, mintedFrom{t.Account, t.Current.Origin()}, b.now())
+	reachPoint(t, pointTokenShared)
+	shared := share(minted, mintedFrom{t.Account, t.Current.Origin()}, asked)
 	b.access.put(t.name, shared)
 	return shared, nil
 }
 
-// share says for how long an access token is handed out.
-func share(token provider.AccessToken, from mintedFrom, now time.Time) sharedAccessToken {
-	if token.ExpiresAt.Sub(now) < time.Second {
-		token.ExpiresAt = now.Add(assumedLife)
+// share says for how long an access token is handed out that was asked for at the given time. What has passed since, while storage was
+// slow, is no sign that the provider has not said how long it lives.
+func share(token provider.AccessToken, from mintedFrom, asked time.Time) sharedAccessToken {
+	if token.ExpiresAt.Sub(asked) < time.Second {
+		token.ExpiresAt = asked.Add(assumedLife)
 	}
-	margin := min(token.ExpiresAt.Sub(now)/expiryMarginShare, maxExpiryMargin)
+	margin := min(token.ExpiresAt.Sub(asked)/expiryMarginShare, maxExpiryMargin)
 	return sharedAccessToken{AccessToken: token, credential: from, until: token.ExpiresAt.Add(-margin)}
 }

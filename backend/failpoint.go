@@ -34,6 +34,9 @@ const (
 	pointValueTried    = "value tried"
 	pointOldValueTried = "old value tried"
 	pointEventSent     = "event sent"
+	pointRefreshAsked  = "refresh asked for"
+	pointTokenShared   = "access token given out"
+	pointCodeSent      = "code exchanged"
 )
 
 // failPointsMu is for the files: two requests may work on one token, as long as neither changes it.

@@ -15,6 +15,9 @@ const (
 	pointValueTried    = ""
 	pointOldValueTried = ""
 	pointEventSent     = ""
+	pointRefreshAsked  = ""
+	pointTokenShared   = ""
+	pointCodeSent      = ""
 )
 
 func reachPoint(*token, string) {}

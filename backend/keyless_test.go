@@ -203,21 +203,36 @@ func TestKeyless_FederationFiles(t *testing.T) {
 
 func TestKeyless_MissingFile(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	var file map[string]any
-	if err := json.Unmarshal([]byte(federated(t, "")), &file); err != nil {
-		t.Fatal(err)
+	dir := t.TempDir()
+	const content = "what-only-Vault-may-read"
+	for name, size := range map[string]int{"empty": 0, "large": 1<<16 + 1} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(strings.Repeat(content, size)[:size]), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	file["credential_source"] = map[string]any{"file": filepath.Join(t.TempDir(), "nothing")}
-	text, err := json.Marshal(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = f.handle(t, logical.UpdateOperation, "config/google", map[string]any{
-		"provider": "google_ads", "external_account": string(text), "sts_url": f.server.GoogleURL + "/v1/token", "base_url": f.server.GoogleURL,
-	})
-	if err == nil || !strings.Contains(err.Error(), "cannot read the file") {
-		t.Errorf("got %v", err)
+	for path, says := range map[string]string{
+		filepath.Join(dir, "nothing"): "cannot read the file", dir: "finds no token", filepath.Join(dir, "empty"): "finds no token",
+		filepath.Join(dir, "large"): "finds no token", "/dev/zero": "finds no token",
+	} {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			var file map[string]any
+			if err := json.Unmarshal([]byte(federated(t, "")), &file); err != nil {
+				t.Fatal(err)
+			}
+			file["credential_source"] = map[string]any{"file": path}
+			text, err := json.Marshal(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = f.handle(t, logical.UpdateOperation, "config/google", map[string]any{
+				"provider": "google_ads", "external_account": string(text), "sts_url": f.server.GoogleURL + "/v1/token", "base_url": f.server.GoogleURL,
+			})
+			if err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), content) {
+				t.Errorf("got %v, want %q in it", err, says)
+			}
+		})
 	}
 }
 

@@ -21,6 +21,9 @@ import (
 // refreshPatience is how long a reader waits for somebody else who works on the token, such as a reset hook.
 const refreshPatience = 15 * time.Second
 
+// refusalShown is for how long readers are told of the last refusal of a value that can be used once.
+const refusalShown = 10 * time.Second
+
 // singleUse says whether a value of the type is used up by its refresh.
 func singleUse(kind *provider.TokenType) bool {
 	return kind.Refresh != nil && kind.Refresh.PreviousDies
@@ -35,22 +38,25 @@ func (b *backend) refresher(storage logical.Storage, t *token, pending bool) *ro
 			defer cancel()
 			return b.saveToken(ctx, storage, t)
 		},
-		SaveAnswer: func(ctx context.Context) error { return b.saveAnswer(ctx, storage, t) },
+		SaveAnswer: func(ctx context.Context) error { return b.saveAnswer(ctx, storage, t, pending) },
 		Fingerprint: func(ctx context.Context, credential provider.Values) (string, error) {
 			return b.fingerprint(ctx, storage, credential)
 		},
 	}
 }
 
-// saveAnswer stores the token with what a refresh gave. Nobody else has that, so it is tried again for as long as such a write may take,
-// and kept in memory after that.
-func (b *backend) saveAnswer(ctx context.Context, storage logical.Storage, t *token) error {
+// saveAnswer stores the token with what a refresh gave, for the current value or the pending one. Nobody else has that, so it is tried
+// again for as long as such a write may take, and kept in memory after that.
+func (b *backend) saveAnswer(ctx context.Context, storage logical.Storage, t *token, pending bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTimeout)
 	defer cancel()
 	err := saveAgain(ctx, func() error {
 		err := b.saveToken(ctx, storage, t)
 		if err != nil {
-			b.unsaved.keep(t)
+			b.unsaved.keep(t, pending)
+		}
+		if !b.tokens.Doubtful(t.name).IsZero() {
+			b.unsaved.doubt(t.name, b.now())
 		}
 		return err
 	})
@@ -104,7 +110,7 @@ func (b *backend) withCurrent(ctx context.Context, storage logical.Storage, t *t
 		return err
 	}
 	before := t.Health
-	err := follow(ctx, b.refresher(storage, t, false), t.call(t.Current.Credential), call)
+	err := b.follow(ctx, b.refresher(storage, t, false), t, t.Current.Credential, call)
 	if t.Health == rotation.HealthRejected && before != rotation.HealthRejected {
 		b.sendTokenEvent(ctx, eventVerifyFail, t, "fingerprint", t.fingerprint())
 	}
@@ -120,22 +126,35 @@ func (b *backend) mayRefresh(t *token) error {
 			Problem: "is not asked at this moment, because the answer to a refresh of this token was lost at " + doubt.Since.Format(time.RFC3339),
 		}
 	}
-	if singleUse(t.kind) && !b.tokens.Doubtful(t.name).IsZero() {
+	if singleUse(t.kind) && (!b.tokens.Doubtful(t.name).IsZero() || b.unsaved.doubtful(t.name, now)) {
 		return logical.CodedError(http.StatusServiceUnavailable, fmt.Sprintf("token %q is not refreshed now, because storage failed while it was written: "+
 			"that write may still arrive, and would put back a value that the refresh has ended. The engine finds out by itself: try again in a few minutes", t.name))
 	}
 	return nil
 }
 
+// refusedLately is the provider's last refusal, for readers that come soon after it: each further request would cost two writes.
+func (b *backend) refusedLately(t *token) error {
+	last := t.LastVerification
+	if !singleUse(t.kind) || t.Health != rotation.HealthRejected || last == nil || last.Outcome != provider.Rejected || b.now().Sub(last.At) >= refusalShown {
+		return nil
+	}
+	return &provider.Refused{Detail: last.Detail}
+}
+
 // restoreUnsaved stores what a refresh gave and storage did not take then. The caller holds the token's lock.
 func (b *backend) restoreUnsaved(ctx context.Context, storage logical.Storage, t *token) error {
-	held := b.unsaved.of(t)
-	if held == nil {
+	version, pending := b.unsaved.of(t)
+	switch {
+	case version != nil:
+		t.Restore(version)
+	case pending != nil:
+		t.RestorePending(pending)
+	default:
 		b.unsaved.forget(t.name)
 		return nil
 	}
-	t.Restore(held)
-	return b.saveAnswer(ctx, storage, t)
+	return b.saveAnswer(ctx, storage, t, pending != nil)
 }
 
 // verifyAndKeep asks the provider about a value of the token, and keeps what that may give in place of a part of it. The caller holds the
@@ -169,13 +188,26 @@ func (b *backend) verifyAndKeep(ctx context.Context, storage logical.Storage, a 
 
 // withPending is withCurrent for the value of the rotation under way, whose tries are the rotation's.
 func (b *backend) withPending(ctx context.Context, storage logical.Storage, t *token, call refreshingCall) error {
-	return follow(context.WithoutCancel(ctx), b.refresher(storage, t, true), t.call(t.Pending.Credential), call)
+	ctx = context.WithoutCancel(ctx)
+	if err := b.restoreUnsaved(ctx, storage, t); err != nil {
+		return err
+	}
+	return b.follow(ctx, b.refresher(storage, t, true), t, t.Pending.Credential, call)
 }
 
-// follow makes a call whose answer can replace a part of the credential, and stores how it ended, where that matters for the next one. Its
-// error is the call's, with that of storage.
-func follow(ctx context.Context, r *rotation.Refresher, with provider.Token, call refreshingCall) error {
-	with.Begin, with.Keep = r.Begin, r.Keep
+// follow makes a call whose answer can replace a part of the value, and stores how it ended, where that matters for the next one. Its
+// error is the call's, with that of storage. A mount that is closed meanwhile waits for the answer.
+func (b *backend) follow(ctx context.Context, r *rotation.Refresher, t *token, value provider.Values, call refreshingCall) error {
+	defer b.unstored.begin()()
+	with := t.call(value)
+	with.Keep = r.Keep
+	with.Begin = func(ctx context.Context) error {
+		err := r.Begin(ctx)
+		if err == nil {
+			reachPoint(t, pointRefreshAsked)
+		}
+		return err
+	}
 	ending, err := call(ctx, with)
 	if !r.End(ending) {
 		return err

@@ -29,7 +29,7 @@ func (b *backend) refreshRoutinely(ctx context.Context, j schedule.Job) error {
 		b.dropToken(j.Token)
 		return nil
 	}
-	if t.kind.Refresh != nil && t.Current != nil {
+	if t.kind.Refresh != nil {
 		if err := b.restoreUnsaved(ctx, b.storage, t); err != nil {
 			return err
 		}

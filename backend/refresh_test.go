@@ -279,6 +279,37 @@ func TestRefresh_CredsOfASingleUseTypeAreRefused(t *testing.T) {
 	}
 }
 
+func TestRefresh_ARevokedValueIsNotTriedByEveryReader(t *testing.T) {
+	t.Parallel()
+	f, p := newFixture(t), newRollingPlatform(t)
+	f.rolling(t, p, "dies", "")
+	p.mu.Lock()
+	p.live = map[string]int{}
+	p.mu.Unlock()
+	asked := p.requests()
+	read := func() {
+		t.Helper()
+		response, err := f.handle(t, logical.ReadOperation, "access-token/app", nil)
+		if err != nil || !response.IsError() || !strings.Contains(response.Error().Error(), "no access token could be minted") {
+			t.Errorf("got %v, error %v", response, err)
+		}
+	}
+	for range 5 {
+		read()
+	}
+	if got := p.requests() - asked; got != 1 {
+		t.Errorf("five readers have caused %d requests", got)
+	}
+	wantFields(t, "after the refusal", f.read(t, "tokens/app"), map[string]any{"health": "rejected"})
+	f.clock.Advance(refusalShown)
+	read()
+	if got := p.requests() - asked; got != 2 {
+		t.Errorf("a later reader has caused %d requests", got-1)
+	}
+	f.write(t, "tokens/app/rotate", map[string]any{"refresh_token": p.issue("rt-of-a-new-consent")})
+	f.read(t, "access-token/app")
+}
+
 func TestRefresh_VerificationKeepsWhatComesBack(t *testing.T) {
 	t.Parallel()
 	f, p := newFixture(t), newRollingPlatform(t)

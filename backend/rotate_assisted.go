@@ -75,7 +75,7 @@ func (b *backend) handIn(ctx context.Context, storage logical.Storage, in handed
 	if in.endPrevious {
 		t.RetireAfter(*previous, b.now().UTC().Add(time.Duration(t.RotationGracePeriod)*time.Second))
 	}
-	if err := b.commit(ctx, storage, a, t); err != nil {
+	if err := b.commitPrecious(ctx, storage, in); err != nil {
 		return nil, err
 	}
 	response := publishedResponse(t, t.History[len(t.History)-1], previous, candidate.Verified)

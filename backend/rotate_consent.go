@@ -22,6 +22,9 @@ import (
 // consentLife is how long a person has for a consent.
 const consentLife = 10 * time.Minute
 
+// consentPatience bounds what is done with a value that a consent has given, until it is published.
+const consentPatience = 2 * time.Minute
+
 // consentRequest asks for the address of a consent. The path file that made it has refused what does not fit the token's type.
 type consentRequest struct {
 	// redirectURI is empty for the account's.
@@ -57,7 +60,7 @@ func (b *backend) askConsent(ctx context.Context, storage logical.Storage, known
 	with := t.consentCredential(asked)
 	for _, name := range t.kind.Consent.Needs() {
 		if with[name] == "" {
-			return "", nil, badInput("%s is missing: a consent for a %s needs %s", name, t.Type, strings.Join(t.kind.Consent.Needs(), ", "))
+			return "", nil, badInput("%s is missing: with a consent, a %s needs %s", name, t.Type, strings.Join(t.kind.Consent.Needs(), ", "))
 		}
 	}
 	address, err := t.kind.Consent.AuthorizeURL(a.call.Settings, t.call(with), asked.request())
@@ -118,12 +121,17 @@ func (b *backend) rotateByConsent(ctx context.Context, storage logical.Storage, 
 	if err != nil {
 		return nil, err
 	}
+	defer b.unstored.begin()() // what the code gives is there once
+	reachPoint(t, pointCodeSent)
 	values, err := b.exchange(ctx, a, t, asked, r.consent.code)
 	if err != nil {
 		return nil, err
 	}
 	byConsent := *r
 	byConsent.given = values
+	// Nobody else has the value, so a person who hangs up does not end this.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), consentPatience)
+	defer cancel()
 	return b.handIn(ctx, storage, handedIn{rotateRequest: byConsent, token: t, source: rotation.SourceConsent})
 }
 

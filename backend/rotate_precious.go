@@ -64,8 +64,7 @@ func (b *backend) provePrecious(ctx context.Context, storage logical.Storage, in
 	return v, b.explainTrial(in, c, v, err)
 }
 
-// commitPrecious stores the value as the token's rotation. One that a person has not seen is tried to be stored for as long as such a write
-// may take.
+// commitPrecious is commit, which is tried for as long as such a write may take where a person has not seen the value.
 func (b *backend) commitPrecious(ctx context.Context, storage logical.Storage, in handedIn) error {
 	commit := func() error { return b.commit(ctx, storage, in.account, in.token) }
 	if in.source != rotation.SourceConsent {

@@ -6,7 +6,7 @@ import "context"
 type Consent struct {
 	// PKCE says that the platform takes a code challenge (RFC 7636), S256.
 	PKCE bool
-	// Needs are the fields of the credential that have to be there before.
+	// Needs are the fields of the credential that Exchange does not give, which have to be there before.
 	Needs func() []string
 	// Gives are the fields that Exchange gives.
 	Gives func() []string

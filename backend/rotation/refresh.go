@@ -252,3 +252,13 @@ func (r *Record) Restore(v *Version) {
 		r.told(v.Ends.Told)
 	}
 }
+
+// PrecedesPending says whether the pending value is the record's own after a refresh that the record does not have.
+func (r *Record) PrecedesPending(p *Pending) bool {
+	return r.Pending != nil && r.Pending.ID == p.ID && r.Pending.RequestedAt.Equal(p.RequestedAt) && r.Pending.Refreshing != nil
+}
+
+// RestorePending puts what a refresh gave in the place of the pending value that it PrecedesPending.
+func (r *Record) RestorePending(p *Pending) {
+	r.Pending.Credential, r.Pending.ExpiresAt, r.Pending.Refreshing = p.Credential, p.ExpiresAt, nil
+}

@@ -15,7 +15,8 @@ var exposureCommand = command{
 Lists who knows the current version of each token: who has read it, unwrapped it or handed it in. With -all, who knows
 which older version too. The current version is the one that the logs show last.
 
-Readers of access-token/ are listed apart: what they know expires by itself.
+Readers of access-token/ are listed apart: an access token ends by itself, and tells nothing of the refresh token or key
+that it is made from. Whoever began a consent with fields of the client, such as its secret, has handed these in.
 
   adtokens-audit exposure /var/log/vault/audit.log*
   adtokens-audit exposure -all -token acme-rw -output csv audit.log audit.log.1.gz > readers.csv
@@ -27,7 +28,7 @@ Readers of access-token/ are listed apart: what they know expires by itself.
 		q.declareToken(flags, "only this `token`")
 		flags.BoolVar(&q.all, "all", false, "older versions too")
 		q.shows = func(e *auditlog.Entry) bool {
-			return e.Kind != auditlog.KindDelete && e.Kind != auditlog.KindRenew && (e.Rotation == nil || e.Rotation.HandedIn && e.Rotation.Error == "")
+			return e.Kind != auditlog.KindDelete && e.Kind != auditlog.KindRenew && (e.Kind != auditlog.KindConsent || e.Client) && (e.Rotation == nil || e.Rotation.HandedIn && e.Rotation.Error == "")
 		}
 		return func(ctx context.Context, files []string, s cli.Streams) error {
 			return q.answer(ctx, files, s, q.reply)
@@ -62,7 +63,8 @@ func (q *exposure) reply(ctx context.Context, f *findings) *report {
 	for token := range q.tokens(ctx, f.Tally) {
 		answer.Readers = append(answer.Readers, exposureRows(token, q.all)...)
 	}
-	answer.header = q.header(f, q.knowledgeNotes(f, slices.Collect(q.tokens(ctx, f.Tally)))...)
+	notes := q.knowledgeNotes(f, slices.Collect(q.tokens(ctx, f.Tally)))
+	answer.header = q.header(f, append(notes, accessNotes(answer.AccessTokens)...)...)
 	tables := []table{exposureTable(answer.Readers), exposureAccessTable(answer.AccessTokens)}
 	answer.NotAnswered = q.unanswered(f)
 	return &report{document: answer, tables: tables, notes: answer.Notes, unanswered: answer.NotAnswered}

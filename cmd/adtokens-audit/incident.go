@@ -21,6 +21,9 @@ go on with the compromised value. Those come first. Give the logs from before th
   stale    knows older versions only
   unknown  the logs do not tell
 
+Readers of access-token/ are listed apart: what they have is not the credential, and ends by itself. An access token that was
+made from the compromised value may go on until then.
+
   adtokens-audit incident -token acme-rw -since 2026-11-20T14:00:00Z /var/log/vault/audit.log*
   adtokens-audit incident -token acme-rw -since 2h -follow /var/log/vault/audit.log.1 /var/log/vault/audit.log`,
 	prepare: func(flags *flag.FlagSet) action {
@@ -105,7 +108,7 @@ func (q *incident) reply(ctx context.Context, f *findings) *report {
 	}
 	changes := rotationTable(answer.Rotations)
 	changes.name += " since"
-	notes := slices.Concat(q.knowledgeNotes(f, tokens), q.hiddenNotes(answer.Rotations), q.compromisedNotes(f, tokens))
+	notes := slices.Concat(q.knowledgeNotes(f, tokens), q.hiddenNotes(answer.Rotations), q.compromisedNotes(f, tokens), accessNotes(answer.AccessTokens))
 	answer.header = q.header(f, notes...)
 	answer.NotAnswered = q.unanswered(f)
 	return &report{document: answer, tables: []table{readers, changes, access}, notes: answer.Notes, unanswered: answer.NotAnswered}

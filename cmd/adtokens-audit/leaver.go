@@ -21,6 +21,9 @@ Lists the tokens that somebody who leaves, or an app that is shut down, knows. T
   check  the logs do not tell which version they know, or the token was deleted with it and made anew: the provider may still
          accept it
 
+Readers of access-token/ are listed apart, without that column: an access token ends by itself, as a rule within the hour,
+and tells nothing of the credential. Nothing has to be reset for it.
+
 -campaign NAME prints the command too that begins a campaign of that name: it resets what is yes or check. Afterwards this command
 shows what is still to do.
 
@@ -110,7 +113,7 @@ func (q *leaver) reply(ctx context.Context, f *findings) *report {
 		answer.Commands = q.campaignCommands(answer.Tokens)
 		notes = q.campaignNotes(answer.Commands)
 	}
-	notes = slices.Concat(notes, q.knowledgeNotes(f, slices.Compact(tokens)), q.holderNotes(ctx, f), q.otherNames(ctx, f))
+	notes = slices.Concat(notes, q.knowledgeNotes(f, slices.Compact(tokens)), q.holderNotes(ctx, f), q.otherNames(ctx, f), accessNotes(answer.AccessTokens))
 	answer.header = q.header(f, notes...)
 	answer.NotAnswered = q.unanswered(f)
 	return &report{document: answer, tables: []table{known, short}, notes: answer.Notes, unanswered: answer.NotAnswered, commands: answer.Commands}

@@ -59,6 +59,8 @@ func TestTheAnswersAreGolden(t *testing.T) {
 		"leaver.txt":               {"leaver", "-display-name=userpass-alice"},
 		"leaver.json":              {"leaver", "-entity=" + olga, "-output=json"},
 		"leaver-access-tokens.txt": {"leaver", "-display-name=token-etl"},
+		"leaver-campaign.txt":      {"leaver", "-entity=" + olga, "-campaign=olga-leaves"},
+		"leaver-campaign.json":     {"leaver", "-display-name=userpass-alice", "-campaign=alice-leaves", "-output=json"},
 		"rotations.txt":            {"rotations"},
 		"rotations.json":           {"rotations", "-token=acme-rw", "-output=json"},
 		"rotations-hidden.txt":     {"rotations", "-mount=plain"},

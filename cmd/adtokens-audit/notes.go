@@ -132,6 +132,15 @@ func (q *query) knowledgeNotes(f *findings, tokens []*auditlog.Token) []string {
 	return notes
 }
 
+// accessNotes say what those know who have read access tokens.
+func accessNotes(rows []accessRow) []string {
+	if len(rows) == 0 {
+		return nil
+	}
+	return []string{"Who has read access-token/ knows an access token, which ends by itself, as a rule within the hour, and not the refresh token or key " +
+		"that it was made from: nothing has to be reset for it. A rotation need not end it before its time; a revocation at the provider does."}
+}
+
 // maxSame is how many notes there are, at most, about versions or tokens that are the same value.
 const maxSame = 20
 

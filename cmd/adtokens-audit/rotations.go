@@ -18,6 +18,7 @@ Lists imports and rotations, the refused ones too. The column how says
 
   import      the token was made with the credential of that time
   handed in   somebody handed in the new value, and so knows it
+  consent     somebody agreed in a browser; the engine got the value for it, and nobody has seen it
   automatic   the engine got the new value itself, on request
   background  no request in the log: a schedule, a hook that was late, or a log that is missing. The time is that of the first
               read of the version; ` + "`vault read <mount>/tokens/<name>/history`" + ` tells the rest
@@ -29,7 +30,9 @@ Lists imports and rotations, the refused ones too. The column how says
 		q.declareRange(flags)
 		q.declareOutput(flags)
 		q.declareToken(flags, "only this `token`")
-		q.shows = func(e *auditlog.Entry) bool { return e.Rotation != nil || e.Kind == auditlog.KindDelete }
+		q.shows = func(e *auditlog.Entry) bool {
+			return e.Rotation != nil || e.Kind == auditlog.KindDelete || e.Kind == auditlog.KindConsent
+		}
 		return func(ctx context.Context, files []string, s cli.Streams) error {
 			return q.answer(ctx, files, s, q.reply)
 		}
@@ -131,6 +134,8 @@ func requested(e *auditlog.Entry) rotationRow {
 		row.How = "import"
 	case e.Rotation.HandedIn:
 		row.How = "handed in"
+	case e.Rotation.Consent:
+		row.How = "consent"
 	}
 	if e.Version != (auditlog.Version{}) {
 		row.versionRef = refOf(&auditlog.Period{Version: e.Version})

@@ -29,6 +29,9 @@ The renewal of a lease counts as a use of the value that is current then: the en
 for whoever unwraps it. Readers who were silent for longer than -window before the end of the logs are not shown, but
 counted: -window 0 shows them too. Apps that read once, when they start, are found that way only.
 
+A refresh is no new version: who has read the same version before it is not listed. Nor are readers of access-token/: what
+they have ends by itself.
+
   adtokens-audit stale /var/log/vault/audit.log*
   adtokens-audit stale -token acme-rw -window 0 -output json /var/log/vault/audit.log*`,
 	prepare: func(flags *flag.FlagSet) action {
@@ -38,7 +41,7 @@ counted: -window 0 shows them too. Apps that read once, when they start, are fou
 		q.declareToken(flags, "only this `token`")
 		flags.Var(&q.window, "window", "leave out who was silent for longer than this `duration`, such as 24h or 7d, before the logs' end; 0: nobody")
 		q.shows = func(e *auditlog.Entry) bool {
-			return e.Kind != auditlog.KindAccessToken && e.Kind != auditlog.KindRenew
+			return e.Kind != auditlog.KindAccessToken && e.Kind != auditlog.KindRenew && e.Kind != auditlog.KindConsent
 		}
 		return func(ctx context.Context, files []string, s cli.Streams) error {
 			return q.answer(ctx, files, s, q.reply)

@@ -24,6 +24,10 @@ type line struct {
 	creationPath   string
 	leaseID        string
 	reason         string
+	// given are the request's fields, in place of a value that is handed in.
+	given map[string]any
+	// published is the time of the version's publication, by default one for each fingerprint; "-" for none.
+	published string
 }
 
 // String writes the line as Vault does.
@@ -42,9 +46,19 @@ func (l line) String() string {
 	case l.operation == "update":
 		request["data"] = map[string]any{"auth_token": "hmac-sha256:v", "reason": l.reason}
 		data["previous_credential"] = "not checked"
+		if l.given != nil {
+			request["data"] = l.given
+		}
 	}
 	if l.version > 0 {
-		data["version"], data["fingerprint"], data["last_vault_rotation"] = l.version, l.fingerprint, "hmac-sha256:t"
+		data["version"], data["fingerprint"], data["last_vault_rotation"] = l.version, l.fingerprint, "hmac-sha256:t"+l.fingerprint
+		switch l.published {
+		case "":
+		case "-":
+			delete(data, "last_vault_rotation")
+		default:
+			data["last_vault_rotation"] = "hmac-sha256:" + l.published
+		}
 	}
 	response := map[string]any{"data": data}
 	if l.wraps != "" {

@@ -74,7 +74,7 @@ func TestCampaigns_JaneLeaves(t *testing.T) {
 	has(t, data, fields{
 		"reason": "Jane leaves", "state": "running", "parallel": 5,
 		"progress":   fields{"total": 6, "done": 5, "waiting": 0, "running": 0, "waiting_for_person": 1, "failed": 0},
-		"created_by": fields{"entity_id": "", "display_name": "root"},
+		"created_by": fields{"entity_id": "", "display_name": "token"},
 	})
 	items := w.campaignItems(t, "jane-leaves")
 	for name, item := range items {
@@ -89,7 +89,7 @@ func TestCampaigns_JaneLeaves(t *testing.T) {
 		has(t, request, fields{"reason": "Jane leaves (campaign jane-leaves)"})
 	}
 	versions := w.history(t, "key")
-	has(t, versions[len(versions)-1], fields{"reason": "Jane leaves (campaign jane-leaves)", "source": "iam", "display_name": "root"})
+	has(t, versions[len(versions)-1], fields{"reason": "Jane leaves (campaign jane-leaves)", "source": "iam", "display_name": "token"})
 
 	status, warnings := w.read(t, "status")
 	has(t, status, fields{"campaigns": fields{"jane-leaves": fields{"state": "running", "progress": data["progress"]}}})
@@ -135,6 +135,14 @@ func TestCampaigns_RefuseWhatDoesNotFit(t *testing.T) {
 		"an unknown type":       {"campaigns/x", fields{"reason": "x", "types": "legacy"}, http.StatusBadRequest, []string{"these types do not exist: legacy"}},
 		"none at once":          {"campaigns/x", with(fields{"parallel": 0}), http.StatusBadRequest, []string{"parallel must be from 1 to 1000"}},
 		"too many at once":      {"campaigns/x", with(fields{"parallel": 1001}), http.StatusBadRequest, []string{"parallel must be from 1 to 1000"}},
+		"numbers for names":     {"campaigns/x", fields{"reason": "x", "tokens": []any{7}}, http.StatusBadRequest, []string{"tokens must be names, separated by commas"}},
+		"a flag for names":      {"campaigns/x", fields{"reason": "x", "accounts": true}, http.StatusBadRequest, []string{"accounts must be names"}},
+		"no name at all":        {"campaigns/x", fields{"reason": "x", "types": ","}, http.StatusBadRequest, []string{"types is empty"}},
+		"a part of one at once": {"campaigns/x", with(fields{"parallel": 1.5}), http.StatusBadRequest, []string{"parallel must be a whole number"}},
+		"a reader of no name":   {"campaigns/x", fields{"reason": "x", "read_by": ""}, http.StatusBadRequest, []string{"read_by must be"}},
+		"a reader of nothing":   {"campaigns/x", fields{"reason": "x", "read_by": "oidc-nobody"}, http.StatusBadRequest, []string{"fits no token"}},
+		"a page of a write":     {"campaigns/x", with(fields{"limit": 3}), http.StatusBadRequest, []string{"for reads"}},
+		"a retry of a word":     {"campaigns/there", fields{"retry": "soon"}, http.StatusBadRequest, []string{"retry must be true or false"}},
 		"an unknown field":      {"campaigns/x", with(fields{"acounts": "agency"}), http.StatusBadRequest, []string{"did you mean accounts?"}},
 		"a name that is taken":  {"campaigns/there", with(nil), http.StatusBadRequest, []string{"exists"}},
 		"a retry of nothing":    {"campaigns/x", fields{"retry": true}, http.StatusNotFound, []string{"does not exist"}},

@@ -247,7 +247,7 @@ func addTriedElsewhere(tried map[string]bool) {
 		}
 	}
 	// These have tests of their own: TestProviders_*, TestExpiry_*, TestConsent_*, TestKeyless_*, TestCampaigns_*, TestNotifications_*.
-	for _, field := range []string{"reason", "tokens", "accounts", "providers", "types", "read_by", "parallel", "retry", "cancel"} {
+	for _, field := range []string{"reason", "tokens", "accounts", "providers", "types", "read_by", "parallel", "retry", "cancel", "after", "limit"} {
 		tried["/campaigns/{name} "+field] = true
 	}
 	for _, field := range []string{

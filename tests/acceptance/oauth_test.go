@@ -123,13 +123,13 @@ func importRolling(t *testing.T, m *vaulttest.Mount, s *rollingServer) {
 	}
 }
 
-func TestOAuth_TwoReadersCauseOneRefresh(t *testing.T) {
+func TestOAuth_ManyReadersCauseOneRefresh(t *testing.T) {
 	t.Parallel()
 	w, s := newWorld(t), startRolling(t, 1)
 	importRolling(t, w.Mount, s)
 	before := s.count()
 	var readers sync.WaitGroup
-	tokens := make(chan any, 20)
+	tokens := make(chan any, 500)
 	for range cap(tokens) {
 		readers.Go(func() {
 			secret, err := w.Read(t.Context(), "access-token/app")

@@ -33,12 +33,13 @@ type subject struct {
 
 // The subjects, in the order of the table. noop is the measure of all.
 const (
-	noop        = "no-op plugin"
-	noopOld     = "no-op plugin, Callbacks"
-	creds       = "creds/<name>"
-	accessToken = "access-token/<name>"
-	kvBuiltIn   = "KV v2, built in"
-	kvExternal  = "KV v2, external plugin"
+	noop          = "no-op plugin"
+	noopOld       = "no-op plugin, Callbacks"
+	creds         = "creds/<name>"
+	accessToken   = "access-token/<name>"
+	declaredToken = "access-token/<name>, declared"
+	kvBuiltIn     = "KV v2, built in"
+	kvExternal    = "KV v2, external plugin"
 )
 
 var connectionCounts = []int{1, 16, 64}
@@ -126,6 +127,7 @@ func readSubjects(b *testing.B, server *vaulttest.Server) []subject {
 		{name: noopOld, path: "noop/old/one", plugin: "noop"},
 		{name: creds, path: engine.Path + "/creds/rw", plugin: vaulttest.PluginName},
 		{name: accessToken, path: engine.Path + "/access-token/key", plugin: vaulttest.PluginName},
+		{name: declaredToken, path: engine.Path + "/access-token/pins", plugin: vaulttest.PluginName},
 		{name: kvBuiltIn, path: "kv/data/one"},
 		{name: kvExternal, path: "kv-external/data/one", plugin: "kv-external"},
 	}
@@ -139,7 +141,8 @@ func mountTokens(b *testing.B, server *vaulttest.Server) *vaulttest.Mount {
 	return engine
 }
 
-// fill configures an account of each platform, with the token rw of one and key of the other.
+// fill configures accounts, with the token rw of impact.com, key of Google, and pins of a declared platform, whose refresh tokens can be
+// used once.
 func fill(b *testing.B, engine *vaulttest.Mount) {
 	b.Helper()
 	sim := vaulttest.StartSimulator(b)
@@ -168,6 +171,13 @@ func fill(b *testing.B, engine *vaulttest.Mount) {
 		"contact_email": "ads-api@acme.example", "login_customer_id": "1234567890",
 	})
 	write("tokens/key", map[string]any{"account": "google", "type": "service_account_key", "service_account_key": string(key)})
+	platform := sim.Platform("pinterest_ads")
+	token := map[string]any{"account": "pinterest", "type": "oauth_client"}
+	for field, value := range platform.Make(b, "oauth_client", "pins").Fields(b) {
+		token[field] = value
+	}
+	write("config/pinterest", map[string]any{"provider": "pinterest_ads", "base_url": platform.URL})
+	write("tokens/pins", token)
 }
 
 // readBench is a benchmark of reads under way.

@@ -71,6 +71,9 @@ type storm struct {
 	// A sample for each round, and those of the time when nothing answers and before it.
 	idle, busy        []stormSample
 	beforeHang, hangs stormSample
+	// Those of a campaign and before it, how long it took in seconds, and how many writes each of its rotations.
+	beforeCampaign, campaigns    stormSample
+	campaignTook, campaignWrites float64
 	// took is how long each storm took in seconds, and writes how many writes to storage each of its rotations.
 	took, writes []float64
 	// requests are those of all storms by service.
@@ -89,7 +92,7 @@ type stormSample struct {
 
 // BenchmarkStorm has 1,000 tokens come due at the same moment, with providers and hooks that answer after 50 ms, and reads
 // credentials meanwhile. A round is a minute: an idle time, and a storm. In the end all tokens rotate with providers that
-// accept connections and do not answer. Raft storage, file audit device.
+// accept connections and do not answer, and then a campaign resets them all. Raft storage, file audit device.
 //
 //	go test -run='^$' -bench='^BenchmarkStorm$' -benchtime=3x -timeout=30m ./tests/bench
 //
@@ -107,6 +110,7 @@ func BenchmarkStorm(b *testing.B) {
 		s.round(b)
 	}
 	s.hang(b)
+	s.campaign(b)
 	s.report(b, before)
 }
 
@@ -457,6 +461,44 @@ func (s *storm) hang(b *testing.B) {
 	callers.Wait()
 }
 
+// campaignParallel is how many rotations a campaign has under way.
+const campaignParallel = 100
+
+// campaign has a campaign reset all tokens, whose schedules are over.
+func (s *storm) campaign(b *testing.B) {
+	b.Helper()
+	writeAll(b, s.mount, len(s.names), func(i int) (string, map[string]any) {
+		return "tokens/" + s.names[i], map[string]any{"disable_automated_rotation": true}
+	})
+	vaulttest.Await(b, "all rotations to end", func() bool {
+		secret, err := s.mount.Read(b.Context(), "status")
+		return err == nil && secret.Data["summary"].(map[string]any)["in_flight"] == json.Number("0")
+	})
+	versions := s.versions(b)
+	s.beforeCampaign = s.readFor(b, idleSpan, versions)
+	wrote, began := s.writesSoFar(b), time.Now()
+	data := map[string]any{"reason": "everything", "tokens": "token-*", "parallel": campaignParallel}
+	if _, err := s.mount.Write(b.Context(), "campaigns/everything", data); err != nil {
+		vaulttest.Fatalf(b, "%v", err)
+	}
+	ctx, stop := context.WithCancel(b.Context())
+	go func() {
+		defer stop()
+		for ctx.Err() == nil && !s.isDone(ctx, "everything") {
+			time.Sleep(time.Second)
+		}
+	}()
+	s.campaigns = s.read(b, ctx.Done(), func(name string, version int) bool { return version == versions[name] || version == versions[name]+1 })
+	s.campaignTook = time.Since(began).Seconds()
+	time.Sleep(quiet) // for the last writes
+	s.campaignWrites = float64(s.writesSoFar(b)-wrote) / float64(len(s.names))
+}
+
+func (s *storm) isDone(ctx context.Context, campaign string) bool {
+	secret, err := s.mount.Client.Logical().ReadWithDataWithContext(ctx, s.mount.Path+"/campaigns/"+campaign, map[string][]string{"limit": {"1"}})
+	return err == nil && secret.Data["state"] == "done"
+}
+
 // stormRow is a line of the table: medians of all rounds.
 type stormRow struct {
 	During string `json:"during"`
@@ -501,9 +543,11 @@ func newStormRow(during string, idle, samples []stormSample) stormRow {
 func (s *storm) report(b *testing.B, before load) {
 	b.Helper()
 	calm, hangs := []stormSample{s.beforeHang}, []stormSample{s.hangs}
+	still, campaigns := []stormSample{s.beforeCampaign}, []stormSample{s.campaigns}
 	rows := []stormRow{
 		newStormRow("idle", s.idle, s.idle), newStormRow("storm", s.idle, s.busy),
 		newStormRow("idle, once more", calm, calm), newStormRow("every provider hangs", calm, hangs),
+		newStormRow("idle, before the campaign", still, still), newStormRow("campaign", still, campaigns),
 	}
 	services := traffics(s.providers.since(time.Time{}))
 	for _, t := range services {
@@ -521,11 +565,12 @@ func (s *storm) report(b *testing.B, before load) {
 		noisiest.Others, (machineLoad().stolen - before.stolen).Seconds())
 	keep(b, "storm", map[string]any{
 		"rounds": b.N, "tokens": len(s.names), "service_account_keys": s.keys, "accounts": s.accounts, "rows": rows, "seconds": s.took,
-		"writes_per_rotation": s.writes, "providers": services, "answers_of_429": s.providers.limited, "healthy_account_waited_ms": milliseconds(s.healthy),
+		"campaign_seconds": s.campaignTook, "campaign_writes_per_rotation": s.campaignWrites, "writes_per_rotation": s.writes, "providers": services, "answers_of_429": s.providers.limited, "healthy_account_waited_ms": milliseconds(s.healthy),
 	})
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(rows[1].Ratio, "×idle-storm")
 	b.ReportMetric(rows[3].Ratio, "×idle-hang")
+	b.ReportMetric(rows[5].Ratio, "×idle-campaign")
 	b.ReportMetric(median(s.writes), "writes/rotation")
 }
 
@@ -552,6 +597,8 @@ func (s *storm) print(b *testing.B, rows []stormRow, services []*traffic) {
 	if err := out.Flush(); err != nil {
 		b.Fatal(err)
 	}
+	fmt.Printf("\nA campaign of all %d tokens, %d at a time, took %.1f s, with %.2f writes to storage for each.\n",
+		len(s.names), campaignParallel, s.campaignTook, s.campaignWrites)
 	fmt.Printf("\nWhile %d tokens of %d accounts hung, those of another account waited %s for their turn, at most.\n",
 		len(s.names), s.accounts, s.healthy.Round(time.Millisecond))
 }

@@ -46,16 +46,11 @@ type consent struct {
 	credential answered
 }
 
+// needs are the fields that the answer does not give: a credential has all of its fields.
 func (c *consentOf) needs() []string {
-	of := c.t.compiled().consent
 	var needs []string
 	for _, f := range c.t.fields {
-		given := slices.ContainsFunc(of.credential, func(a answeredField) bool { return a.name == f.name })
-		used := of.exchange.request.uses(ofCredential + f.name)
-		for _, p := range of.params {
-			used = used || slices.Contains(p.value.names(), ofCredential+f.name)
-		}
-		if used && !given {
+		if given := func(a answeredField) bool { return a.name == f.name }; !slices.ContainsFunc(c.t.compiled().consent.credential, given) {
 			needs = append(needs, f.name)
 		}
 	}

@@ -19,7 +19,7 @@ import (
 // Kind is what a request did.
 type Kind string
 
-// The kinds of requests that tell who knows a credential. None of them is a failed one, but for KindRotate.
+// The kinds of requests that tell who knows a credential, or will. None of them is a failed one, but for KindRotate.
 const (
 	KindRead        Kind = "read"         // of creds/<name>
 	KindAccessToken Kind = "access_token" // read of access-token/<name>
@@ -29,6 +29,7 @@ const (
 	KindImport      Kind = "import"       // tokens/<name> created with a credential
 	KindDelete      Kind = "delete"       // of tokens/<name>
 	KindRenew       Kind = "renew"        // of the lease of a read
+	KindConsent     Kind = "consent"      // begun, for a value that a rotation gets by its answer
 )
 
 // Entry is a request about a token.
@@ -55,6 +56,8 @@ type Entry struct {
 	ReadAt time.Time
 	// AccessToken is set if the answer that was unwrapped is a short-lived access token.
 	AccessToken bool
+	// Client is set for KindConsent if fields of the credential came with it, such as the secret of a client.
+	Client bool
 	// Rotation is set for KindRotate and KindImport.
 	Rotation *Rotation
 }
@@ -92,8 +95,10 @@ type Version struct {
 	// snapshot was restored: the fingerprint, if the mount exempts it from the HMAC. Without a number it is the number's HMAC.
 	ID string
 	// Value is what the log has of the fingerprint: itself, or its HMAC. Credentials with the same one are the same value,
-	// whatever their numbers. Others need not be different: HMACs are an audit device's own.
+	// whatever their numbers. Others need not be different: HMACs are an audit device's own, and a refresh changes the fingerprint.
 	Value string
+	// Published is what the log has of the time of its publication, which no refresh changes.
+	Published string
 }
 
 // known reports whether the log tells anything of the number.
@@ -117,6 +122,7 @@ func (v Version) String() string {
 type Rotation struct {
 	Previous           int    // number of the version before, 0 if there was none or the log does not tell
 	HandedIn           bool   // whoever made the request knows the value
+	Consent            bool   // it came of a consent, and nobody knows it but those who gave fields of the client
 	Reason             string // as given; not kept of a failed one, which may have been refused for a secret in it
 	Verification       string // accepted, inconclusive or skipped
 	PreviousCredential string // what became of it
@@ -408,7 +414,7 @@ func (r *record) identity() Identity {
 }
 
 func (r *record) version() Version {
-	v := Version{Number: number(r.response.version), Value: r.response.fingerprint}
+	v := Version{Number: number(r.response.version), Value: r.response.fingerprint, Published: r.response.lastVaultRotation}
 	switch {
 	case v.Number == 0:
 		v.ID = r.response.version
@@ -426,14 +432,19 @@ func (p *Parser) interpret(r *record, e *Entry) bool {
 	}
 	resource, name, _ := strings.Cut(name, "/")
 	name, rotate := strings.CutSuffix(name, "/rotate")
+	name, consent := strings.CutSuffix(name, "/consent")
 	if name == "" || strings.Contains(name, "/") {
 		return false
 	}
 	e.Token = TokenID{Namespace: namespace, Name: name}
 	switch {
-	case resource == "tokens" && rotate:
+	case resource == "tokens" && rotate && !consent:
 		return r.rotates(e)
 	case rotate || r.failure() != "":
+		return false
+	case resource == "tokens" && consent:
+		return r.consents(e)
+	case consent:
 		return false
 	case resource == "tokens":
 		return r.imports(e) || r.deletes(e)
@@ -453,6 +464,12 @@ func (r *record) writes() bool {
 
 func (r *record) rotates(e *Entry) bool {
 	e.Kind, e.Rotation = KindRotate, r.rotation()
+	return r.writes()
+}
+
+func (r *record) consents(e *Entry) bool {
+	e.Kind, e.Version = KindConsent, Version{}
+	eachField(r.request.data, func(key, _ []byte) { e.Client = e.Client || string(key) != "redirect_uri" })
 	return r.writes()
 }
 
@@ -571,7 +588,12 @@ func (r *record) failure() string {
 }
 
 // ownInputs are the inputs of a rotation that are no part of a credential. What else there is, a person has handed in.
-var ownInputs = map[string]bool{"reason": true, "cas": true, "verify": true, "retire_previous": true, "revoke_previous": true, "accept_other_identity": true}
+var ownInputs = map[string]bool{
+	"reason": true, "cas": true, "verify": true, "retire_previous": true, "revoke_previous": true, "accept_other_identity": true,
+}
+
+// consentInputs are the answer to a consent. Its code is good for one value, which the engine gets for it and nobody sees.
+var consentInputs = map[string]bool{"redirect_url": true, "code": true, "state": true}
 
 func (r *record) rotation() *Rotation {
 	d := &r.response
@@ -583,7 +605,8 @@ func (r *record) rotation() *Rotation {
 		if string(key) == "reason" && rotation.Error == "" {
 			rotation.Reason = asText(value)
 		}
-		rotation.HandedIn = rotation.HandedIn || !ownInputs[string(key)]
+		rotation.Consent = rotation.Consent || consentInputs[string(key)]
+		rotation.HandedIn = rotation.HandedIn || !ownInputs[string(key)] && !consentInputs[string(key)]
 	})
 	return rotation
 }

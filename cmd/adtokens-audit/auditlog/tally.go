@@ -56,7 +56,8 @@ type Token struct {
 	Deleted   time.Time // the last time; zero if the log has none
 
 	renewals map[Identity]time.Time // the last ones
-	versions []*Period              // in the order in which the log told of them
+	consents consents
+	versions []*Period // in the order in which the log told of them
 	byID     map[Version]*Period
 	// settled is what follows from the versions; nil since the last change of them.
 	settled *settled
@@ -75,8 +76,10 @@ type Period struct {
 	// ByRequest is set if a request in the log published the version; else it was there before, or came from the background.
 	ByRequest bool
 
-	// values are all that the log has of the value's fingerprint: itself, and HMACs of it.
+	// values are all that the log has of the value's fingerprint: itself, and HMACs of it. A refresh adds another one.
 	values []string
+	// published is the same of the time of its publication.
+	published []string
 }
 
 // SameValue reports whether the log shows two versions to be the same value. Numbers tell nothing of it: a value that was
@@ -223,6 +226,8 @@ func (t *Tally) count(e *Entry) bool {
 		token.Deleted = latest(token.Deleted, e.Time)
 	case KindRenew:
 		token.renewals[e.By] = latest(token.renewals[e.By], e.Time)
+	case KindConsent:
+		token.consents.begin(token, e)
 	case KindRewrap:
 	}
 	if t.Counted != nil {
@@ -257,7 +262,7 @@ func (t *Tally) token(id TokenID) *Token {
 func (t *Token) read(e *Entry) {
 	var period *Period
 	if e.Version.known() {
-		period = t.period(e.Version)
+		period = t.period(e)
 		widen(&period.First, &period.Last, e.Time)
 		t.settled = nil
 	}
@@ -304,29 +309,55 @@ func (t *Token) change(e *Entry) {
 	if e.Rotation.Error != "" || e.Rotation.PreviousCredential == "" || e.Version == (Version{}) {
 		return
 	}
-	period := t.period(e.Version)
+	period := t.period(e)
 	widen(&period.First, &period.Last, e.Time)
 	period.ByRequest = true
 	t.settled = nil
 	if e.Rotation.HandedIn {
 		reader(t.Readers, e).learn(period, period, e).HandedIn++
 	}
+	if e.Rotation.Consent {
+		t.consents.answered(t, period, e.Time)
+	}
 }
 
-// period returns that of a version. An entry that tells only the number stands for the latest version of that number.
-func (t *Token) period(v Version) *Period {
-	value := v.Value
-	v.Value = ""
+// period returns that of an entry's version. An entry that tells only the number stands for the latest version of that number.
+func (t *Token) period(e *Entry) *Period {
+	v := Version{Number: e.Version.Number, ID: e.Version.ID}
 	period := t.byID[v]
 	if period == nil {
-		period = t.alike(v)
+		if period = t.refreshed(e); period == nil {
+			period = t.alike(v)
+		}
 		t.byID[v] = period
 		t.settled = nil
 	}
-	if value != "" && !slices.Contains(period.values, value) {
-		period.values = append(period.values, value)
-	}
+	period.values = withText(period.values, e.Version.Value)
+	period.published = withText(period.published, e.Version.Published)
 	return period
+}
+
+func withText(texts []string, text string) []string {
+	if text == "" || slices.Contains(texts, text) {
+		return texts
+	}
+	return append(texts, text)
+}
+
+// refreshed returns the version that a refresh has given another fingerprint: that of the same publication, or the one that a request has
+// published since the token was made. It returns nil where the log has none.
+func (t *Token) refreshed(e *Entry) *Period {
+	if e.Version.Number == 0 || e.Version.ID == "" || e.Version.Published == "" {
+		return nil
+	}
+	for _, period := range slices.Backward(t.versions) {
+		deleted := t.Deleted.After(period.First) && !t.Deleted.After(e.Time)
+		unread := period.ByRequest && len(period.published) == 0 && !e.Time.Before(period.First) && !deleted
+		if period.Number == e.Version.Number && (unread || slices.Contains(period.published, e.Version.Published)) {
+			return period
+		}
+	}
+	return nil
 }
 
 func (t *Token) alike(v Version) *Period {

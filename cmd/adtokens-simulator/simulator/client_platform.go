@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/hashicorp/go-cleanhttp"
 )
@@ -64,12 +66,35 @@ func (c *Client) PlatformCalls(ctx context.Context, platform string) ([]Platform
 	return call[[]PlatformCall](ctx, c, "platform/calls", name{platform})
 }
 
-// Consent does what a person does who opens the address of a platform's consent page: it allows what is asked for, and returns the
-// address that the page sends the browser to, with the code and the state.
+// Consent does what a person does who opens the address of a platform's consent page and presses Allow. It returns the address that the
+// page sends the browser to, with the code and the state.
 func (c *Client) Consent(ctx context.Context, address string) (*url.URL, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
+	page, err := browse(ctx, http.MethodGet, address, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	if page.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the consent page answered %s, and asks nothing", page.Status)
+	}
+	answer, err := browse(ctx, http.MethodPost, address, strings.NewReader(url.Values{"answer": {"allow"}}.Encode()))
+	if err != nil {
+		return nil, err
+	}
+	back, err := answer.Location()
+	if err != nil {
+		return nil, fmt.Errorf("the consent page answered %s and sends the browser nowhere", answer.Status)
+	}
+	return back, nil
+}
+
+// browse sends a request as a browser would, and follows no redirect. The answer's body is closed.
+func browse(ctx context.Context, method, address string, form io.Reader) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, method, address, form)
 	if err != nil {
 		return nil, errors.New("the address of the consent page is none") // an error of net/url would repeat it
+	}
+	if method == http.MethodPost {
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	client := cleanhttp.DefaultClient()
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -77,10 +102,5 @@ func (c *Client) Consent(ctx context.Context, address string) (*url.URL, error) 
 	if err != nil {
 		return nil, fmt.Errorf("opening the consent page: %w", err)
 	}
-	defer response.Body.Close()
-	back, err := response.Location()
-	if err != nil {
-		return nil, fmt.Errorf("the consent page answered %s and sends the browser nowhere", response.Status)
-	}
-	return back, nil
+	return response, response.Body.Close()
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -62,7 +61,11 @@ func (s *Simulator) addPlatform(rules *script) (err error) {
 		if strings.HasSuffix(on, "/") {
 			on += "{$}" // the path itself, not what is below it
 		}
-		p.mux.Handle(on, s.serve(service, func(w http.ResponseWriter, r *http.Request) { s.answerPlatform(p, same, w, r) }))
+		answer := s.serve(service, func(w http.ResponseWriter, r *http.Request) { s.answerPlatform(p, same, w, r) })
+		p.mux.Handle(on, answer)
+		if path, reads := strings.CutPrefix(on, http.MethodGet+" "); reads && slices.ContainsFunc(same, isConsentPage) {
+			p.mux.Handle(http.MethodPost+" "+path, answer) // the page's form
+		}
 	}
 	if !done["/"] {
 		p.mux.Handle("/", s.serve(service, func(w http.ResponseWriter, r *http.Request) { s.answerNotFound(p, w, r) }))
@@ -87,19 +90,13 @@ func (s *Simulator) answerPlatform(p *platform, endpoints []*scriptEndpoint, w h
 	}
 	s.mu.Lock()
 	f := s.judge(p, e, a)
-	var back *url.URL
 	if f.verdict == verdictOK {
-		if s.act(p, e, a, f); e.Consent != nil {
-			back = s.consent(p, e, a, f)
-		}
+		s.act(p, e, a, f)
 	}
 	var out writtenAnswer
-	switch {
-	case back != nil:
-		out = writtenAnswer{status: http.StatusFound, header: map[string]string{"Location": back.String()}}
-	case e.Consent != nil && f.verdict == verdictOK:
-		out = s.write(p, p.plainAnswer(answerBadRequest), f)
-	default:
+	if e.Consent != nil && f.verdict == verdictOK {
+		out = s.answerConsent(p, e, a, f)
+	} else {
 		out = s.write(p, p.answerFor(e, f), f)
 	}
 	s.remember(p, r, f, out.status)

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"math"
 	"net/http"
-	"net/url"
 	"slices"
 	"time"
 )
@@ -89,33 +88,6 @@ func (s *Simulator) end(p *platform, rule *scriptEnd, a *arrival, f *finding) bo
 		}
 	}
 	return true
-}
-
-// consent makes an authorization code and returns the address to send the person's browser to, nil if the request itself is wrong.
-func (s *Simulator) consent(p *platform, e *scriptEndpoint, a *arrival, f *finding) *url.URL {
-	back, err := url.Parse(a.query.Get("redirect_uri"))
-	challenge := a.query.Get("code_challenge")
-	method := a.query.Get("code_challenge_method")
-	if err != nil || !back.IsAbs() || f.credential == nil || (challenge == "" && e.Consent.PKCE) || (challenge != "" && method != "S256") {
-		return nil
-	}
-	answer := back.Query()
-	if a.query.Has("state") {
-		answer.Set("state", a.query.Get("state"))
-	}
-	if f.credential.denied {
-		answer.Set("error", "access_denied")
-	} else {
-		code := s.add(p, f.credential, e.Consent.Code, "")
-		code.redirect, code.challenge = a.query.Get("redirect_uri"), challenge
-		param := e.Consent.CodeParam
-		if param == "" {
-			param = "code"
-		}
-		answer.Set(param, code.text)
-	}
-	back.RawQuery = answer.Encode()
-	return back
 }
 
 // variables are what the answer to a finding can say. The caller holds mu.

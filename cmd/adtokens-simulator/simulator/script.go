@@ -99,7 +99,8 @@ type scriptPresent struct {
 	In places `yaml:"in"`
 }
 
-// scriptConsent is the page on which a person allows an app what it asks for: here everybody does, at once.
+// scriptConsent is the page on which a person allows an app what it asks for, or does not: an endpoint that is read, whose form comes back
+// to the same address.
 type scriptConsent struct {
 	// Code is the field that holds authorization codes, and CodeParam the parameter in which one is handed over, code when empty.
 	Code      string `yaml:"code"`

@@ -181,6 +181,12 @@ func (s *subject) watch(stop string) error {
 	return os.WriteFile(s.file("stop"), []byte(stop), 0o600)
 }
 
+// reached are the points that the token has come to.
+func (s *subject) reached() ([]string, error) {
+	log, err := os.ReadFile(s.file("reached"))
+	return strings.Split(strings.TrimSpace(string(log)), "\n"), err
+}
+
 // forget ends that. The plugin may be writing there, so the directory is only moved away.
 func (s *subject) forget() error {
 	aside := s.file("") + ".over"
