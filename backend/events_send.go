@@ -9,8 +9,8 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
-// sendEvent tells the receivers of notifications, and Vault's subscribers, what happened at path. Pairs are metadata without secrets. A server without event
-// notifications is no error and is named in the log once, and no event ever undoes what it speaks of.
+// sendEvent tells the receivers of notifications, and Vault's subscribers, what happened at path. Pairs are metadata without secrets. A
+// server without event notifications is no error and is named in the log once, and no event ever undoes what it speaks of.
 func (b *backend) sendEvent(ctx context.Context, eventType, path string, pairs ...string) {
 	b.tell(ctx, newHappening(eventType, nil, pairs))
 	b.sendToVault(ctx, eventType, path, pairs)

@@ -169,7 +169,8 @@ func (b *backend) sendOne(ctx context.Context, q *queue, n *notification, w *wai
 		return // the mount is closed, which says nothing of the receiver
 	}
 	if q.tried(w, d, b.now()) {
-		b.Logger().Warn("a notification's receiver does not take a message; it is tried again for three days", "notification", q.name, "detail", d.detail)
+		b.Logger().Warn("a notification's receiver does not take a message; it is tried again for three days",
+			"notification", q.name, "detail", d.detail)
 	}
 	if d.ok {
 		b.metrics.notified(q.name, notifySent, 1)

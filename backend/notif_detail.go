@@ -31,7 +31,8 @@ func newHappening(eventType string, t *token, pairs []string) happening {
 // data says what the event is about, with a placeholder for the mount.
 func (h happening) data(provider string) messageData {
 	data := messageData{
-		Mount: mountPlaceholder, Account: h.metadata["account"], Provider: cmp.Or(h.metadata["provider"], provider), Campaign: h.metadata["campaign"],
+		Mount: mountPlaceholder, Account: h.metadata["account"], Provider: cmp.Or(h.metadata["provider"], provider),
+		Campaign:    h.metadata["campaign"],
 		Fingerprint: h.metadata["fingerprint"],
 	}
 	if t := h.token; t != nil {
@@ -100,7 +101,8 @@ func (h happening) aboutToken(t *token) string {
 		return fmt.Sprintf("version %d is current", t.Number())
 	case eventRotateFail:
 		if rotation.Source(h.metadata["source"]).ByPerson() {
-			return "a value that was handed in was not published: the provider refused it, or gave no useful answer. Whoever handed it in was told why"
+			return "a value that was handed in was not published: the provider refused it, or gave no useful answer. " +
+				"Whoever handed it in was told why"
 		}
 		return cmp.Or(t.LastError, "a rotation has failed")
 	case eventVerifyFail:
@@ -111,10 +113,12 @@ func (h happening) aboutToken(t *token) string {
 	case eventOverdue:
 		return "its rotation is overdue since " + t.nextRotation.UTC().Format(time.RFC3339)
 	case eventRetirementWaits:
-		return fmt.Sprintf("version %s waits for its end, because %s of its readers have not read a newer one; `vault read %stokens/%s/readers` shows who",
+		return fmt.Sprintf("version %s waits for its end, because %s of its readers have not read a newer one; "+
+			"`vault read %stokens/%s/readers` shows who",
 			h.metadata["version"], cmp.Or(h.metadata["behind"], "some"), mountPlaceholder, t.name)
 	case eventIdentityChanged:
-		return fmt.Sprintf("the platform shows another identity of version %d than before: %s instead of %s", t.Number(), h.metadata["identity"], h.metadata["previous_identity"])
+		return fmt.Sprintf("the platform shows another identity of version %d than before: %s instead of %s",
+			t.Number(), h.metadata["identity"], h.metadata["previous_identity"])
 	case eventExpiring:
 		return fmt.Sprintf("version %d ends by itself at %s", t.Number(), t.expires.UTC().Format(time.RFC3339))
 	}

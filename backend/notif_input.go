@@ -34,7 +34,8 @@ func (w *notificationWrite) apply(stored *notification, id string) (notification
 		entry.Events = *w.events
 	}
 	if entry.Settings[fieldNotifyURL] == "" {
-		return entry, badInput("%s is missing: give the address of the receiver, such as %s=https://hooks.example.com/adtokens; nothing was changed",
+		return entry, badInput("%s is missing: give the address of the receiver, such as %s=https://hooks.example.com/adtokens; "+
+			"nothing was changed",
 			fieldNotifyURL, fieldNotifyURL)
 	}
 	if stored != nil {

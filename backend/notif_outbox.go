@@ -217,7 +217,8 @@ func (b *backend) dropMessages(ctx context.Context, q *queue, keys []string) {
 		return
 	}
 	b.metrics.notified(q.name, notifyDropped, len(keys))
-	b.Logger().Warn("messages were dropped: they were too old, or too many wait", "notification", q.name, "messages", len(keys), "dropped_in_all", q.state().dropped)
+	b.Logger().Warn("messages were dropped: they were too old, or too many wait",
+		"notification", q.name, "messages", len(keys), "dropped_in_all", q.state().dropped)
 	for _, key := range keys {
 		// What storage keeps is dropped again after the next start.
 		b.logNotification(q.name, "forgetting a dropped message failed", b.forgetMessage(ctx, q, key))

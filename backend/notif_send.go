@@ -96,7 +96,8 @@ func (n *notification) judge(host string, response *http.Response, answer []byte
 		d.detail += ": " + code
 	}
 	switch d.status {
-	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity, http.StatusConflict, http.StatusUnsupportedMediaType:
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity,
+		http.StatusConflict, http.StatusUnsupportedMediaType:
 		d.refused = true
 	case http.StatusUnauthorized, http.StatusForbidden:
 		if n.format() == formatStandard {

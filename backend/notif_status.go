@@ -86,7 +86,8 @@ func notificationProblems(states map[string]queueState, now time.Time) []string 
 				where, s.waiting, s.oldest.UTC().Format(time.RFC3339), s.lastError, notificationsPrefix, name))
 		}
 		if s.dropped > 0 && now.Sub(s.droppedAt) < droppedWarning {
-			all = append(all, fmt.Sprintf("%smessages were dropped, %d in all, the last at %s: too many waited, or the receiver did not take them for three days",
+			all = append(all, fmt.Sprintf("%smessages were dropped, %d in all, the last at %s: too many waited, "+
+				"or the receiver did not take them for three days",
 				where, s.dropped, s.droppedAt.UTC().Format(time.RFC3339)))
 		}
 	}

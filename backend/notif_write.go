@@ -71,5 +71,6 @@ func (b *backend) deleteNotification(ctx context.Context, storage logical.Storag
 }
 
 func unknownNotification(name string) error {
-	return logical.CodedError(http.StatusNotFound, fmt.Sprintf("notification %q does not exist; `vault list <mount>/notifications` shows those that do", name))
+	return logical.CodedError(http.StatusNotFound, fmt.Sprintf(
+		"notification %q does not exist; `vault list <mount>/notifications` shows those that do", name))
 }

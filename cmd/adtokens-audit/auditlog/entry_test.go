@@ -200,6 +200,12 @@ func TestAReportIsNoReadAndAnAcceptanceNoHandIn(t *testing.T) {
 	if e, verdict := NewParser("adtokens").Parse(report); verdict != Other {
 		t.Errorf("a report is taken for %q, verdict %d", e.Kind, verdict)
 	}
+	for _, path := range []string{"adtokens/notifications/ops", "adtokens/notifications/ops/test"} {
+		told := change(t, change(t, aRead(t), "request.operation", "update"), "request.path", path)
+		if e, verdict := NewParser("adtokens").Parse(told); verdict != Other {
+			t.Errorf("%s is taken for %q, verdict %d", path, e.Kind, verdict)
+		}
+	}
 	accepted := change(t, change(t, aRead(t), "request.operation", "update"), "request.path", "adtokens/tokens/acme-rw/rotate")
 	accepted = change(t, accepted, "request.data", map[string]any{"accept_other_identity": true, "reason": "the agency has moved"})
 	if e, verdict := NewParser("adtokens").Parse(accepted); verdict != Found || e.Rotation.HandedIn {
