@@ -163,6 +163,12 @@ func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *f
 		data[f.Name] = t.Options[f.Name]
 	}
 	response := &logical.Response{Data: data}
+	b.warnOfState(t, now, response)
+	return response, nil
+}
+
+// warnOfState says in the response what a person has to look at.
+func (b *backend) warnOfState(t *token, now time.Time, response *logical.Response) {
 	if t.planProblem != "" {
 		response.AddWarning(t.planProblem)
 	}
@@ -181,7 +187,6 @@ func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *f
 	if ended := b.endedWarning(t); ended != "" {
 		response.AddWarning(ended)
 	}
-	return response, nil
 }
 
 func (b *backend) pathTokensCreate(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
