@@ -234,6 +234,10 @@ func FuzzHandleRequest(f *testing.F) {
 		{logical.CreateOperation, "config/new", `{"provider":"impact","account_type":"brand","base_url":"http://127.0.0.1:1","ca_cert":"x","reset_hook_secret":"x"}`},
 		{logical.CreateOperation, "config/new", `{"provider":"google_ads","client_id":"a","client_secret":7,"refresh_token":{"a":"b"},"request_timeout":"1h"}`},
 		{logical.UpdateOperation, "config/google", `{"base_url":"https://thief.example","client_secret":"x","login_customer_id":"123-456-7890"}`},
+		{logical.CreateOperation, "notifications/new", `{"url":"http://127.0.0.1:1","secret":"whsec_c2hvcnQ=","events":["rotate*"]}`},
+		{logical.CreateOperation, "notifications/new", `{"url":"https://chat.example/T/B/x","format":"slack","events":"*"}`},
+		{logical.UpdateOperation, "notifications/new/test", ``},
+		{logical.ListOperation, "notifications/", ``},
 	} {
 		f.Add(byte(slices.Index(fuzzedOperations, seed.operation)), seed.path, []byte(seed.data))
 	}
@@ -322,6 +326,35 @@ func FuzzStoredToken(f *testing.F) {
 		}
 		if entry, err := storage.Get(t.Context(), tokenPrefix+"fuzzed"); entry != nil || err != nil {
 			t.Errorf("it cannot be deleted by force, error %v", err)
+		}
+	})
+}
+
+// FuzzStoredReaders does the same for the readers of a token, and wants each reader once.
+func FuzzStoredReaders(f *testing.F) {
+	e := newFuzzedEngine(f)
+	for _, stored := range []string{
+		`{"schema":1,"slack":21600,"readers":[{"e":"entity-jane","d":"jane","c":"9310792193107921","a":"192.0.2.1","v":1,"f":1795749000,"l":1795752600}]}`,
+		`{"schema":1,"readers":[{},{},{"t":true,"v":4294967295,"l":4294967295}],"lost":[{"v":7,"l":4294967295,"n":4294967295}],"slack":4294967295}`,
+		`{"schema":2}`, `null`, ``, `[]`,
+	} {
+		f.Add([]byte(stored), "jane", "192.0.2.1")
+	}
+	f.Fuzz(func(t *testing.T, stored []byte, name, address string) {
+		stored, name, address = bytes.Clone(stored), strings.Clone(name), strings.Clone(address)
+		b, storage := e.engine(t)
+		must(t, storage.Put(t.Context(), &logical.StorageEntry{Key: readersPrefix + "rw", Value: stored}))
+		for _, by := range []Reader{{DisplayName: name, Address: address}, {EntityID: name, Address: address}, {Accessor: name}} {
+			_, err := b.readCreds(t.Context(), storage, "rw", by)
+			must(t, err)
+		}
+		for _, path := range []string{"tokens/rw/readers", "tokens/rw", "status", "metrics"} {
+			if e.holdsPart(answer(t, b, storage, logical.ReadOperation, path, nil)) {
+				t.Errorf("%s answers a part of a stored secret", path)
+			}
+		}
+		if n := b.readers.Rows(); n < 2 || n > len(stored)+3 {
+			t.Errorf("there are %d rows", n)
 		}
 	})
 }

@@ -154,6 +154,15 @@ start_hook() {
   hook=$(sed -n 's/.*"url":"\([^"]*\)".*/\1/p' "$work/hook.log")
 }
 
+# start_receiver runs a receiver of notifications, with a new secret in the work directory's file notify-secret. What it takes, once it has
+# checked the signature, is in receiver.log.
+start_receiver() {
+  echo "whsec_$(head -c 32 /dev/urandom | base64)" >"$work/notify-secret"
+  start receiver adtokens-simulator receive -secret-file "$work/notify-secret"
+  await receiver grep -q '"url"' "$work/receiver.log"
+  receiver=$(sed -n 's/.*"url":"\([^"]*\)".*/\1/p' "$work/receiver.log")
+}
+
 # start_console runs the console, at $console, and makes a Vault token for it with the policy that its page has, $console_token.
 start_console() {
   local port

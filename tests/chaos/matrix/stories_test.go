@@ -19,6 +19,8 @@ type story struct {
 	credential credential
 	// grace is the rotation_grace_period.
 	grace string
+	// policy is the token's beside that.
+	policy fields
 	// before is what happened before.
 	before func(context.Context, *subject) error
 	// faults are met by the token's requests to the provider.
@@ -128,7 +130,7 @@ var stories = []story{
 	},
 }
 
-func init() { stories = append(stories, apiStories...) }
+func init() { stories = append(stories, append(apiStories, adoptionStories...)...) }
 
 // rejectedForGood has a rotation wait with a value that somebody resets before it was tried.
 func rejectedForGood(ctx context.Context, s *subject) error {

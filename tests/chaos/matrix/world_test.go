@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -103,6 +104,7 @@ func (w *world) newSubject(ctx context.Context, told story, name string) (*subje
 	if told.grace != "" {
 		token["rotation_grace_period"] = told.grace
 	}
+	maps.Copy(token, told.policy)
 	_, accountErr := s.Write(ctx, "config/"+name, account)
 	_, tokenErr := s.Write(ctx, "tokens/"+name, token)
 	if err := errors.Join(accountErr, tokenErr, s.note(ctx)); err != nil {
@@ -136,7 +138,7 @@ func (s *subject) note(ctx context.Context) error {
 
 // quiet waits until nobody works on the token: a write of its policy takes its turn.
 func (s *subject) quiet(ctx context.Context) error {
-	_, err := s.Write(ctx, "tokens/"+s.name, fields{"refresh_ttl": 60})
+	_, err := s.Write(ctx, "tokens/"+s.name, fields{"verify_period": "24h"})
 	return err
 }
 
