@@ -96,8 +96,8 @@ func loadItems(ctx context.Context, storage logical.Storage, name string, entry 
 			return nil, fmt.Errorf("reading %s from storage: %w", key, err)
 		}
 		var chunk campaignItems
-		if err := errors.New("it does not exist"); stored == nil {
-			return nil, cannotBeRead(name, key, err)
+		if stored == nil {
+			return nil, cannotBeRead(name, key, errors.New("it does not exist"))
 		}
 		if err := decodeJSON(stored.Value, campaignSchema, &chunk); err != nil {
 			return nil, cannotBeRead(name, key, err)

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -244,8 +245,10 @@ func TestCampaign_HasNoMoreUnderWayThanItMay(t *testing.T) {
 		t.Errorf("cancelling answers %v with %q", got.Data, got.Warnings)
 	}
 	h.set(func(h *resetHook) { clear(h.holds) })
-	f.clock.Advance(2 * time.Second) // the hook's Retry-After
-	eventually(t, "those under way to end", func() bool { return f.read(t, "campaigns/x")["progress"].(map[string]any)["done"] == 2 })
+	eventually(t, "those under way to end", func() bool {
+		f.clock.Advance(time.Second) // the hook's Retry-After
+		return f.read(t, "campaigns/x")["progress"].(map[string]any)["done"] == 2
+	})
 	if got := f.read(t, "campaigns/x"); got["state"] != "cancelled" || got["progress"].(map[string]any)["waiting"] != 3 {
 		t.Errorf("it is %v with %v", got["state"], got["progress"])
 	}
@@ -295,8 +298,10 @@ func TestCampaign_GoesOnAfterACrash(t *testing.T) {
 		t.Errorf("after a crash the progress is %v", p)
 	}
 	h.set(func(h *resetHook) { clear(h.holds) })
-	f.clock.Advance(2 * time.Second) // the hook's Retry-After
-	again.awaitCampaign(t, "x", "failed")
+	eventually(t, "the campaign to end", func() bool {
+		f.clock.Advance(time.Second) // the hook's Retry-After
+		return again.read(t, "campaigns/x")["state"] == "failed"
+	})
 	for i := range 4 {
 		if keys := h.keysOf(fmt.Sprintf("acme-%d", i)); len(keys) != 1 {
 			t.Errorf("acme-%d was asked for with the keys %v", i, keys)
@@ -367,9 +372,7 @@ func TestCampaign_SelectsWhatFitsAllThatIsGiven(t *testing.T) {
 			t.Parallel()
 			campaign := "campaigns/" + strings.NewReplacer(" ", "-", ",", "").Replace(name)
 			given := map[string]any{"reason": "x"}
-			for field, value := range tc.given {
-				given[field] = value
-			}
+			maps.Copy(given, tc.given)
 			response, err := f.handle(t, logical.UpdateOperation, campaign, given)
 			if err != nil {
 				t.Fatal(err)
@@ -538,8 +541,10 @@ func TestCampaign_TwoOfOneTokenResetItOnce(t *testing.T) {
 	eventually(t, "its rotation to begin", func() bool { return len(h.keysOf("acme-0")) == 1 })
 	f.write(t, "campaigns/y", map[string]any{"reason": "y", "tokens": "*"})
 	h.set(func(h *resetHook) { clear(h.holds) })
-	f.clock.Advance(2 * time.Second) // the hook's Retry-After
-	f.awaitCampaign(t, "x", "done")
+	eventually(t, "the rotation to end", func() bool {
+		f.clock.Advance(time.Second) // the hook's Retry-After
+		return f.read(t, "campaigns/x")["state"] == "done"
+	})
 	f.awaitCampaign(t, "y", "done")
 	if keys := h.keysOf("acme-0"); len(keys) != 1 {
 		t.Errorf("it was reset with the keys %v", keys)

@@ -2,9 +2,11 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/cache"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/schedule"
 )
 
@@ -52,8 +54,11 @@ func (b *backend) removeLeftovers(ctx context.Context) error {
 	}
 	for _, name := range names {
 		entry, err := b.campaignEntries.Get(ctx, b.storage, name)
+		if _, damaged := errors.AsType[*cache.DamagedError](err); damaged {
+			return nil // what is left could belong to this one, until that is deleted
+		}
 		if err != nil {
-			return fmt.Errorf("what was left of campaigns stays: %w", err) // it could belong to this one
+			return err
 		}
 		if entry != nil {
 			delete(left, entry.ID)

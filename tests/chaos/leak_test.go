@@ -327,14 +327,13 @@ func (s *leakStory) rotate() {
 func (s *leakStory) campaign() {
 	s.t.Helper()
 	current := fmt.Sprint(s.succeeds("read", "creds/rw", nil).Data["auth_token"])
-	s.fails("campaigns/all", map[string]any{"reason": "it is " + current, "tokens": "*"})
 	s.fails("campaigns/all", map[string]any{"reason": "all", "read_by": current})
 	s.fails("campaigns/all", map[string]any{"reason": "all", "auth_token": s.wrong("auth token")})
 	s.succeeds("write", "campaigns/all", map[string]any{"reason": "all", "tokens": "*"})
 	vaulttest.Await(s.t, "the campaign to have done its part", func() bool {
 		secret := s.succeeds("read", "campaigns/all", nil)
 		progress, _ := secret.Data["progress"].(map[string]any)
-		return fmt.Sprint(progress["waiting"], progress["running"]) == "0 0"
+		return fmt.Sprint(progress["waiting"]) == "0" && fmt.Sprint(progress["running"]) == "0"
 	})
 	s.succeeds("list", "campaigns/", nil)
 	s.succeeds("write", "campaigns/all", map[string]any{"retry": true})
