@@ -7,6 +7,9 @@
 //	token/<name>                     tokenEntry    definition, policy and rotation.Record with the credential, seal-wrapped
 //	account-token/<account>/<name>   empty         which tokens use an account; may outlive its token after a crash
 //	provider/<name>                  definitionEntry  an operator's definition of an ad platform
+//	notification/<name>              notificationEntry  where what happens is told, with its secret, seal-wrapped
+//	notification-queue/<id>/<key>    message       what a receiver has not taken yet
+//	notification-state/<id>          droppedState  what no receiver got
 //	campaign/<name>                  campaignEntry  a campaign, without its items
 //	campaign-item/<id>/<number>      campaignItems  100 items of the campaign with this ID; may outlive it after a crash
 //	readers/<name>                   readers.Entry  who reads a token, and which version; may outlive its token after a crash
@@ -89,6 +92,13 @@ type backend struct {
 	// eventsMissing is done once the log has said that the server takes no events.
 	eventsMissing sync.Once
 
+	notifications *cache.Store[notification]
+	// notificationLocks are held by whoever changes a notification. They take no other lock.
+	notificationLocks cache.Locks
+	outbox            outbox
+	// outboxByHand has a test send what waits, instead of the background.
+	outboxByHand bool
+
 	// Background work goes on until the mount is closed.
 	work      context.Context
 	stopWork  context.CancelFunc
@@ -135,6 +145,8 @@ func newBackend(now func() time.Time) *backend {
 	b.accounts = cache.New(configPrefix, b.now, b.decodeAccount)
 	b.accounts.Release = (*account).hangUp
 	b.tokens = cache.New(tokenPrefix, b.now, b.decodeToken)
+	b.notifications = cache.New(notificationPrefix, b.now, b.decodeNotification)
+	b.notifications.Release = (*notification).hangUp
 	b.holderIndex = newHolderIndex()
 	b.campaigns = newCampaigns()
 	b.campaigns.wake = b.wakeCampaign
@@ -151,7 +163,7 @@ func newBackend(now func() time.Time) *backend {
 		Help:           strings.TrimSpace(backendHelp),
 		BackendType:    logical.TypeLogical,
 		RunningVersion: Version,
-		PathsSpecial:   &logical.Paths{SealWrapStorage: []string{configPrefix, tokenPrefix, salt.DefaultLocation}},
+		PathsSpecial:   &logical.Paths{SealWrapStorage: []string{configPrefix, tokenPrefix, notificationPrefix, salt.DefaultLocation}},
 		Invalidate:     b.invalidate,
 		InitializeFunc: func(_ context.Context, req *logical.InitializationRequest) error {
 			b.startWork(req.Storage)
@@ -161,6 +173,7 @@ func newBackend(now func() time.Time) *backend {
 			b.stopWork()
 			b.unstored.wait(unstoredPatience)
 			b.accounts.Clear()
+			b.notifications.Clear()
 		},
 		Paths: []*framework.Path{
 			b.pathProviders(),
@@ -177,6 +190,9 @@ func newBackend(now func() time.Time) *backend {
 			b.pathHistory(),
 			b.pathCreds(),
 			b.pathAccessToken(),
+			b.pathNotifications(),
+			b.pathNotificationsList(),
+			b.pathNotificationsTry(),
 			b.pathCampaigns(),
 			b.pathCampaignsList(),
 			b.pathReport(),
@@ -201,6 +217,8 @@ func (b *backend) invalidate(_ context.Context, key string) {
 		b.forgetPlatform(name)
 	case strings.HasPrefix(key, tokenPrefix):
 		b.tokens.Invalidate(strings.TrimPrefix(key, tokenPrefix))
+	case strings.HasPrefix(key, notificationPrefix):
+		b.notifications.Invalidate(strings.TrimPrefix(key, notificationPrefix))
 	case strings.HasPrefix(key, campaignPrefix), strings.HasPrefix(key, campaignItemPrefix):
 		b.forgetCampaign(key)
 	case strings.HasPrefix(key, readersPrefix):

@@ -51,6 +51,7 @@ func (b *backend) startWork(storage logical.Storage) {
 		}()
 		go b.keepReaders()
 		go b.resumeCampaigns()
+		go b.contain("reading the notifications", "", b.startOutbox)
 	})
 }
 

@@ -26,9 +26,7 @@ func (b *backend) changeCampaign(ctx context.Context, storage logical.Storage, n
 	case entry == nil:
 		return nil, unknownCampaign(name)
 	case r == nil:
-		response := &logical.Response{Data: map[string]any{}}
-		view := campaignView{name: name, entry: *entry, state: entry.State, progress: campaignProgress{total: entry.Total, done: entry.Total}}
-		response.Data = view.statusData()
+		response := &logical.Response{Data: doneView(name, entry).statusData()}
 		response.AddWarning("the campaign is done, so nothing was changed")
 		return response, nil
 	case c.cancel:
@@ -55,7 +53,8 @@ func (b *backend) cancelCampaign(ctx context.Context, storage logical.Storage, r
 // retryCampaign has the failed items begin once more. The caller holds the campaign's lock.
 func (b *backend) retryCampaign(ctx context.Context, storage logical.Storage, r *campaignRun) (*logical.Response, error) {
 	if b.campaigns.view(r).state == campaignCancelled {
-		return nil, badInput("the campaign is cancelled and begins nothing any more: begin another one, under another name, or after `vault delete <mount>/campaigns/%s`", r.name)
+		return nil, badInput("the campaign is cancelled and begins nothing any more: begin another one, under another name, "+
+			"or after `vault delete <mount>/campaigns/%s`", r.name)
 	}
 	if _, err := b.lookAtItems(ctx, storage, r); err != nil {
 		return nil, err
@@ -114,7 +113,8 @@ func (b *backend) deleteCampaign(ctx context.Context, storage logical.Storage, n
 		return response, nil
 	}
 	if err := removeItems(ctx, storage, entry.ID); err != nil {
-		response.AddWarning("the campaign is deleted; some of its items are left in storage, which harms nothing, and are removed at the next start: " + err.Error())
+		response.AddWarning("the campaign is deleted; some of its items are left in storage, which harms nothing, " +
+			"and are removed at the next start: " + err.Error())
 	}
 	return response, nil
 }

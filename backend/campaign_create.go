@@ -67,7 +67,8 @@ func (b *backend) checkCampaign(c *campaignCreation) error {
 	}
 	for field, text := range map[string]string{"reason": c.reason, "read_by": c.selection.ReadBy} {
 		if secret := b.secretShownIn(text); secret != "" {
-			return badInput("%s must not contain %s; Vault's audit log may have it in clear by now, so have it replaced. Nothing was begun", field, secret)
+			return badInput("%s must not contain %s; Vault's audit log may have it in clear by now, so have it replaced. "+
+				"Nothing was begun", field, secret)
 		}
 	}
 	return nil
@@ -84,7 +85,8 @@ func (b *backend) roomForCampaign(ctx context.Context, storage logical.Storage, 
 	}
 	names, err := b.campaignEntries.List(ctx, storage)
 	if err == nil && len(names) >= maxCampaigns {
-		return badInput("there are %d campaigns, and no more may be kept: delete some that have ended, with `vault delete <mount>/campaigns/NAME`; nothing was begun", len(names))
+		return badInput("there are %d campaigns, and no more may be kept: delete some that have ended, "+
+			"with `vault delete <mount>/campaigns/NAME`; nothing was begun", len(names))
 	}
 	return err
 }

@@ -90,7 +90,7 @@ func (b *backend) campaignNow(ctx context.Context, storage logical.Storage, name
 	case err != nil || entry == nil:
 		return nil, nil, 0, err
 	case run == nil:
-		return &campaignView{name: name, entry: *entry, state: entry.State, progress: campaignProgress{total: entry.Total, done: entry.Total}}, nil, 0, nil
+		return doneView(name, entry), nil, 0, nil
 	}
 	left, err = b.lookAtItems(patience, storage, run)
 	if err != nil && patience.Err() == nil {
@@ -98,6 +98,11 @@ func (b *backend) campaignNow(ctx context.Context, storage logical.Storage, name
 	}
 	view := b.campaigns.view(run)
 	return &view, run, left, ctx.Err()
+}
+
+// doneView is what a campaign is that is done.
+func doneView(name string, entry *campaignEntry) *campaignView {
+	return &campaignView{name: name, entry: *entry, state: entry.State, progress: campaignProgress{total: entry.Total, done: entry.Total}}
 }
 
 // itemsNow are the items that belong to what campaignNow has returned.

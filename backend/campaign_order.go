@@ -9,7 +9,7 @@ import (
 
 // slowRotation is how long a campaign's rotation that fails and is tried again counts as one of those under way: after that the next one
 // begins, so that a few tokens that have problems hold up none of the others.
-const slowRotation = 5 * time.Minute
+const slowRotation = time.Minute
 
 // orderRotations has the next rotations of a campaign begin, as many as its parallel allows. Each begins as other work on its token does:
 // under the token's lock, within the limits of its account.

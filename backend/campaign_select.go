@@ -82,12 +82,12 @@ func (s *campaignSelection) check() error {
 	lists := map[string][]string{"tokens": s.Tokens, "accounts": s.Accounts, "providers": s.Providers, "types": s.Types}
 	for _, field := range slices.Sorted(maps.Keys(lists)) {
 		for _, name := range lists[field] {
-			plain := name
+			plain, ofPatterns := name, ""
 			if field == "tokens" {
-				plain = strings.ReplaceAll(name, anyCharacters, "")
+				plain, ofPatterns = strings.ReplaceAll(name, anyCharacters, ""), ", in which * stands for any characters"
 			}
 			if len(name) > maxNameLength || strings.Trim(plain, nameCharacters) != "" || name == "" {
-				return badInput("%s must be names, separated by commas%s; nothing was begun", field, map[bool]string{true: ", in which * stands for any characters"}[field == "tokens"])
+				return badInput("%s must be names, separated by commas%s; nothing was begun", field, ofPatterns)
 			}
 		}
 	}
@@ -95,7 +95,8 @@ func (s *campaignSelection) check() error {
 	case patterns > maxPatterns:
 		return badInput("tokens may have %d names with a * at most, and any number of whole ones; nothing was begun", maxPatterns)
 	case len(s.Tokens)+len(s.Accounts)+len(s.Providers)+len(s.Types) == 0 && s.ReadBy == "":
-		return badInput("say which tokens are to be reset, with tokens, accounts, providers, types or read_by; tokens='*' stands for all of them. Nothing was begun")
+		return badInput("say which tokens are to be reset, with tokens, accounts, providers, types or read_by; " +
+			"tokens='*' stands for all of them. Nothing was begun")
 	}
 	return nil
 }

@@ -75,7 +75,8 @@ func (v *campaignView) problem() string {
 	if v.state != campaignRunning && v.state != campaignFailed || v.progress.failed+v.progress.waitingForPerson == 0 {
 		return ""
 	}
-	return fmt.Sprintf("campaign %s, since %s: %d of its %d tokens wait for a person and %d have failed; `vault read <mount>/campaigns/%s` tells which, and where to go",
+	return fmt.Sprintf("campaign %s, since %s: %d of its %d tokens wait for a person and %d have failed; "+
+		"`vault read <mount>/campaigns/%s` tells which, and where to go",
 		v.name, v.entry.CreatedAt.UTC().Format(time.RFC3339), v.progress.waitingForPerson, v.progress.total, v.progress.failed, v.name)
 }
 

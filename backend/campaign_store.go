@@ -111,8 +111,8 @@ func loadItems(ctx context.Context, storage logical.Storage, name string, entry 
 }
 
 func cannotBeRead(name, key string, why error) error {
-	return fmt.Errorf("campaign %q cannot be used, because of its storage entry %s: %w; `vault delete <mount>/campaigns/%s` removes it, and rotations under way go on",
-		name, key, why, name)
+	return fmt.Errorf("campaign %q cannot be used, because of its storage entry %s: %w; "+
+		"`vault delete <mount>/campaigns/%s` removes it, and rotations under way go on", name, key, why, name)
 }
 
 // storeCampaign stores a new campaign. The caller holds the campaign's lock, and that of all.

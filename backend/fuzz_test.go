@@ -234,6 +234,10 @@ func FuzzHandleRequest(f *testing.F) {
 		{logical.CreateOperation, "config/new", `{"provider":"impact","account_type":"brand","base_url":"http://127.0.0.1:1","ca_cert":"x","reset_hook_secret":"x"}`},
 		{logical.CreateOperation, "config/new", `{"provider":"google_ads","client_id":"a","client_secret":7,"refresh_token":{"a":"b"},"request_timeout":"1h"}`},
 		{logical.UpdateOperation, "config/google", `{"base_url":"https://thief.example","client_secret":"x","login_customer_id":"123-456-7890"}`},
+		{logical.CreateOperation, "notifications/new", `{"url":"http://127.0.0.1:1","secret":"whsec_c2hvcnQ=","events":["rotate*"]}`},
+		{logical.CreateOperation, "notifications/new", `{"url":"https://chat.example/T/B/x","format":"slack","events":"*"}`},
+		{logical.UpdateOperation, "notifications/new/test", ``},
+		{logical.ListOperation, "notifications/", ``},
 	} {
 		f.Add(byte(slices.Index(fuzzedOperations, seed.operation)), seed.path, []byte(seed.data))
 	}

@@ -217,6 +217,7 @@ func TestHealing_NoCrashMakesMoreThanThreeOfThem(t *testing.T) {
 	f.write(t, "tokens/acme-rw/verify", nil)
 	f.write(t, "config/acme", map[string]any{"reset_hook_url": hook.URL, "reset_hook_secret": "whsec_" + hookSecret})
 	f.write(t, "tokens/acme-rw", map[string]any{"rotate_on_rejection": true, "disable_automated_rotation": true})
+	f.Cleanup(t.Context()) // two engines would be two active nodes
 	entry, err := f.storage.Get(t.Context(), "token/acme-rw")
 	must(t, err)
 	entry.Value = []byte(strings.Replace(string(entry.Value), `"disable_automated_rotation":true`, `"disable_automated_rotation":false`, 1))

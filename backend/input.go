@@ -49,7 +49,7 @@ func (b *backend) checkInput(ctx context.Context, req *logical.Request) error {
 // namedPaths are the first parts of paths that are followed by a name, with what bears the name.
 var namedPaths = map[string]string{
 	"config": "an account", "tokens": "a token", "creds": "a token", "access-token": "a token", "report": "a token",
-	"campaigns": "a campaign",
+	"campaigns": "a campaign", "notifications": "a notification",
 }
 
 // checkPathName explains a path that the framework does not route because of the name in it, and refuses a name that is too long.
@@ -85,6 +85,9 @@ func noPathBelow(noun, bearer string) error {
 	has := fmt.Sprintf("%s/<name> has none", noun)
 	if noun == "tokens" {
 		has = "those are tokens/<name>/rotate, tokens/<name>/consent, tokens/<name>/verify, tokens/<name>/readers, tokens/<name>/retire and tokens/<name>/history"
+	}
+	if noun+"/" == notificationsPrefix {
+		has = "that is notifications/<name>/test"
 	}
 	return badInput("there is no such path below %s: %s. If the slash was meant as a part of the name: the name of %s is %s; nothing was changed",
 		bearer, has, bearer, nameRule)
@@ -158,6 +161,8 @@ func (b *backend) findInputs(ctx context.Context, req *logical.Request, path *fr
 	switch name, below, _ := strings.Cut(rest, "/"); {
 	case noun == "config":
 		takes = b.accountInputs(ctx, req.Storage, name, req.Data)
+	case noun+"/" == notificationsPrefix && below == "":
+		takes = providerInputs{own: notificationFields(), all: notificationFields()}
 	case noun == "tokens" && below == "":
 		takes = b.tokenInputs(ctx, req.Storage, name, req.Data)
 	case noun == "tokens" && below == "rotate":

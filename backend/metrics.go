@@ -70,6 +70,7 @@ type metrics struct {
 	registry  *prometheus.Registry
 	rotations *prometheus.CounterVec
 	calls     *prometheus.HistogramVec
+	messages  *prometheus.CounterVec
 	reports   *prometheus.CounterVec
 	// reservedHeap is in bytes: see HeapReserver.
 	reservedHeap int
@@ -85,6 +86,10 @@ func newMetrics() *metrics {
 			Name: "adtokens_provider_request_duration_seconds", Help: "Requests to providers and reset hooks, from sending to the answer's headers.",
 			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120},
 		}, []string{"provider", "result"}),
+		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "adtokens_notifications_total",
+			Help: "Messages of notifications since the plugin process started: sent, tries that failed, and dropped.",
+		}, []string{"notification", "outcome"}),
 		reports: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "adtokens_reports_total", Help: "Reports of apps that a value was refused, since the plugin process started, by what was found.",
 		}, []string{"outcome"}),
@@ -92,7 +97,7 @@ func newMetrics() *metrics {
 	for _, outcome := range []string{outcomeOutdated, string(provider.Accepted), string(provider.Rejected), string(provider.Inconclusive)} {
 		m.reports.WithLabelValues(outcome) // so that the first one is an increase
 	}
-	m.registry.MustRegister(m.rotations, m.calls, m.reports)
+	m.registry.MustRegister(m.rotations, m.calls, m.reports, m.messages)
 	return m
 }
 

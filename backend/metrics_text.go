@@ -89,6 +89,7 @@ type snapshot struct {
 	unreadable int
 	unknown    int
 	cached     map[string]int
+	queues     map[string]queueState
 	campaigns  []*campaignView
 	// forgotten counts readers that there was no room for.
 	forgotten int
@@ -113,6 +114,9 @@ func (s *snapshot) Collect(out chan<- prometheus.Metric) {
 	}
 	for name, count := range s.cached {
 		out <- gauge(descCache, count, name)
+	}
+	for name, state := range s.queues {
+		collectQueue(name, state, s.now, out)
 	}
 	for _, c := range s.campaigns {
 		c.collect(out)
@@ -168,4 +172,19 @@ func (s *snapshot) collectToken(t *token, out chan<- prometheus.Metric) {
 
 func gauge(d *prometheus.Desc, value int, labels ...string) prometheus.Metric {
 	return prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(value), labels...)
+}
+
+var (
+	descWaiting = prometheus.NewDesc("adtokens_notifications_waiting", "Messages that wait for the receiver of a notification.", []string{"notification"}, nil)
+	descOldest  = prometheus.NewDesc("adtokens_notifications_oldest_waiting_seconds", "Age of the oldest of them, 0 where none waits.", []string{"notification"}, nil)
+)
+
+// collectQueue tells of what waits for a notification.
+func collectQueue(name string, s queueState, now time.Time, out chan<- prometheus.Metric) {
+	out <- gauge(descWaiting, s.waiting, name)
+	age := 0
+	if s.waiting > 0 {
+		age = max(0, int(now.Sub(s.oldest).Seconds()))
+	}
+	out <- gauge(descOldest, age, name)
 }

@@ -162,7 +162,8 @@ func readSelection(d *framework.FieldData) (*campaignSelection, error) {
 	}
 	s.ReadBy = strings.TrimSpace(*who)
 	if s.ReadBy == "" || len(s.ReadBy) > longestReader || !plainText(s.ReadBy) {
-		return nil, badInput("read_by must be the entity ID or the display name of somebody: one line of at most %d bytes, "+textRule+"; nothing was begun", longestReader)
+		return nil, badInput("read_by must be the entity ID or the display name of somebody: one line of at most %d bytes, "+
+			textRule+"; nothing was begun", longestReader)
 	}
 	return &s, nil
 }

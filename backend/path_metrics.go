@@ -35,6 +35,8 @@ func (b *backend) pathMetricsRead(ctx context.Context, req *logical.Request, _ *
 	if err != nil {
 		return nil, err
 	}
+	queues, err := b.notificationStates(ctx, req.Storage)
+	b.logNotification("", "reading the notifications failed", err)
 	campaigns, _, err := b.surveyCampaigns(ctx, req.Storage) // the status names those that cannot be read
 	if err != nil {
 		return nil, err
@@ -46,6 +48,7 @@ func (b *backend) pathMetricsRead(ctx context.Context, req *logical.Request, _ *
 			"accounts": b.accounts.Cached(), "tokens": b.tokens.Cached(), "access_tokens": b.access.cached(),
 			"planned_work": jobs, "rate_limits": limits, "readers": b.readers.Rows(),
 		},
+		queues:    queues,
 		forgotten: b.readers.Forgotten(), readers: b.countReaders,
 	})
 	if err != nil {

@@ -38,7 +38,8 @@ func (b *backend) pathStatus() *framework.Path {
 					"none (by health); and of these, overdue and in_flight."},
 				"tokens": {Type: framework.TypeMap, Required: true, Description: "By name: account, type, version, fingerprint, age (seconds), health, overdue, " +
 					"next_vault_rotation, expires_at, rotation_state, last_error."},
-				"campaigns": {Type: framework.TypeMap, Required: true, Description: "Those that are running or have failed, by name: state and progress."},
+				"notifications": {Type: framework.TypeMap, Description: "Where there are any, by name: waiting and dropped, which count messages, and last_error."},
+				"campaigns":     {Type: framework.TypeMap, Required: true, Description: "Those that are running or have failed, by name: state and progress."},
 			}),
 		},
 		HelpSynopsis: "Read the state of every token at a glance.",
@@ -103,6 +104,7 @@ func (b *backend) pathStatusRead(ctx context.Context, req *logical.Request, d *f
 	for _, problem := range b.readerProblems(s.tokens) {
 		response.AddWarning(problem)
 	}
+	notifications := b.notificationStatus(ctx, req.Storage, response)
 	for _, t := range s.tokens {
 		summary.add(t, now)
 		switch {
@@ -123,7 +125,26 @@ func (b *backend) pathStatusRead(ctx context.Context, req *logical.Request, d *f
 		},
 		"tokens": shown, "campaigns": campaigns,
 	}
+	if len(notifications) > 0 {
+		response.Data["notifications"] = notifications
+	}
 	return response, nil
+}
+
+// notificationStatus tells of all notifications, and warns of what is wrong with them.
+func (b *backend) notificationStatus(ctx context.Context, storage logical.Storage, response *logical.Response) map[string]any {
+	states, err := b.notificationStates(ctx, storage)
+	if err != nil {
+		response.AddWarning("not all notifications are known yet: " + err.Error())
+	}
+	for _, problem := range append(b.unreadableNotifications(ctx, storage), notificationProblems(states, b.now())...) {
+		response.AddWarning(problem)
+	}
+	shown := map[string]any{}
+	for name, state := range states {
+		shown[name] = state.shown()
+	}
+	return shown
 }
 
 // problems says what a person has to look at, in a sentence or two for each token, at most maxProblems of them.

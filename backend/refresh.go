@@ -196,9 +196,11 @@ func (b *backend) withPending(ctx context.Context, storage logical.Storage, t *t
 }
 
 // follow makes a call whose answer can replace a part of the value, and stores how it ended, where that matters for the next one. Its
-// error is the call's, with that of storage. A mount that is closed meanwhile waits for the answer.
+// error is the call's, with that of storage. A mount that is closed meanwhile waits for an answer that ends the value before.
 func (b *backend) follow(ctx context.Context, r *rotation.Refresher, t *token, value provider.Values, call refreshingCall) error {
-	defer b.unstored.begin()()
+	if r.PreviousDies {
+		defer b.unstored.begin()()
+	}
 	with := t.call(value)
 	with.Keep = r.Keep
 	with.Begin = func(ctx context.Context) error {

@@ -29,6 +29,8 @@ type rollingPlatform struct {
 	expiresIn int
 	// during is called in the middle of a refresh.
 	during func()
+	// noRights has it refuse what access tokens ask for.
+	noRights atomic.Bool
 	// account is whose the tokens are; 7 where it is empty.
 	account atomic.Pointer[string]
 	// codes that authorize has given out, with the client's code challenge.
@@ -46,7 +48,7 @@ func newRollingPlatform(t testing.TB) *rollingPlatform {
 func (p *rollingPlatform) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	if r.URL.Path == "/me" {
-		if !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer at-") {
+		if !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer at-") || p.noRights.Load() {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}

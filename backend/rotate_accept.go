@@ -61,8 +61,9 @@ func (b *backend) storeAcceptance(ctx context.Context, storage logical.Storage, 
 		b.lookAgain(t)
 		return nil, unknownWhether("the kept value was accepted", t.name, err)
 	}
+	started := &startedRotation{id: p.ID, name: t.name, tokenID: t.ID, replaces: t.Current} // from here on the token is the work's
 	keepLock = true
 	giveBack()                                     // else the work would give way to this request
 	b.goOn(b.machine(storage, a, t), a, t, unlock) //nolint:contextcheck // it goes on when the request is over
-	return &startedRotation{id: p.ID, name: t.name, tokenID: t.ID, replaces: t.Current}, nil
+	return started, nil
 }

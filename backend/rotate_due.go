@@ -123,6 +123,7 @@ func (b *backend) tellOverdue(ctx context.Context, t *token) error {
 		return nil
 	}
 	t.OverdueReported = true
+	b.tellAhead(ctx, eventOverdue, t, "")
 	if err := b.saveToken(ctx, b.storage, t); err != nil {
 		return err
 	}
@@ -136,6 +137,7 @@ func (b *backend) tellExpiring(ctx context.Context, t *token) error {
 		return nil
 	}
 	t.Current.ExpiringReported = true
+	b.tellAhead(ctx, eventExpiring, t, "")
 	if err := b.saveToken(ctx, b.storage, t); err != nil {
 		return err
 	}
@@ -177,10 +179,12 @@ func (b *backend) tellWaiting(ctx context.Context, t *token) error {
 			continue
 		}
 		old.WaitReported = true
+		about := []string{"version", fmt.Sprint(old.Version), "behind", fmt.Sprint(behind)}
+		b.tellAhead(ctx, eventRetirementWaits, t, about[1], about...)
 		if err := b.saveToken(ctx, b.storage, t); err != nil {
 			return err
 		}
-		b.sendTokenEvent(ctx, eventRetirementWaits, t, "version", fmt.Sprint(old.Version), "behind", fmt.Sprint(behind))
+		b.sendTokenEvent(ctx, eventRetirementWaits, t, about...)
 	}
 	return nil
 }

@@ -48,6 +48,9 @@ func (b *backend) machine(storage logical.Storage, a *account, t *token) *rotati
 		Hold: func(ctx context.Context, credential provider.Values) ([]string, func(), error) {
 			return b.hold(ctx, storage, a, t, credential)
 		},
+		Failing: func(ctx context.Context, r *rotation.Record) {
+			b.tellAhead(ctx, eventRotateFail, t, sameProblem(r.LastError))
+		},
 		Happened: func(ctx context.Context, r *rotation.Record, e rotation.Event) { b.rotationHappened(ctx, a, t, e) },
 		Adopted:  b.adopted(storage, t),
 		EndNote:  b.endNote(t),

@@ -58,10 +58,15 @@ func (b *backend) provePrecious(ctx context.Context, storage logical.Storage, in
 	if err != nil && (lost || in.source == rotation.SourceConsent || t.Pending.Credential[t.secretField()] != c.Credential[t.secretField()]) {
 		return v, b.leavePending(in.account, t, err)
 	}
+	usedUp := singleUse(t.kind) && !maps.Equal(t.Pending.Credential, c.Credential)
 	if undone := b.undoPending(ctx, storage, in.account, t, before, isNew); undone != nil {
 		return v, undone
 	}
-	return v, b.explainTrial(in, c, v, err)
+	refusal := b.explainTrial(in, c, v, err)
+	if usedUp {
+		refusal = badInput("%s. The provider has refreshed it before that, so the value is used up: another try needs a new consent", refusal)
+	}
+	return v, refusal
 }
 
 // commitPrecious is commit, which is tried for as long as such a write may take where a person has not seen the value.

@@ -65,6 +65,20 @@ func TestHandIn_RefusedSingleUseValueChangesNothing(t *testing.T) {
 	}
 }
 
+func TestHandIn_ValueThatIsRefusedAfterItsRefreshIsUsedUp(t *testing.T) {
+	t.Parallel()
+	f, p := newFixture(t), newRollingPlatform(t)
+	f.rolling(t, p, "dies", "")
+	p.noRights.Store(true)
+	response, err := f.handle(t, logical.UpdateOperation, "tokens/app/rotate", map[string]any{"refresh_token": p.issue("rt-of-a-new-consent")})
+	if err != nil || !response.IsError() || !strings.Contains(response.Error().Error(), "the value is used up") {
+		t.Errorf("got %v, error %v", response, err)
+	}
+	if got := f.stored(t, "app"); got.Number() != 1 || got.Pending != nil {
+		t.Errorf("version %d is current, and %v pending", got.Number(), got.Pending)
+	}
+}
+
 func TestHandIn_UnansweredSingleUseValue(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

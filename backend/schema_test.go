@@ -74,8 +74,12 @@ func storedEntries() map[string]any {
 		"token/ro-rejected":    rejectedHook(),
 		"token/scoped":         scopedToken(),
 		"token/key-moved":      movedKey(),
-		"token/adopting":       adoptingKey(),
-		"token/healed":         healedToken(),
+		"notification/ops": notificationEntry{
+			Schema: notificationSchema, ID: "11111111-2222-3333-4444-555555555555", Mount: "adtokens/", Events: []string{"rotate*", "overdue"},
+			Settings: provider.Values{"url": storedHookURL + "/told?key=stored", "secret": "whsec_" + hookSecret, "format": formatStandard},
+		},
+		"token/adopting": adoptingKey(),
+		"token/healed":   healedToken(),
 	}
 }
 
@@ -336,7 +340,7 @@ func TestTheStorageOfEveryEarlierReleaseIsServed(t *testing.T) {
 			for key, text := range stored {
 				name, isToken := strings.CutPrefix(key, tokenPrefix)
 				if !isToken {
-					f.read(t, key)
+					f.read(t, strings.Replace(key, notificationPrefix, notificationsPrefix, 1))
 					continue
 				}
 				var was struct {

@@ -41,6 +41,11 @@ func (b *backend) secretShownIn(text string) string {
 			return "the value of " + field + " of an account"
 		}
 	}
+	for _, n := range b.notifications.All() {
+		if field := holds(n.Settings, notificationFields()); field != "" {
+			return "the value of " + field + " of a notification"
+		}
+	}
 	return ""
 }
 

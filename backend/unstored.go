@@ -33,7 +33,7 @@ func (u *unstored) begin() (stored func()) {
 	}
 }
 
-// wait waits until there are none, for as long as the patience lasts.
+// wait waits until there are none, for as long as the patience lasts, which mounts share that are closed one after the other.
 func (u *unstored) wait(patience time.Duration) {
 	u.mu.Lock()
 	if u.count == 0 {
@@ -47,6 +47,36 @@ func (u *unstored) wait(patience time.Duration) {
 	u.mu.Unlock()
 	select {
 	case <-none:
-	case <-time.After(patience):
+	case <-time.After(closings.left(patience)):
 	}
+	closings.ended()
+}
+
+// closings are those of the process' mounts. Vault closes them one after the other when it is sealed or steps down, and while it waits for
+// one of them, the answers of the others come too: each with a patience of its own would hold an election up for minutes.
+var closings sharedPatience
+
+type sharedPatience struct {
+	mu          sync.Mutex
+	until, last time.Time
+}
+
+// sameClosing is how soon after another one a mount is closed together with it.
+const sameClosing = time.Second
+
+// left is what is left of the patience.
+func (p *sharedPatience) left(patience time.Duration) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if now.Sub(p.last) > sameClosing {
+		p.until = now.Add(patience)
+	}
+	return p.until.Sub(now)
+}
+
+func (p *sharedPatience) ended() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last = time.Now()
 }

@@ -99,11 +99,15 @@ func (b *backend) recordObservation(ctx context.Context, storage logical.Storage
 
 // recordLocked stores what the provider said of the current version. The caller holds the token's lock.
 func (b *backend) recordLocked(ctx context.Context, storage logical.Storage, a *account, t *token, o *observation) error {
-	before := t.Health
+	before, asked := t.Health, t.lastAsked()
 	if o.silent {
 		t.ObserveSilence(o.Detail, o.at)
 	} else {
 		t.Observe(o.Verification, o.at)
+	}
+	found := t.Health == rotation.HealthRejected && before != rotation.HealthRejected
+	if found {
+		b.tellAhead(ctx, eventVerifyFail, t, asked)
 	}
 	if err := b.saveToken(ctx, storage, t); err != nil {
 		return err
@@ -111,10 +115,18 @@ func (b *backend) recordLocked(ctx context.Context, storage logical.Storage, a *
 	o.recorded = true
 	b.plan(a, t)
 	b.tellIdentity(ctx, t)
-	if t.Health == rotation.HealthRejected && before != rotation.HealthRejected {
+	if found {
 		b.sendTokenEvent(ctx, eventVerifyFail, t, "fingerprint", t.fingerprint())
 	}
 	return nil
+}
+
+// lastAsked is when the provider was asked before; empty where it was not.
+func (t *token) lastAsked() string {
+	if t.LastVerification == nil {
+		return ""
+	}
+	return t.LastVerification.At.Format(time.RFC3339Nano)
 }
 
 // recordPatience is how long an answer of the provider waits for the token's lock, which a rotation can hold for as long as a reset

@@ -11,6 +11,24 @@ source "$(dirname "${BASH_SOURCE[0]}")/demo_healing.sh"
 # expect PATTERN: the last command's output has to contain a match.
 expect() { grep -qE -- "$1" <<<"$output" || fail "The answer above should have matched: $1"; }
 
+# tell_receiver has a receiver of notifications hear of a value that died, and checks that the message is signed.
+tell_receiver() {
+  start_receiver
+  say 'Who is told of trouble? A receiver of yours, by a signed message, on every edition of Vault.'
+  run "vault write adtokens/notifications/ops url=$receiver/adtokens secret=@notify-secret"
+  run 'vault write -f adtokens/notifications/ops/test'
+  expect '^ok +true$'
+  run 'adtokens-simulator console platform reset acme_ads shop > /dev/null # once more, nobody tells Vault'
+  run 'vault write -f adtokens/tokens/acme-key/verify'
+  expect '^outcome +rejected$'
+  run 'until grep verify-fail receiver.log; do sleep 0.1; done # the receiver has checked the signature'
+  expect '"type":"adtokens/verify-fail"'
+  expect '"token":"acme-key"'
+  run 'adtokens-simulator console platform show acme_ads shop -field api_key |
+    VAULT_TOKEN=$(cat jane-token) vault write adtokens/tokens/acme-key/rotate api_key=- reason="reset in the console"'
+  expect '^version +4$'
+}
+
 # campaign: Jane Doe leaves. What she knew is reset, by the engine where it can, and else by a person.
 campaign() {
   say 'Jane Doe has read three credentials, and leaves. The audit log tells which, and with -campaign also what to type.'
@@ -160,6 +178,7 @@ run 'VAULT_TOKEN=$(cat app-token) vault read adtokens/creds/acme-key'
 expect '^version +3$'
 
 campaign
+tell_receiver
 
 say 'Who rotated what, when and why? And how are the others?'
 run 'vault read -format=json -field=versions adtokens/tokens/acme-rw/history'
@@ -177,7 +196,7 @@ expect '"auth_token":"hmac-sha256:'
 say 'and none of the values that the providers ever issued; nor have the servers'\'' logs.'
 run 'adtokens-simulator console ledger | sed -n '\''s/^ *"value": "\(.*\)"$/\1/p'\'' | sort -u > issued; wc -l < issued'
 expect '^[1-9]'
-refused 'grep -cFf issued audit.log vault.log simulator.log hook.log'
+refused 'grep -cFf issued audit.log vault.log simulator.log hook.log receiver.log'
 expect '^audit.log:0$'
 
 say 'Whoever has no terminal does the same on the pages of adtokens-console: make dev runs it, and docs/console.md shows it.'

@@ -154,6 +154,15 @@ start_hook() {
   hook=$(sed -n 's/.*"url":"\([^"]*\)".*/\1/p' "$work/hook.log")
 }
 
+# start_receiver runs a receiver of notifications, with a new secret in the work directory's file notify-secret. What it takes, once it has
+# checked the signature, is in receiver.log.
+start_receiver() {
+  echo "whsec_$(head -c 32 /dev/urandom | base64)" >"$work/notify-secret"
+  start receiver adtokens-simulator receive -secret-file "$work/notify-secret"
+  await receiver grep -q '"url"' "$work/receiver.log"
+  receiver=$(sed -n 's/.*"url":"\([^"]*\)".*/\1/p' "$work/receiver.log")
+}
+
 # start_console runs the console, at $console, and makes a Vault token for it with the policy that its page has, $console_token.
 start_console() {
   local port
@@ -200,8 +209,8 @@ mount_engine() {
     -audit-non-hmac-response-keys=version -audit-non-hmac-response-keys=previous_version \
     -audit-non-hmac-response-keys=fingerprint -audit-non-hmac-response-keys=verification \
     -audit-non-hmac-response-keys=previous_credential -audit-non-hmac-response-keys=outcome \
-    -audit-non-hmac-response-keys=current_version \
-    -audit-non-hmac-response-keys=health -audit-non-hmac-response-keys=rotation_state \
+    -audit-non-hmac-response-keys=current_version -audit-non-hmac-response-keys=state \
+    -audit-non-hmac-response-keys=health -audit-non-hmac-response-keys=rotation_state -audit-non-hmac-response-keys=how \
     vault-plugin-secrets-adtokens'
 }
 

@@ -6,27 +6,16 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
-	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
-
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
-)
-
-// Standard Webhooks wants secrets of 24 to 64 bytes, written as base64 behind a prefix.
-const (
-	secretPrefix  = "whsec_"
-	minSecretSize = 24
-	maxSecretSize = 64
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/webhook"
 )
 
 // How long to wait before a hook that is still at work is asked again.
@@ -44,23 +33,10 @@ func Fields() []provider.Field {
 				"A query in it is not shown. Default: none.",
 		},
 		{
-			Name: "reset_hook_secret", Secret: true, Check: checkSecret,
+			Name: "reset_hook_secret", Secret: true, Check: webhook.CheckSecret,
 			Description: "Secret that signs requests to the reset hook: whsec_ and the base64 form of 24 to 64 random bytes.",
 		},
 	}
-}
-
-func checkSecret(value string) (string, error) {
-	encoded, prefixed := strings.CutPrefix(value, secretPrefix)
-	_, unprintable := provider.Opaque(encoded) // the decoder skips line breaks
-	secret, err := base64.StdEncoding.DecodeString(encoded)
-	if !prefixed || unprintable != nil || err != nil {
-		return "", errors.New("must be whsec_ followed by base64, as `echo whsec_$(openssl rand -base64 32)` prints it")
-	}
-	if len(secret) < minSecretSize || len(secret) > maxSecretSize {
-		return "", fmt.Errorf("must hold %d to %d bytes behind whsec_, this one has %d", minSecretSize, maxSecretSize, len(secret))
-	}
-	return value, nil
 }
 
 // Request is one attempt at a reset.
@@ -170,23 +146,16 @@ func (r *Request) sign(ctx context.Context, now time.Time) (*http.Request, error
 	if err != nil {
 		return nil, fmt.Errorf("encoding the event for the reset hook: %w", err)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL, bytes.NewReader(body))
-	if err != nil {
+	request, err := webhook.Message{URL: r.URL, Secret: r.Secret, ID: r.Event.IdempotencyKey, Body: body}.Request(ctx, now)
+	switch {
+	case errors.Is(err, webhook.ErrAddress):
 		return nil, &provider.Error{Host: "The reset hook", Problem: "cannot be called: reset_hook_url is no URL"}
-	}
-	webhook, err := standardwebhooks.NewWebhook(r.Secret)
-	if err != nil {
+	case r.Secret == "", errors.Is(err, webhook.ErrSecret):
 		return nil, &provider.Refused{Detail: "The reset hook cannot be called: reset_hook_secret is no secret of Standard Webhooks"}
-	}
-	signature, err := webhook.Sign(r.Event.IdempotencyKey, now, body)
-	if err != nil {
+	case err != nil:
 		return nil, fmt.Errorf("signing the event for the reset hook: %w", err)
 	}
-	request.Header.Set(standardwebhooks.HeaderWebhookID, r.Event.IdempotencyKey)
-	request.Header.Set(standardwebhooks.HeaderWebhookTimestamp, strconv.FormatInt(now.Unix(), 10))
-	request.Header.Set(standardwebhooks.HeaderWebhookSignature, signature)
 	request.Header.Set("Idempotency-Key", r.Event.IdempotencyKey)
-	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Accept", "application/json")
 	return request, nil
 }

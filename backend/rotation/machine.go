@@ -98,6 +98,8 @@ type Machine struct {
 	Lifetime time.Duration
 	// Grace is how long a replaced value lives on.
 	Grace time.Duration
+	// Failing, if set, is told that the record is about to be stored with another LastError than before.
+	Failing func(context.Context, *Record)
 	// Adopted, if set, says whether everybody who uses a replaced version has read a newer one: it ends then, and not at a time. An error
 	// means that this is not known now.
 	Adopted func(context.Context, Retiring) (bool, error)
@@ -247,6 +249,9 @@ func (m *Machine) fail(ctx context.Context, r *Record, cause error) error {
 	changed := r.LastError != cause.Error()
 	r.LastError = cause.Error()
 	if changed {
+		if m.Failing != nil {
+			m.Failing(ctx, r)
+		}
 		return m.saved(ctx, r, Failed)
 	}
 	return m.Save(ctx, r)

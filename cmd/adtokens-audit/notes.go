@@ -14,7 +14,7 @@ var (
 	requestKeys  = []string{"reason", "cas"}
 	responseKeys = []string{
 		"version", "previous_version", "fingerprint", "verification", "previous_credential", "outcome", "health", "rotation_state",
-		"current_version",
+		"current_version", "state", "how",
 	}
 )
 

@@ -51,6 +51,8 @@ type campaignForm struct {
 	PreviewURL, StartURL string
 	Preview              *preview
 	Automatic, Person    int
+	// Known are examples of what can be filled in.
+	Known struct{ Accounts, Providers, Types string }
 }
 
 func (c *console) readCampaignForm(v *visit) *campaignForm {
@@ -63,7 +65,9 @@ func (c *console) readCampaignForm(v *visit) *campaignForm {
 }
 
 func (f *campaignForm) selection() *selection {
-	return &selection{Tokens: words(f.Tokens), Accounts: words(f.Accounts), Providers: words(f.Providers), Types: words(f.Types), ReadBy: f.ReadBy}
+	return &selection{
+		Tokens: words(f.Tokens), Accounts: words(f.Accounts), Providers: words(f.Providers), Types: words(f.Types), ReadBy: f.ReadBy,
+	}
 }
 
 // newCampaign shows an empty form, or one that a link fills in.
@@ -76,22 +80,41 @@ func (c *console) newCampaign(v *visit) {
 }
 
 func (c *console) showCampaignForm(v *visit, status int, form *campaignForm) {
+	c.giveExamples(v, form)
 	c.show(v, status, page{name: "campaign-new", title: c.pages.text("campaign-new.title"), section: "campaigns", data: form})
+}
+
+// maxExamples is how many examples a field has.
+const maxExamples = 8
+
+// giveExamples says what can be filled in, as far as the person may see it.
+func (c *console) giveExamples(v *visit, form *campaignForm) {
+	var listed struct{ Keys []string }
+	if _, err := v.user.list(v.r.Context(), v.path("providers"), &listed); err == nil {
+		form.Known.Providers = examples(listed.Keys)
+	}
+	s, err := c.survey(v)
+	if err != nil {
+		return
+	}
+	var accounts, types []string
+	for _, r := range s.rows {
+		accounts, types = append(accounts, r.Account), append(types, r.Type)
+	}
+	form.Known.Accounts, form.Known.Types = examples(accounts), examples(types)
+}
+
+// examples are some of the names, each once.
+func examples(names []string) string {
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	return strings.Join(names[:min(maxExamples, len(names))], ", ")
 }
 
 // previewCampaign shows which tokens would be replaced. Nothing is, so far.
 func (c *console) previewCampaign(v *visit) {
 	form := c.readCampaignForm(v)
 	wanted := form.selection()
-	switch {
-	case form.Reason == "":
-		form.Problem = c.pages.text("campaign-new.no-reason")
-	case !isName(form.Name):
-		form.Problem = c.pages.text("campaign-new.no-name")
-	case wanted.isEmpty():
-		form.Problem = c.pages.text("campaign-new.no-selection")
-	}
-	if form.Problem != "" {
+	if form.Problem = c.pages.lacking(form, wanted); form.Problem != "" {
 		c.showCampaignForm(v, http.StatusBadRequest, form)
 		return
 	}
@@ -110,16 +133,36 @@ func (c *console) previewCampaign(v *visit) {
 		c.showCampaignForm(v, http.StatusBadRequest, form)
 		return
 	}
-	form.Preview = found
+	form.has(found)
+	c.show(v, http.StatusOK, page{
+		name: "campaign-preview", title: c.pages.text("campaign-preview.title", form.Name), section: "campaigns", data: form,
+	})
+}
+
+// lacking says what a form lacks, empty for nothing.
+func (p *pages) lacking(form *campaignForm, wanted *selection) string {
+	switch {
+	case form.Reason == "":
+		return p.text("campaign-new.no-reason")
+	case !isName(form.Name):
+		return p.text("campaign-new.no-name")
+	case wanted.isEmpty():
+		return p.text("campaign-new.no-selection")
+	}
+	return ""
+}
+
+// has puts a preview into the form, and counts who replaces its tokens.
+func (f *campaignForm) has(found *preview) {
+	f.Preview = found
 	for _, r := range found.Rows {
 		switch {
 		case r.Automatic:
-			form.Automatic++
+			f.Automatic++
 		case r.Known:
-			form.Person++
+			f.Person++
 		}
 	}
-	c.show(v, http.StatusOK, page{name: "campaign-preview", title: c.pages.text("campaign-preview.title", form.Name), section: "campaigns", data: form})
 }
 
 // startCampaign begins a campaign.
@@ -169,15 +212,18 @@ func (c *console) campaignPage(v *visit) {
 		c.say(v, http.StatusNotFound, "problem.no-campaign", name)
 		return
 	}
-	if _, err := v.user.read(v.r.Context(), v.path("campaigns/"+name), map[string][]string{"limit": {strconv.Itoa(statusPage)}}, &data.campaign); err != nil {
-		switch {
-		case isKind(err, missing):
-			c.say(v, http.StatusNotFound, "problem.no-campaign", name)
-		case isKind(err, denied):
-			c.say(v, http.StatusForbidden, "campaigns.denied")
-		default:
-			c.problem(v, err)
-		}
+	all := map[string][]string{"limit": {strconv.Itoa(statusPage)}}
+	_, err := v.user.read(v.r.Context(), v.path("campaigns/"+name), all, &data.campaign)
+	switch {
+	case err == nil:
+	case isKind(err, missing):
+		c.say(v, http.StatusNotFound, "problem.no-campaign", name)
+		return
+	case isKind(err, denied):
+		c.say(v, http.StatusForbidden, "campaigns.denied")
+		return
+	default:
+		c.problem(v, err)
 		return
 	}
 	data.By = data.CreatedBy.DisplayName
@@ -185,21 +231,26 @@ func (c *console) campaignPage(v *visit) {
 	if data.State == "running" {
 		data.Refresh = refreshInterval
 	}
-	slices.SortStableFunc(data.Items, func(a, b campaignItem) int { return strings.Compare(a.Token, b.Token) })
-	for _, item := range data.Items {
-		item.URL = mountURL(v.mount, "tokens", item.Token)
+	data.sort(v.mount)
+	c.show(v, http.StatusOK, page{name: "campaign", title: c.pages.text("campaign.title", name), section: "campaigns", data: data})
+}
+
+// sort sorts the items by what a person has to do.
+func (d *campaignData) sort(mount string) {
+	slices.SortStableFunc(d.Items, func(a, b campaignItem) int { return strings.Compare(a.Token, b.Token) })
+	for _, item := range d.Items {
+		item.URL = mountURL(mount, "tokens", item.Token)
 		switch {
 		case item.State == "done":
-			data.Done = append(data.Done, item)
+			d.Done = append(d.Done, item)
 		case item.State == "failed":
-			data.Failed = append(data.Failed, item)
+			d.Failed = append(d.Failed, item)
 		case item.NeedsPerson():
-			data.Person = append(data.Person, item)
+			d.Person = append(d.Person, item)
 		default:
-			data.Others = append(data.Others, item)
+			d.Others = append(d.Others, item)
 		}
 	}
-	c.show(v, http.StatusOK, page{name: "campaign", title: c.pages.text("campaign.title", name), section: "campaigns", data: data})
 }
 
 // changeCampaign tries what has failed once more, or begins nothing new.

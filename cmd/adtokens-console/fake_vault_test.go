@@ -64,14 +64,25 @@ func newFakeVault(t testing.TB) *fakeVault {
 
 // gives has a request answered with data.
 func (f *fakeVault) gives(request string, data any) {
-	f.answers[request] = answer{http.StatusOK, fields{"data": data}}
+	f.answer(request, answer{http.StatusOK, fields{"data": data}})
+}
+
+func (f *fakeVault) answer(request string, a answer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.answers[request] = a
+}
+
+// knows has a token be good.
+func (f *fakeVault) knows(token, name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tokens[token] = name
 }
 
 // refuses has a request answered with an error.
 func (f *fakeVault) refuses(request string, status int, text string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.answers[request] = answer{status, fields{"errors": []string{text}}}
+	f.answer(request, answer{status, fields{"errors": []string{text}}})
 }
 
 func (f *fakeVault) serve(w http.ResponseWriter, r *http.Request) {

@@ -82,17 +82,22 @@ func parse(args []string, s cli.Streams) (options, error) {
 	flags := cli.Flags("adtokens-console", usage)
 	flags.StringVar(&o.vaultAddr, "vault-addr", "", "`URL` of Vault (environment: VAULT_ADDR; default https://127.0.0.1:8200)")
 	flags.StringVar(&o.namespace, "namespace", "", "Vault `namespace` (environment: VAULT_NAMESPACE)")
-	flags.StringVar(&o.tls.CACert, "ca-cert", "", "`path` of the PEM certificate of the CA that Vault's certificate is from (environment: VAULT_CACERT)")
+	flags.StringVar(&o.tls.CACert, "ca-cert", "", "`path` of the PEM certificate of the CA that Vault's certificate is from "+
+		"(environment: VAULT_CACERT)")
 	flags.StringVar(&o.tls.CAPath, "ca-path", "", "`directory` of such certificates (environment: VAULT_CAPATH)")
 	flags.StringVar(&o.tls.ClientCert, "client-cert", "", "`path` of a PEM certificate to show to Vault (environment: VAULT_CLIENT_CERT)")
 	flags.StringVar(&o.tls.ClientKey, "client-key", "", "`path` of its PEM private key (environment: VAULT_CLIENT_KEY)")
 	flags.StringVar(&o.tls.TLSServerName, "tls-server-name", "", "`name` in Vault's certificate (environment: VAULT_TLS_SERVER_NAME)")
-	flags.BoolVar(&o.tls.Insecure, "tls-skip-verify", false, "take any certificate of Vault's; for trying out only (environment: VAULT_SKIP_VERIFY)")
-	flags.StringVar(&o.listen, "listen", "127.0.0.1:8080", "`address` to listen on; port 0 takes a free one. Beyond loopback only with TLS")
+	flags.BoolVar(&o.tls.Insecure, "tls-skip-verify", false, "take any certificate of Vault's; for trying out only "+
+		"(environment: VAULT_SKIP_VERIFY)")
+	flags.StringVar(&o.listen, "listen", "127.0.0.1:8080", "`address` to listen on; port 0 takes a free one. "+
+		"Beyond loopback only with TLS")
 	flags.StringVar(&o.certFile, "tls-cert", "", "`path` of the console's own PEM certificate chain")
 	flags.StringVar(&o.keyFile, "tls-key", "", "`path` of its PEM private key")
-	flags.BoolVar(&o.behindProxy, "behind-tls-proxy", false, "a proxy in front speaks TLS with browsers, passes the Host header on and sets X-Forwarded-For")
-	flags.Var(&o.mounts, "mount", "`path` where the engine is mounted; several with commas, or given again. Without it the console finds the mounts that a person may see")
+	flags.BoolVar(&o.behindProxy, "behind-tls-proxy", false, "a proxy in front speaks TLS with browsers, "+
+		"passes the Host header on and sets X-Forwarded-For")
+	flags.Var(&o.mounts, "mount", "`path` where the engine is mounted; several with commas, or given again. "+
+		"Without it the console finds the mounts that a person may see")
 	if err := cli.Parse(flags, args, s); err != nil {
 		return o, err
 	}

@@ -395,7 +395,7 @@ func TestMounts_AreThoseOfTheEngine(t *testing.T) {
 func TestVault_TokenOfTheEnvironmentIsNotUsed(t *testing.T) {
 	t.Setenv("VAULT_TOKEN", "hvs.of-the-environment")
 	vault := newFakeVault(t)
-	vault.tokens["hvs.of-the-environment"] = "root"
+	vault.knows("hvs.of-the-environment", "root")
 	b := newBrowser(t, vault, nil)
 	b.get("/sign-in")
 	b.signIn()

@@ -38,6 +38,9 @@ const (
 	oidcCookie    = "adtokens-oidc"
 )
 
+// refreshHeader is in what a page's script asks for by itself: a page that is left open keeps nobody signed in.
+const refreshHeader = "X-Adtokens-Refresh"
+
 // cookieName has the prefix with which browsers take a cookie from this host and by TLS alone.
 func (s *sessionStore) cookieName(name string) string {
 	if s.secure {
@@ -99,7 +102,9 @@ func (s *sessionStore) find(r *http.Request, now time.Time) (found, over *sessio
 		delete(s.sessions, id)
 		return nil, found
 	}
-	found.touch(now)
+	if r.Header.Get(refreshHeader) == "" {
+		found.touch(now)
+	}
 	return found, nil
 }
 

@@ -22,6 +22,16 @@ func TestSession_Ends(t *testing.T) {
 			}
 		}, false},
 		"unused for half an hour": {0, func(b *browser, _ *fakeVault) { b.clock.Advance(30 * time.Minute) }, true},
+		"refreshed by a page that is left open": {0, func(b *browser, _ *fakeVault) {
+			for range 3 {
+				b.clock.Advance(10 * time.Minute)
+				r := b.request(http.MethodGet, "/m/adtokens/", nil)
+				r.Header.Set(refreshHeader, "yes")
+				if b.clock.Now().Minute() < 30 {
+					b.do(r)
+				}
+			}
+		}, true},
 		"after twelve hours": {0, func(b *browser, _ *fakeVault) {
 			for range 24 {
 				b.clock.Advance(29 * time.Minute)
@@ -112,7 +122,7 @@ func TestSignOut_RevokesWhatALoginGave(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			vault := newFakeVault(t)
-			vault.logins("auth/userpass/login/jane", "her password")
+			vault.logins("auth/userpass/login/jane")
 			b := newBrowser(t, vault, nil)
 			if got := b.post("/sign-in", "/sign-in", tt.form); got.status != http.StatusSeeOther {
 				t.Fatalf("the sign-in answers %d: %s", got.status, got.text)
@@ -135,7 +145,7 @@ func TestSignOut_RevokesWhatALoginGave(t *testing.T) {
 func TestSessions_OfLoginsAreRevokedAtTheirEnd(t *testing.T) {
 	t.Parallel()
 	vault := newFakeVault(t)
-	vault.logins("auth/userpass/login/jane", "her password")
+	vault.logins("auth/userpass/login/jane")
 	b := newBrowser(t, vault, nil)
 	b.post("/sign-in", "/sign-in", url.Values{"username": {"jane"}, "password": {"her password"}, "method": {"userpass"}})
 	b.clock.Advance(maxIdle)

@@ -194,7 +194,8 @@ func (c *console) signInByPassword(ctx context.Context, method, path, username, 
 
 // isUsername says whether a text can be one element of a path in Vault.
 func isUsername(name string) bool {
-	return name != "." && name != ".." && len(name) <= 256 && !strings.ContainsFunc(name, func(r rune) bool { return r == '/' || r < ' ' || r == 0x7f })
+	leads := func(r rune) bool { return r == '/' || r < ' ' || r == 0x7f }
+	return name != "." && name != ".." && len(name) <= 256 && !strings.ContainsFunc(name, leads)
 }
 
 // isMountPath says whether a text can be where an auth method is mounted, and nothing else.
@@ -284,7 +285,8 @@ func (c *console) askToSignIn(w http.ResponseWriter, r *http.Request, ended bool
 // nextPage is a page of the console's own, whatever was asked for.
 func nextPage(next string) string {
 	u, err := url.Parse(next)
-	if err != nil || u.Scheme != "" || u.Host != "" || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.Contains(next, "\\") {
+	own := err == nil && u.Scheme == "" && u.Host == "" && strings.HasPrefix(next, "/") && !strings.HasPrefix(next, "//")
+	if !own || strings.Contains(next, "\\") {
 		return "/"
 	}
 	return next

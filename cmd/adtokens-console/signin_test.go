@@ -8,11 +8,10 @@ import (
 	"testing"
 )
 
-// logins has a name and password accepted.
-func (f *fakeVault) logins(path, password string) {
-	f.tokens["hvs.of-a-login"] = "userpass-jane"
-	f.answers["POST "+path] = answer{http.StatusOK, fields{"auth": fields{"client_token": "hvs.of-a-login", "lease_duration": 3600}}}
-	_ = password
+// logins has a login accepted.
+func (f *fakeVault) logins(path string) {
+	f.knows("hvs.of-a-login", "userpass-jane")
+	f.answer("POST "+path, answer{http.StatusOK, fields{"auth": fields{"client_token": "hvs.of-a-login", "lease_duration": 3600}}})
 }
 
 func TestSignIn_Methods(t *testing.T) {
@@ -30,7 +29,7 @@ func TestSignIn_Methods(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			vault := newFakeVault(t)
-			vault.logins(tt.path, "x")
+			vault.logins(tt.path)
 			b := newBrowser(t, vault, nil)
 			got := b.post("/sign-in", "/sign-in", tt.form)
 			if got.status != http.StatusSeeOther || got.location != "/" {
@@ -191,12 +190,12 @@ func TestSignIn_WithoutVault(t *testing.T) {
 func oidcVault(t *testing.T) *fakeVault {
 	t.Helper()
 	vault := newFakeVault(t)
-	vault.tokens["hvs.of-oidc"] = "oidc-jane"
+	vault.knows("hvs.of-oidc", "oidc-jane")
 	vault.gives("GET sys/internal/ui/mounts", fields{
 		"auth": fields{"oidc/": fields{"type": "oidc"}}, "secret": fields{"adtokens/": fields{"type": "adtokens"}},
 	})
 	vault.gives("POST auth/oidc/oidc/auth_url", fields{"auth_url": "https://login.acme.example/authorize?state=st_1&nonce=n_1&client_id=vault"})
-	vault.answers["GET auth/oidc/oidc/callback"] = answer{http.StatusOK, fields{"auth": fields{"client_token": "hvs.of-oidc", "lease_duration": 3600}}}
+	vault.answer("GET auth/oidc/oidc/callback", answer{http.StatusOK, fields{"auth": fields{"client_token": "hvs.of-oidc", "lease_duration": 3600}}})
 	return vault
 }
 

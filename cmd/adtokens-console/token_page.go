@@ -87,7 +87,7 @@ func (c *console) lookAtToken(v *visit, name string) (*tokenData, error) {
 	}
 	d.Concern, d.Result = d.Token.concern(d.Now), v.told(v.mount, name, d.Now)
 	about := c.platformOf(v, d.Token.Provider)
-	d.describe(c.pages, v.mount, about)
+	d.describe(v.mount, about)
 	if d.RunbookTrouble = c.pages.trouble(runbookErr, "token.runbook-denied"); runbookErr == nil {
 		d.Runbook = &steps
 		d.guide(c.pages, about)
@@ -117,7 +117,7 @@ func (c *console) platformOf(v *visit, name string) *platform {
 	return &about
 }
 
-func (d *tokenData) describe(p *pages, mount string, about *platform) {
+func (d *tokenData) describe(mount string, about *platform) {
 	d.Platform, d.TypeTitle = d.Token.Provider, d.Token.Type
 	if about == nil {
 		return

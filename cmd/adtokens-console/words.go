@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -39,7 +40,7 @@ func kindOf(err error) kind {
 
 // detailOf is what Vault said, where that helps an engineer.
 func detailOf(err error) string {
-	if f, is := err.(*failure); is && f.kind != denied { //nolint:errorlint // failures are never wrapped
+	if f, is := errors.AsType[*failure](err); is && f.kind != denied {
 		return f.Detail()
 	}
 	return ""

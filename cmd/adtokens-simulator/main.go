@@ -10,6 +10,7 @@ var program = cli.Program{
 	Commands: []cli.Command{
 		{Name: "serve", Summary: "serve the simulated providers until interrupted", Run: serve},
 		{Name: "console", Summary: "do what a person does in the providers' consoles", Run: console},
+		{Name: "receive", Summary: "take notifications as a company does, and check their signatures", Run: receive},
 		{Name: "call", Summary: "make one request as an app does", Run: call},
 	},
 	Afterword: "\n\"adtokens-simulator <command> -h\" explains a command.\n",

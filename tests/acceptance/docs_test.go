@@ -47,7 +47,7 @@ func TestDocsCommands(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only on Linux can the plugin be told by its environment to trust the simulated internet")
 	}
-	sim, hook := vaulttest.StartSimulator(t), freeAddress(t)
+	sim, hook, receiver := vaulttest.StartSimulator(t), freeAddress(t), freeAddress(t)
 	succeeded(t, sim.SetTokenURI(t.Context(), "https://oauth2.googleapis.com/token")) // as Google's key files have it
 	plugins, dir := realTempDir(t), t.TempDir()
 	server := vaulttest.StartBare(t, vaulttest.Bare{PluginDirectory: plugins, Environment: startInternet(t, map[string]string{
@@ -56,13 +56,14 @@ func TestDocsCommands(t *testing.T) {
 		"iam.googleapis.com":       sim.GoogleURL,
 		"oauth2.googleapis.com":    sim.GoogleURL,
 		"automation.acme.example":  "http://" + hook,
+		"hooks.acme.example":       "http://" + receiver,
 	})})
 	commands := vaulttest.BuildCommands(t, "adtokens-audit", "adtokens-hook", "adtokens-provider")
 	succeeded(t, os.Symlink(commands, filepath.Join(dir, "bin"))) // what make build leaves
 	environment := []string{
 		"PATH=" + commands + ":" + filepath.Dir(vaulttest.VaultCommand(t)) + ":" + os.Getenv("PATH"), "HOME=" + dir,
 		"VAULT_ADDR=" + server.Address, "VAULT_TOKEN=" + server.Token, "PLUGIN_DIR=" + plugins, "AUDIT_LOG=" + server.AuditLog,
-		"ADTOKENS_SIMULATOR_CONTROL=" + sim.ControlURL, "HOOK=" + hook, // for what is done by hand
+		"ADTOKENS_SIMULATOR_CONTROL=" + sim.ControlURL, "HOOK=" + hook, "RECEIVER=" + receiver, // for what is done by hand
 		"ACME_URL=" + sim.Platform("acme_ads").URL,
 	}
 	for _, p := range readPages(t) { // they build on each other

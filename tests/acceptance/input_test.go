@@ -89,6 +89,7 @@ func (w *world) writePaths(t *testing.T) map[string]writePath {
 		"tokens/dev/rotate":   {nil, []string{"developer_token"}},
 		"tokens/oauth/rotate": {client, identity},
 		"tokens/key/rotate":   {nil, []string{key}},
+		"notifications/new":   {nil, []string{"url", "secret", "ca_cert", "format"}},
 		"report/rw":           {nil, []string{"fingerprint"}},
 	}
 }
@@ -137,7 +138,7 @@ func TestStringFieldsRefuseWhatIsNoUsableString(t *testing.T) {
 }
 
 func isSecret(field string) bool {
-	return slices.Contains([]string{"auth_token", "developer_token", "client_secret", "refresh_token", "service_account_key", "reset_hook_secret"}, field)
+	return slices.Contains([]string{"auth_token", "developer_token", "client_secret", "refresh_token", "service_account_key", "reset_hook_secret", "secret"}, field)
 }
 
 // otherFields are those that are no plain strings, by name (a note after it is for the reader): the values that each does
@@ -245,11 +246,12 @@ func addTriedElsewhere(tried map[string]bool) {
 			}
 		}
 	}
-	// These have tests of their own: TestProviders_*, TestExpiry_*, TestConsent_*, TestKeyless_*, TestCampaigns_*.
+	// These have tests of their own: TestProviders_*, TestExpiry_*, TestConsent_*, TestKeyless_*, TestCampaigns_*, TestNotifications_*.
 	for _, field := range []string{"reason", "tokens", "accounts", "providers", "types", "read_by", "parallel", "retry", "cancel", "after", "limit"} {
 		tried["/campaigns/{name} "+field] = true
 	}
 	for _, field := range []string{
+		"/notifications/{name} events",
 		"/providers/{name} definition", "/tokens/{name} rotate_before_expiry", "/tokens/{name} service_account_email",
 		"/tokens/{name}/rotate service_account_email", "/tokens/{name}/rotate code", "/tokens/{name}/rotate redirect_url",
 		"/tokens/{name}/rotate state", "/config/{account} redirect_uri", "/config/{account} external_account",
@@ -268,6 +270,8 @@ func TestEveryFieldThatCanBeWrittenIsTriedWithBadInput(t *testing.T) {
 		switch _, action, deeper := strings.Cut(rest, "/"); {
 		case deeper:
 			return "/tokens/{name}/" + action + " " + field
+		case kind == "notifications":
+			return "/notifications/{name} " + field
 		case kind == "config":
 			return "/config/{account} " + field
 		case kind == "report":

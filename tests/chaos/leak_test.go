@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -38,6 +39,10 @@ type leakStory struct {
 	sim *vaulttest.Simulator
 	// said are the answers that may hold no secret, by what was asked for.
 	said map[string]string
+
+	mu sync.Mutex
+	// messages are what a receiver of notifications was told.
+	messages []string
 }
 
 // TestNoSecretLeavesTheBarrier plays a story through every path, with wrong values, failing providers, rotations of all
@@ -62,6 +67,14 @@ func TestNoSecretLeavesTheBarrier(t *testing.T) {
 	s.deleteAll()
 	server.Seal(t)
 
+	s.mu.Lock()
+	for _, message := range s.messages {
+		s.note("a notification", message)
+	}
+	if len(s.messages) < 20 {
+		t.Errorf("only %d notifications were told", len(s.messages))
+	}
+	s.mu.Unlock()
 	files := s.keptSecrets(dir)
 	if len(s.said) < 100 {
 		t.Errorf("only %d answers were looked at", len(s.said))
@@ -162,14 +175,36 @@ func (s *leakStory) configure() {
 	}
 	s.succeeds("write", "config/agency", agency)
 	s.succeeds("write", "config/google", google)
+	s.notify(hook.URL)
 	s.fails("config/google", map[string]any{"client_secret": s.wrong("client secret")})
 	s.fails("config/google", map[string]any{"base_url": "https://thief.example"})
 	s.fails("config/agency", map[string]any{"reset_hook_secret": s.wrong("secret of the reset hook")})
 	s.fails("config/other", map[string]any{"provider": "google_ads", "service_account_key": `{"private_key":"` + s.wrong("private key") + `"}`})
 }
 
-// reset is a company's automation.
+// notify has everything told: to a receiver that takes it, and to a chat that does not answer.
+func (s *leakStory) notify(receiver string) {
+	s.t.Helper()
+	key := vaulttest.Secret(s.t, "secret of the notification", base64.StdEncoding.EncodeToString([]byte(rand.Text()+rand.Text())))
+	chat := "http://127.0.0.1:1/services/" + vaulttest.Secret(s.t, "address of the chat", rand.Text())
+	s.succeeds("write", "notifications/ops", map[string]any{"url": receiver + "/told", "secret": "whsec_" + key, "events": "*"})
+	s.succeeds("write", "notifications/chat", map[string]any{"url": chat, "format": "slack", "events": "*"})
+	for _, name := range []string{"ops", "chat"} {
+		s.succeeds("write", "notifications/"+name+"/test", nil)
+		s.fails("notifications/"+name, map[string]any{"secret": s.wrong("secret of the notification")})
+	}
+	s.fails("notifications/ops", map[string]any{"url": "https://thief.example"})
+}
+
+// reset is a company's automation, and takes what it is told.
 func (s *leakStory) reset(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/told" {
+		told, _ := io.ReadAll(r.Body)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.messages = append(s.messages, string(told))
+		return
+	}
 	var event struct {
 		TokenType  string `json:"token_type"`
 		AccountSID string `json:"account_sid"`
@@ -340,10 +375,10 @@ func (s *leakStory) report() {
 // readAll reads what there is to read, and wants the credentials to be found where they belong.
 func (s *leakStory) readAll(when string) {
 	s.t.Helper()
-	for _, path := range []string{"status", "info", "config/agency", "config/google"} {
+	for _, path := range []string{"status", "info", "config/agency", "config/google", "notifications/ops", "notifications/chat"} {
 		s.succeeds("read", path, nil)
 	}
-	for _, path := range []string{"config/", "tokens/"} {
+	for _, path := range []string{"config/", "tokens/", "notifications/"} {
 		s.succeeds("list", path, nil)
 	}
 	for name := range leakTokens {

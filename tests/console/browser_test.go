@@ -13,6 +13,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -21,12 +22,14 @@ import (
 )
 
 // browserPatience bounds one step in the browser, on a busy machine.
-const browserPatience = 40 * time.Second
+const browserPatience = 90 * time.Second
 
 func command(name string, args ...string) *exec.Cmd { return exec.Command(name, args...) }
 
-// browser is the one that the tests of this process have in common; each has a profile of its own in it.
+// browser is the one that the tests of this process have in common; each has a profile of its own in it, and its turn: on a busy
+// machine several tabs at once wait for each other.
 var browser struct {
+	turn   sync.Mutex
 	once   sync.Once
 	path   string
 	ctx    context.Context
@@ -78,6 +81,8 @@ func (w *world) tab(t *testing.T) *tab {
 	case browser.err != nil:
 		t.Fatalf("Chromium does not start: %v", browser.err)
 	}
+	browser.turn.Lock()
+	t.Cleanup(browser.turn.Unlock)
 	ctx, cancel := chromedp.NewContext(browser.ctx, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
 	b := &tab{t: t, w: w, ctx: ctx}
@@ -155,9 +160,20 @@ func (b *tab) press(text string) {
 	b.run("pressing "+text, chromedp.Click(chromedp.Search(`//*[self::button or self::a][contains(normalize-space(), "`+text+`")]`)))
 }
 
+// fill puts a text into a field, as pasting does.
 func (b *tab) fill(selector, text string) {
 	b.t.Helper()
-	b.run("filling in "+selector, chromedp.SendKeys(chromedp.CSS(selector), text))
+	b.run("going to "+selector, chromedp.Focus(chromedp.CSS(selector)))
+	b.paste(text)
+}
+
+// paste puts a text where the focus is.
+func (b *tab) paste(text string) {
+	b.t.Helper()
+	b.run("pasting", chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, input.InsertText, input.InsertTextParams{Text: text})
+		return err
+	}))
 }
 
 func (b *tab) signIn(token string) {

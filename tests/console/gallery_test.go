@@ -3,18 +3,27 @@
 package console
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/vaulttest"
@@ -124,6 +133,9 @@ func TestPages_Everywhere(t *testing.T) {
 			b.scheme(scheme)
 			b.accessible(axe, s.name+" in "+scheme)
 			b.picture(folder, s.name+"-"+scheme)
+			if slices.Contains(documented, s.name) && scheme == "light" {
+				b.small(folder, s.name)
+			}
 		}
 		for _, width := range []int64{320, 480, 768, 1280, 1920} {
 			b.size(width, 900)
@@ -159,17 +171,77 @@ func (b *tab) picture(folder, name string) {
 	if folder == "" {
 		return
 	}
-	var image []byte
+	var taken []byte
 	b.run("taking a picture", chromedp.Func(func(ctx context.Context, target *chromedp.Target) (err error) {
-		image, err = chromedp.FullScreenshot(100)(ctx, target)
+		taken, err = chromedp.FullScreenshot(100)(ctx, target)
 		return err
 	}))
 	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // pictures for people
 		b.t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(folder, name+".png"), image, 0o644); err != nil { //nolint:gosec // pictures for people
+	if err := os.WriteFile(filepath.Join(folder, name+".png"), taken, 0o644); err != nil { //nolint:gosec // pictures for people
 		b.t.Fatal(err)
 	}
+}
+
+// documented are the pages of which docs/console has a picture: what make screenshots leaves in bin/screenshots/docs.
+var documented = []string{"overview", "token", "result", "campaign"}
+
+// maxSmall is how large such a picture may be, in bytes.
+const maxSmall = 60 << 10
+
+// small keeps a picture of what is seen first, in few colours.
+func (b *tab) small(folder, name string) {
+	b.t.Helper()
+	if folder == "" {
+		return
+	}
+	b.size(1000, 1080)
+	defer b.size(1280, 900)
+	var taken []byte
+	b.run("taking a picture", chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		shot, err := cdp.Call(ctx, target, page.CaptureScreenshot, page.CaptureScreenshotParams{})
+		if err != nil {
+			return err
+		}
+		taken = shot.Data
+		return nil
+	}))
+	full, err := png.Decode(bytes.NewReader(taken))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, withFewColours(full)); err != nil {
+		b.t.Fatal(err)
+	}
+	if out.Len() > maxSmall {
+		b.t.Errorf("the picture %s has %d bytes", name, out.Len())
+	}
+	if err := os.MkdirAll(filepath.Join(folder, "docs"), 0o755); err != nil { //nolint:gosec // pictures for people
+		b.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "docs", name+".png"), out.Bytes(), 0o644); err != nil { //nolint:gosec // pictures for people
+		b.t.Fatal(err)
+	}
+}
+
+// withFewColours is an image in the 48 colours that it has most of.
+func withFewColours(full image.Image) *image.Paletted {
+	count := map[color.RGBA]int{}
+	for y := range full.Bounds().Dy() {
+		for x := range full.Bounds().Dx() {
+			count[color.RGBAModel.Convert(full.At(x, y)).(color.RGBA)]++
+		}
+	}
+	colours := slices.SortedFunc(maps.Keys(count), func(a, b color.RGBA) int { return cmp.Compare(count[b], count[a]) })
+	var palette color.Palette
+	for _, c := range colours[:min(48, len(colours))] {
+		palette = append(palette, c)
+	}
+	few := image.NewPaletted(full.Bounds(), palette)
+	draw.Draw(few, few.Bounds(), full, image.Point{}, draw.Src)
+	return few
 }
 
 // installPatience bounds the installation of axe-core from its registry.

@@ -16,7 +16,7 @@ var (
 	auditRequestKeys  = []string{"reason", "cas"}
 	auditResponseKeys = []string{
 		"version", "previous_version", "fingerprint", "verification", "previous_credential", "outcome", "health", "rotation_state",
-		"current_version",
+		"current_version", "state", "how",
 	}
 )
 

@@ -12,8 +12,8 @@ import (
 // switches of its own, for all requests of a kind.
 type Storage struct {
 	*logical.InmemStorage
-	// Gets are the reads, and Puts the writes that were let through.
-	Gets, Puts atomic.Int64
+	// Gets are the reads, and Puts and Deletes the writes and deletions that were let through.
+	Gets, Puts, Deletes atomic.Int64
 	// ReadOnly refuses all writes as a standby does.
 	ReadOnly atomic.Bool
 	// Refusals is how many of the next writes fail.
@@ -60,6 +60,7 @@ func (s *Storage) Delete(ctx context.Context, key string) error {
 	if s.Late.takes(key, func() error { return s.InmemStorage.Delete(context.WithoutCancel(ctx), key) }) {
 		return errLate
 	}
+	s.Deletes.Add(1)
 	return s.InmemStorage.Delete(ctx, key)
 }
 

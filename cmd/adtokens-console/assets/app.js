@@ -25,7 +25,7 @@ async function refresh() {
   const wait = Number(live.dataset.refresh) * 1000;
   if (!document.hidden && !live.contains(document.activeElement)) {
     try {
-      const answer = await fetch(location.href, {redirect: "error"});
+      const answer = await fetch(location.href, {redirect: "error", headers: {"X-Adtokens-Refresh": "yes"}});
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(live.id);
       if (answer.ok && fresh) live.replaceWith(document.adoptNode(fresh));
     } catch { return; } // signed out, or the network is gone: the next click says so

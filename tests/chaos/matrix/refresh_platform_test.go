@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// The platforms of refreshes. Each token has endpoints below a path of its own name, so that it meets faults of its own. Access tokens live
-// for two seconds, so that another refresh is soon needed.
+// The platforms of refreshes. Each token has endpoints below a path of its own name, so that it meets faults of its own. Access tokens are
+// said to live for two seconds, so that another refresh is soon needed, and live longer, because a stop may take that.
 const rollingScript = `
 name: PLATFORM
 kinds:
@@ -17,7 +17,7 @@ kinds:
       client_id: {shape: '{digits 12}'}
       client_secret: {shape: '{alnum 40}', secret: true}
       refresh_token: {shape: 'rt_{alnum 40}', secret: true}
-      access_token: {shape: 'at_{alnum 40}', secret: true, minted: true, life: 2s}
+      access_token: {shape: 'at_{alnum 40}', secret: true, minted: true, life: 10m}
       code: {shape: 'co_{alnum 40}', secret: true, minted: true, life: 10m}
     reset: {fields: [refresh_token], previous: dies}
 endpoints:
@@ -30,7 +30,7 @@ endpoints:
       - {field: refresh_token, in: form refresh_token}
     makes: [{field: access_token}, {field: refresh_token, FATE}]
     answers: &grants
-      ok: {json: {access_token: '{made.access_token}', expires_in: '{life.access_token}', token_type: Bearer, refresh_token: '{made.refresh_token}'}}
+      ok: {json: {access_token: '{made.access_token}', expires_in: 2, token_type: Bearer, refresh_token: '{made.refresh_token}'}}
       wrong: {status: 400, json: {error: invalid_grant}}
   - on: POST /{who}/token
     when: {form grant_type: authorization_code}

@@ -59,7 +59,7 @@ func refreshStories() (stories []refreshStory) {
 		}
 	}
 	tell("refresh", "read", reads{}, nil, false, diesAtOnce, reuseWindow, livesOn)
-	tell("refresh, its answer lost", "lost", reads{}, &refreshLost, true, diesAtOnce, reuseWindow, livesOn)
+	tell("refresh, its answer lost", "lost", reads{}, &refreshLost, true, diesAtOnce, reuseWindow)
 	tell("refresh, answered after the deadline", "late", reads{}, &refreshLate, true, diesAtOnce, reuseWindow)
 	tell("refresh, not served at first", "failed", reads{}, &refreshFailed, false, diesAtOnce)
 	tell("refresh token handed in", "hand", &handsIn{}, nil, false, diesAtOnce, reuseWindow)
