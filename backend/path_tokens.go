@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -146,15 +145,7 @@ func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *f
 		"refreshed_at":               nil,
 		"refreshes":                  0,
 	}
-	if t.RetireWhen == retireAdopted {
-		data["retire_after"] = retireAdopted
-	}
-	if t.ReaderWindow > 0 {
-		data["reader_window"] = t.ReaderWindow
-	}
-	if t.RotateBeforeExpiry != nil {
-		data["rotate_before_expiry"] = *t.RotateBeforeExpiry
-	}
+	t.showPolicy(data)
 	if t.Current != nil {
 		data["last_vault_rotation"] = timestamp(t.Current.PublishedAt)
 		data["refreshed_at"], data["refreshes"] = timestamp(t.Current.Refreshed.Last()), t.Current.Refreshed.Number()
@@ -163,30 +154,10 @@ func (b *backend) pathTokensRead(ctx context.Context, req *logical.Request, d *f
 		data[f.Name] = t.Options[f.Name]
 	}
 	response := &logical.Response{Data: data}
-	b.warnOfState(t, now, response)
+	for _, problem := range b.tokenProblems(t, now) {
+		response.AddWarning(problem)
+	}
 	return response, nil
-}
-
-// warnOfState says in the response what a person has to look at.
-func (b *backend) warnOfState(t *token, now time.Time, response *logical.Response) {
-	if t.planProblem != "" {
-		response.AddWarning(t.planProblem)
-	}
-	for _, problem := range []string{t.healingProblem(now), t.identityProblem(now)} {
-		if problem != "" {
-			response.AddWarning(problem)
-		}
-	}
-	if t.overdue(now) {
-		response.AddWarning("the rotation of this token is overdue since " + t.nextRotation.UTC().Format(time.RFC3339) +
-			"; " + readRunbook(t.name) + " tells how it is replaced")
-	}
-	for _, warning := range b.retirementWarnings(t) {
-		response.AddWarning(warning)
-	}
-	if ended := b.endedWarning(t); ended != "" {
-		response.AddWarning(ended)
-	}
 }
 
 func (b *backend) pathTokensCreate(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {

@@ -128,6 +128,6 @@ func (t *Token) Entry(now, since time.Time, window time.Duration) Entry {
 		x.noted.Store(max(x.noted.Load(), x.last.Load()))
 	}
 	t.storing = false
-	t.storeAt.Store(now.Unix() + storePause)
+	t.storeAt.Store(now.Add(storePause).Unix())
 	return e
 }

@@ -12,9 +12,10 @@ import (
 const (
 	// MaxRows bounds the rows of a token.
 	MaxRows = 1000
-	// storePause is how long after a write the next one of the same token may come at the earliest, and storeDelay how long what is new
-	// waits for more, in seconds.
-	storePause, storeDelay = 30, 1
+	// storePause is how long after a write the next one of the same token may come at the earliest.
+	storePause = 30 * time.Second
+	// storeDelay is how long what is new waits for more.
+	storeDelay = time.Second
 	// maxText bounds a display name, and an address, in bytes.
 	maxText = 256
 )
@@ -74,7 +75,7 @@ type Read struct {
 }
 
 // storeEvery is how long a row's last_read may be newer than the stored one, in seconds.
-func storeEvery(window time.Duration) uint32 { return uint32(max(window/4/time.Second, storePause)) } //nolint:gosec // a policy's duration fits
+func storeEvery(window time.Duration) uint32 { return uint32(max(window/4, storePause) / time.Second) } //nolint:gosec // a policy's duration fits
 
 func unix(t time.Time) uint32 { return uint32(max(t.Unix(), 0)) } //nolint:gosec // until the year 2106
 
@@ -114,7 +115,7 @@ func (t *Token) Saw(read Read) {
 func (t *Token) storeSoon(now uint32) {
 	if !t.storing {
 		t.storing = true
-		t.storeAt.Store(max(t.storeAt.Load(), int64(now)+storeDelay))
+		t.storeAt.Store(max(t.storeAt.Load(), int64(now)+int64(storeDelay/time.Second)))
 	}
 }
 

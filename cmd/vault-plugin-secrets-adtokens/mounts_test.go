@@ -132,6 +132,27 @@ func TestIntercept_ASecondReadIsWarm(t *testing.T) {
 	}
 }
 
+func TestIntercept_TakesNoteOfWhoReads(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, io.Discard)
+	w.ask(t, read("creds/acme-rw")) // from then on it is warm
+	args := read("creds/acme-rw")
+	args.Request.EntityID, args.Request.DisplayName, args.Request.ClientTokenAccessor = "entity-app", "approle-app", "the-accessor"
+	args.Request.Connection = &pb.Connection{RemoteAddr: "192.0.2.7"}
+	if _, warm := w.ask(t, args); !warm {
+		t.Fatal("the read is not warm")
+	}
+	data, _ := w.ask(t, read("tokens/acme-rw/readers"))
+	for _, want := range []string{`"entity_id":"entity-app"`, `"display_name":"approle-app"`, `"address":"192.0.2.7"`, `"path":"creds"`, `"total":2`} {
+		if !strings.Contains(data, want) {
+			t.Errorf("the readers lack %s: %s", want, data)
+		}
+	}
+	if strings.Contains(data, "the-accessor") {
+		t.Error("the accessor is shown")
+	}
+}
+
 func TestIntercept_OtherCallsAreTheHandlers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, io.Discard)

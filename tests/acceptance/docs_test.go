@@ -432,6 +432,7 @@ func TestDocsLimits(t *testing.T) {
 	t.Parallel()
 	known := map[string]map[string]string{
 		"backend": constants(t, "backend"), "rotation": constants(t, "backend/rotation"), "schedule": constants(t, "backend/schedule"),
+		"readers": constants(t, "backend/readers"),
 	}
 	rows := limitRow.FindAllStringSubmatch(readDoc(t, "docs/rotation.md"), -1)
 	if len(rows) < 2 {
