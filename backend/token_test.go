@@ -299,7 +299,7 @@ func TestNextVerification_OfAnUntriedVersionIsWithinAMinuteAndBacksOff(t *testin
 
 func TestUntried_WarnsUntilTheProviderHasAccepted(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := newStillFixture(t)
 	f.withImpact(t, map[string]any{"verify_period": 0})
 	warnings := func(path string) string {
 		t.Helper()

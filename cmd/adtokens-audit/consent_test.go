@@ -10,10 +10,10 @@ func consentBy(at, who string, given map[string]any) line {
 	return line{at: at, operation: "update", path: "adtokens/tokens/rw/consent", who: who, given: given}
 }
 
-// answerBy hands in what the browser was sent to.
-func answerBy(at, who string, version int, fingerprint string) line {
+// answerBy has jane hand in what the browser was sent to.
+func answerBy(at string, version int, fingerprint string) line {
 	return line{
-		at: at, operation: "update", path: "adtokens/tokens/rw/rotate", who: who, version: version, fingerprint: fingerprint, published: "-",
+		at: at, operation: "update", path: "adtokens/tokens/rw/rotate", who: "jane", version: version, fingerprint: fingerprint, published: "-",
 		given: map[string]any{"redirect_url": "hmac-sha256:r", "reason": "new consent"},
 	}
 }
@@ -34,14 +34,14 @@ func TestConsent_NobodyKnowsItsValueButWhoGaveTheClient(t *testing.T) {
 	client := map[string]any{"client_id": "hmac-sha256:i", "client_secret": "hmac-sha256:s"}
 	inTurn := []line{
 		consentBy("02 09:00", "early", client), // more than ten minutes before the answer
-		consentBy("02 10:00", "olga", client), answerBy("02 10:05", "jane", 1, "aaaa"), accessTo("02 10:06", "app", 1),
+		consentBy("02 10:00", "olga", client), answerBy("02 10:05", 1, "aaaa"), accessTo("02 10:06", "app", 1),
 		consentBy("03 10:00", "olga", client), consentBy("03 10:01", "otto", map[string]any{"redirect_uri": "hmac-sha256:u"}), // which counts
 		consentBy("04 10:00", "nobody", client), // never answered
 	}
 	for name, lines := range map[string][]line{
 		"in turn": inTurn,
 		"of another log, which is read first": {
-			answerBy("02 10:05", "jane", 1, "aaaa"), accessTo("02 10:06", "app", 1), consentBy("02 10:00", "olga", client), consentBy("02 09:00", "early", client),
+			answerBy("02 10:05", 1, "aaaa"), accessTo("02 10:06", "app", 1), consentBy("02 10:00", "olga", client), consentBy("02 09:00", "early", client),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -70,7 +70,7 @@ func TestConsent_NobodyKnowsItsValueButWhoGaveTheClient(t *testing.T) {
 
 func TestAccessTokens_AreNoKnowledgeOfTheCredential(t *testing.T) {
 	t.Parallel()
-	log := logOf(answerBy("02 10:05", "jane", 1, "aaaa"), accessTo("02 11:00", "app", 1), answerBy("03 10:05", "jane", 2, "bbbb"), accessTo("03 11:00", "other", 2))
+	log := logOf(answerBy("02 10:05", 1, "aaaa"), accessTo("02 11:00", "app", 1), answerBy("03 10:05", 2, "bbbb"), accessTo("03 11:00", "other", 2))
 	if got := audit(t, log, "stale", "-window=0", "-output=json", "-").stdout; len(statesOf(t, got, "readers", "state")) != 0 {
 		t.Errorf("stale: %s", got)
 	}
@@ -107,13 +107,16 @@ func TestRefresh_IsNoNewVersion(t *testing.T) {
 		},
 		"made anew under the same number": {
 			[]line{
-				refreshedRead("02 11:00", "alice", 2, "b2", "p2"), {at: "02 11:30", operation: "delete", path: "adtokens/tokens/rw", who: "olga"},
+				refreshedRead("02 11:00", "alice", 2, "b2", "p2"),
+				{at: "02 11:30", operation: "delete", path: "adtokens/tokens/rw", who: "olga"},
 				refreshedRead("02 12:00", "bob", 2, "c2", "later"),
 			}, map[string]string{"alice": "stale"},
 		},
 		"made anew after a request had published the number": {
 			[]line{
-				published, {at: "02 11:30", operation: "delete", path: "adtokens/tokens/rw", who: "olga"}, refreshedRead("02 12:00", "bob", 2, "c2", "later"),
+				published,
+				{at: "02 11:30", operation: "delete", path: "adtokens/tokens/rw", who: "olga"},
+				refreshedRead("02 12:00", "bob", 2, "c2", "later"),
 			}, map[string]string{},
 		},
 	} {

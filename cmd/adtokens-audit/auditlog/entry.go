@@ -431,21 +431,18 @@ func (p *Parser) interpret(r *record, e *Entry) bool {
 		return r.unwraps(p, e) || r.renews(p, e)
 	}
 	resource, name, _ := strings.Cut(name, "/")
-	name, rotate := strings.CutSuffix(name, "/rotate")
-	name, consent := strings.CutSuffix(name, "/consent")
-	if name == "" || strings.Contains(name, "/") {
+	name, part, inner := strings.Cut(name, "/")
+	if name == "" || inner && (resource != "tokens" || part != "rotate" && part != "consent") {
 		return false
 	}
 	e.Token = TokenID{Namespace: namespace, Name: name}
 	switch {
-	case resource == "tokens" && rotate && !consent:
+	case part == "rotate":
 		return r.rotates(e)
-	case rotate || r.failure() != "":
+	case r.failure() != "":
 		return false
-	case resource == "tokens" && consent:
+	case part == "consent":
 		return r.consents(e)
-	case consent:
-		return false
 	case resource == "tokens":
 		return r.imports(e) || r.deletes(e)
 	case resource == "creds":

@@ -73,25 +73,30 @@ func (c *Client) Consent(ctx context.Context, address string) (*url.URL, error) 
 	if err != nil {
 		return nil, err
 	}
-	if page.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the consent page answered %s, and asks nothing", page.Status)
+	if page.code != http.StatusOK {
+		return nil, fmt.Errorf("the consent page answered HTTP %d, and asks nothing", page.code)
 	}
 	answer, err := browse(ctx, http.MethodPost, address, strings.NewReader(url.Values{"answer": {"allow"}}.Encode()))
 	if err != nil {
 		return nil, err
 	}
-	back, err := answer.Location()
-	if err != nil {
-		return nil, fmt.Errorf("the consent page answered %s and sends the browser nowhere", answer.Status)
+	if answer.location == nil {
+		return nil, fmt.Errorf("the consent page answered HTTP %d and sends the browser nowhere", answer.code)
 	}
-	return back, nil
+	return answer.location, nil
 }
 
-// browse sends a request as a browser would, and follows no redirect. The answer's body is closed.
-func browse(ctx context.Context, method, address string, form io.Reader) (*http.Response, error) {
+// browsed is what a browser got; location is nil where it is sent nowhere.
+type browsed struct {
+	code     int
+	location *url.URL
+}
+
+// browse sends a request as a browser would, and follows no redirect.
+func browse(ctx context.Context, method, address string, form io.Reader) (browsed, error) {
 	request, err := http.NewRequestWithContext(ctx, method, address, form)
 	if err != nil {
-		return nil, errors.New("the address of the consent page is none") // an error of net/url would repeat it
+		return browsed{}, errors.New("the address of the consent page is none") // an error of net/url would repeat it
 	}
 	if method == http.MethodPost {
 		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -100,7 +105,12 @@ func browse(ctx context.Context, method, address string, form io.Reader) (*http.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	response, err := client.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("opening the consent page: %w", err)
+		return browsed{}, fmt.Errorf("opening the consent page: %w", err)
 	}
-	return response, response.Body.Close()
+	defer response.Body.Close()
+	location, err := response.Location()
+	if err != nil {
+		location = nil // there is none
+	}
+	return browsed{response.StatusCode, location}, nil
 }

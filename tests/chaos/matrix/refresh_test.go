@@ -275,6 +275,12 @@ func (s *refreshed) check(ctx context.Context, loses bool) error {
 	if last["fingerprint"] != token["fingerprint"] || fmt.Sprint(last["refreshes"]) != fmt.Sprint(token["refreshes"]) {
 		problems = append(problems, fmt.Errorf("the history has %v refreshes of the current version, and the token %v, or their fingerprints differ", last["refreshes"], token["refreshes"]))
 	}
+	return errors.Join(append(problems, s.checkCalls(calls, loses))...)
+}
+
+// checkCalls wants no code to be sent twice, and no refresh token that has ended unless an answer was lost.
+func (s *refreshed) checkCalls(calls []simulator.PlatformCall, loses bool) error {
+	var problems []error
 	dead := 0
 	for _, call := range calls {
 		switch {
