@@ -2,6 +2,7 @@ package backend
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -30,9 +31,7 @@ func newAdopting(t *testing.T, policy map[string]any, readers ...Reader) *adopti
 		"account": "google", "type": "service_account_key", "service_account_key": a.serviceAccount(t, "app"),
 		"rotation_grace_period": "1h", "retire_after": "adopted", "reader_window": "24h", "refresh_ttl": "60s",
 	}
-	for name, value := range policy {
-		data[name] = value
-	}
+	maps.Copy(data, policy)
 	a.write(t, "tokens/app", data)
 	for _, r := range readers {
 		a.readAs(t, "creds/app", r)
@@ -89,7 +88,7 @@ func (a *adopting) wantWaiting(t *testing.T, why string, versions ...int) {
 	if !slices.Equal(waiting, versions) {
 		t.Errorf("%s: versions %v wait, want %v", why, waiting, versions)
 	}
-	if n := a.keys(t, "app"); n != len(versions)+1 {
+	if n := a.keys(t); n != len(versions)+1 {
 		t.Errorf("%s: there are %d keys, want %d", why, n, len(versions)+1)
 	}
 }
@@ -311,7 +310,7 @@ func TestAdopted_TheDeletionOfTheTokenEndsIt(t *testing.T) {
 	if _, err := a.handle(t, logical.DeleteOperation, "tokens/app", nil); err != nil {
 		t.Fatal(err)
 	}
-	if n := a.keys(t, "app"); n != 1 {
+	if n := a.keys(t); n != 1 {
 		t.Errorf("there are %d keys, want the current one", n)
 	}
 }
