@@ -190,6 +190,24 @@ func TestAdopted_TellsOnceThatItWaits(t *testing.T) {
 	}
 }
 
+func TestAdopted_WaitsForNobodyBeforeAllHadTheTimeToRead(t *testing.T) {
+	t.Parallel()
+	a := newAdopting(t, map[string]any{"rotation_grace_period": "0"}, named("one"))
+	published := a.stored(t, "app").Current.PublishedAt
+	if next := a.work(t); !next.Equal(published.Add(2 * time.Minute)) {
+		t.Errorf("it is looked at %s after the publication", next.Sub(published))
+	}
+	a.after(t, published.Add(2*time.Minute-time.Second).Sub(a.now()))
+	if waits, warned := a.events(eventRetirementWaits), responseWarnings(t, a.fixture, "tokens/app"); len(waits) != 0 || len(warned) != 0 {
+		t.Errorf("a second before, told were %v and %q", waits, warned)
+	}
+	a.after(t, time.Second)
+	if waits := a.events(eventRetirementWaits); len(waits) != 1 || waits[0]["behind"] != "1" {
+		t.Errorf("then, told were %v", waits)
+	}
+	wantSaid(t, "the warning", fmt.Sprint(responseWarnings(t, a.fixture, "tokens/app")), "and waits: 1 reader of the last 24h has not read")
+}
+
 func responseWarnings(t *testing.T, f *fixture, path string) []string {
 	t.Helper()
 	response, err := f.handle(t, logical.ReadOperation, path, nil)
