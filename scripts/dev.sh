@@ -40,6 +40,10 @@ The README's quickstart works with these as it stands. Or try what is there alre
   vault write -f adtokens/tokens/acme-key/rotate                # its API replaces a key too
   adtokens-simulator console platform list                      # what else is simulated, each at \$PLATFORMS_URL/<name>
   vault list -detailed adtokens/tokens                          # every token at a glance
+  vault read -format=yaml adtokens/tokens/acme-rw/readers       # who has read it, and which version each has
+  vault write adtokens/report/acme-rw version=1 status=401      # an app that was refused says so
+  vault write adtokens/campaigns/new-keys reason="try" tokens='*' # everything new: the engine does what it can ...
+  vault read -format=yaml adtokens/campaigns/new-keys           # ... and lists what is left for a person
   adtokens-simulator console -h                                 # what else the consoles can do
   vault path-help adtokens
 

@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"net"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -108,8 +109,16 @@ func parse(args []string, s cli.Streams) (options, error) {
 		return o, cli.Usagef("-tls-cert and -tls-key go together")
 	case o.certFile != "" && o.behindProxy:
 		return o, cli.Usagef("either the console speaks TLS itself (-tls-cert, -tls-key), or a proxy in front does (-behind-tls-proxy)")
+	case !isVaultURL(o.vaultAddr):
+		return o, cli.Usagef("-vault-addr must be a URL such as https://vault.example.com:8200, and is %q", o.vaultAddr)
 	}
 	return o, o.checkListen()
+}
+
+// isVaultURL says whether Vault's client takes an address. Without one, VAULT_ADDR counts.
+func isVaultURL(address string) bool {
+	u, err := url.Parse(address)
+	return address == "" || err == nil && (u.Scheme == "unix" || (u.Scheme == "http" || u.Scheme == "https") && u.Host != "")
 }
 
 // checkListen refuses an address that others can reach in clear.

@@ -20,8 +20,12 @@ func TestFlags(t *testing.T) {
 		"-tls-cert a.pem":                          "go together",
 		"-tls-key a.pem":                           "go together",
 		"-tls-cert a -tls-key b -behind-tls-proxy": "either the console speaks TLS itself",
-		"serve":  "no argument",
-		"-vault": "not defined",
+		"-vault-addr vault.acme.example:8200":      "must be a URL such as https://",
+		"-vault-addr 127.0.0.1:8200":               "must be a URL such as https://",
+		"-vault-addr ftp://vault.acme.example":     "must be a URL such as https://",
+		"-vault-addr https://":                     "must be a URL such as https://",
+		"serve":                                    "no argument",
+		"-vault":                                   "not defined",
 	} {
 		var out bytes.Buffer
 		code := program.Execute(t.Context(), strings.Fields(args), cli.Streams{Out: &out, Err: &out})
@@ -29,7 +33,8 @@ func TestFlags(t *testing.T) {
 			t.Errorf("%s: %d, %s", args, code, out.String())
 		}
 	}
-	for _, args := range []string{"-listen 0.0.0.0:443 -tls-cert a -tls-key b", "-listen :8080 -behind-tls-proxy", "-listen localhost:0", "-listen [::1]:8080", "-listen 127.0.0.2:1"} {
+	for _, args := range []string{"-listen 0.0.0.0:443 -tls-cert a -tls-key b", "-listen :8080 -behind-tls-proxy", "-listen localhost:0", "-listen [::1]:8080", "-listen 127.0.0.2:1",
+		"-vault-addr https://vault.acme.example", "-vault-addr unix:///run/vault.sock"} {
 		if _, err := parse(strings.Fields(args), cli.Streams{}); err != nil {
 			t.Errorf("%s: %v", args, err)
 		}

@@ -132,9 +132,8 @@ func (c *console) show(v *visit, status int, p page) {
 	f := frame{
 		User: v.name, SignedIn: true, Mount: v.mount, CSRF: c.sessions.formToken(c.sessions.cookie(v.r, sessionCookie)),
 	}
-	if !v.ends.IsZero() {
-		f.Ends = &v.ends
-	}
+	ends := v.latestEnd()
+	f.Ends = &ends
 	if v.mount != "" {
 		f.Tokens, f.Campaigns, f.Providers = mountURL(v.mount), mountURL(v.mount, "campaigns"), mountURL(v.mount, "providers")
 	}

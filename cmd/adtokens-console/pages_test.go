@@ -132,6 +132,40 @@ func TestToken_Page(t *testing.T) {
 	vault.onlyAs(t, "", userToken)
 }
 
+func TestToken_MessageToOwnersIsTrue(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		changes fields
+		has     []string
+		hasNot  []string
+	}{
+		"replaced": {
+			nil, []string{"was replaced on 20 November 2026", "have a new value within 60 seconds"}, []string{"does not work at the moment"},
+		},
+		"taken over as it was": {
+			fields{"version": 1}, nil, []string{"What to tell the owners", "was replaced on"},
+		},
+		"down": {
+			fields{"health": "rejected"},
+			[]string{"does not work at the moment", "at most 60 seconds after it was published"}, []string{"was replaced on", "within 60 seconds"},
+		},
+		"down, and never replaced": {
+			fields{"version": 1, "health": "rejected"}, []string{"does not work at the moment"}, []string{"was replaced on"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			vault := newFakeVault(t)
+			vault.fakeToken("acme-rw", tt.changes)
+			b := newBrowser(t, vault, nil)
+			b.signIn()
+			page := b.get("/m/adtokens/tokens/acme-rw")
+			page.has(t, tt.has...)
+			page.hasNot(t, tt.hasNot...)
+		})
+	}
+}
+
 func TestToken_PartsWithoutTheRight(t *testing.T) {
 	t.Parallel()
 	vault := newFakeVault(t)

@@ -70,7 +70,15 @@ type consentUnderWay struct {
 func (s *session) alive(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return now.Sub(s.used) < maxIdle && now.Sub(s.begun) < maxAge && (s.ends.IsZero() || now.Before(s.ends))
+	return now.Sub(s.used) < maxIdle && now.Before(s.latestEnd())
+}
+
+// latestEnd is when the session ends, however much it is used.
+func (s *session) latestEnd() time.Time {
+	if latest := s.begun.Add(maxAge); s.ends.IsZero() || latest.Before(s.ends) {
+		return latest
+	}
+	return s.ends
 }
 
 // touch says that the person is still there.

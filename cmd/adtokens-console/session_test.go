@@ -66,6 +66,28 @@ func TestSession_Ends(t *testing.T) {
 	}
 }
 
+func TestSession_SaysWhenItEnds(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		ttl  int
+		left time.Duration
+	}{
+		"a Vault token without an end":          {0, maxAge},
+		"a Vault token that outlives a session": {32 * 24 * 3600, maxAge},
+		"a Vault token that ends before":        {3600, time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			vault := newFakeVault(t)
+			vault.gives("GET auth/token/lookup-self", fields{"display_name": "token-jane", "ttl": tt.ttl})
+			b := newBrowser(t, vault, nil)
+			b.signIn()
+			ends := b.clock.Now().UTC().Add(tt.left).Format("2 January 2006, 15:04 UTC")
+			b.get("/m/adtokens/").has(t, "You are signed in until", ends)
+		})
+	}
+}
+
 func TestSession_CookieIsTheServersAlone(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t, newFakeVault(t), nil)

@@ -163,17 +163,20 @@ func (p *pages) steps(all []string) []string {
 // ownersMessage is what a person can send to those whose apps use the token.
 func (p *pages) ownersMessage(d *tokenData) []string {
 	t := d.Token
-	if t.Version == 0 {
+	isDown := d.Concern == rejected || d.Concern == ended
+	if t.Version == 0 || t.Version == 1 && !isDown { // nothing was replaced
 		return nil
 	}
 	var lines []string
-	switch {
-	case d.Concern == rejected || d.Concern == ended:
-		lines = append(lines, p.text("owners.down", d.Name, d.Platform))
-	case t.LastRotation != nil:
-		lines = append(lines, p.text("owners.replaced", d.Name, d.Platform, p.moment(*t.LastRotation)))
+	refresh := p.duration(time.Duration(t.RefreshTTL) * time.Second)
+	if isDown {
+		lines = append(lines, p.text("owners.down", d.Name, d.Platform), p.text("owners.refresh-later", refresh))
+	} else {
+		if t.LastRotation != nil {
+			lines = append(lines, p.text("owners.replaced", d.Name, d.Platform, p.moment(*t.LastRotation)))
+		}
+		lines = append(lines, p.text("owners.refresh", refresh))
 	}
-	lines = append(lines, p.text("owners.refresh", p.duration(time.Duration(t.RefreshTTL)*time.Second)))
 	if d.Readers != nil && d.Readers.Summary.Behind > 0 {
 		var behind []string
 		for _, r := range d.Readers.Readers {
