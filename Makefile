@@ -43,7 +43,7 @@ bin/vault: scripts/vault/go.mod scripts/vault/go.sum scripts/vault/tools.go
 
 .PHONY: test
 test: $(VAULT_BIN) ## Run every test, those against a real Vault server too (make lint vets the code)
-	go test -race -vet=off -timeout 20m ./...
+	go test -race -vet=off -timeout 40m ./...
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no Vault server

@@ -175,35 +175,40 @@ func newBackend(now func() time.Time) *backend {
 			b.accounts.Clear()
 			b.notifications.Clear()
 		},
-		Paths: []*framework.Path{
-			b.pathProviders(),
-			b.pathProvidersList(),
-			b.pathConfig(),
-			b.pathConfigList(),
-			b.pathTokens(),
-			b.pathTokensList(),
-			b.pathRotate(),
-			b.pathConsent(),
-			b.pathRetire(),
-			b.pathReaders(),
-			b.pathVerify(),
-			b.pathHistory(),
-			b.pathCreds(),
-			b.pathAccessToken(),
-			b.pathNotifications(),
-			b.pathNotificationsList(),
-			b.pathNotificationsTry(),
-			b.pathCampaigns(),
-			b.pathCampaignsList(),
-			b.pathReport(),
-			b.pathStatus(),
-			b.pathMetrics(),
-			b.pathInfo(),
-		},
+		Paths: b.paths(),
 	}
 	sayDefaults(b.Paths)
 	b.Secrets = []*framework.Secret{b.credentialLease()}
 	return b
+}
+
+// paths are those of the engine, in the order of its help.
+func (b *backend) paths() []*framework.Path {
+	return []*framework.Path{
+		b.pathProviders(),
+		b.pathProvidersList(),
+		b.pathConfig(),
+		b.pathConfigList(),
+		b.pathTokens(),
+		b.pathTokensList(),
+		b.pathRotate(),
+		b.pathConsent(),
+		b.pathRetire(),
+		b.pathReaders(),
+		b.pathVerify(),
+		b.pathHistory(),
+		b.pathCreds(),
+		b.pathAccessToken(),
+		b.pathNotifications(),
+		b.pathNotificationsList(),
+		b.pathNotificationsTry(),
+		b.pathCampaigns(),
+		b.pathCampaignsList(),
+		b.pathReport(),
+		b.pathStatus(),
+		b.pathMetrics(),
+		b.pathInfo(),
+	}
 }
 
 // invalidate drops what another node changed in storage.

@@ -149,8 +149,13 @@ func (b *backend) selectTokens(ctx context.Context, storage logical.Storage, s *
 		}
 		found.tokens = append(found.tokens, t)
 	}
+	fit := len(found.tokens)
 	if found.tokens, err = b.keepReadBy(ctx, storage, s.ReadBy, found.tokens); err != nil {
 		return nil, err
+	}
+	if fit > 0 && len(found.tokens) == 0 {
+		found.notes = append(found.notes, "read_by is no reader of the others: it takes a whole entity ID or display name, such as userpass-jane, as "+
+			"`vault read <mount>/tokens/<name>/readers` shows them")
 	}
 	found.tell("these tokens cannot be read at this moment and are not in the campaign, although they may belong to it", unreadable)
 	found.tell("these tokens have nothing to reset and are not in the campaign", nothingToReset)

@@ -669,8 +669,13 @@ func TestCampaign_SelectsWhatSomebodyHasRead(t *testing.T) {
 		"of an unnamed": {"read_by": " "},
 	} {
 		data["reason"] = "Jane leaves"
-		if response, err := f.handle(t, logical.UpdateOperation, "campaigns/x", data); err != nil || !response.IsError() {
+		response, err := f.handle(t, logical.UpdateOperation, "campaigns/x", data)
+		if err != nil || !response.IsError() {
 			t.Errorf("a campaign %s gives %v, error %v", name, response, err)
+			continue
+		}
+		if says := response.Error().Error(); name != "of an unnamed" && !strings.Contains(says, "tokens/<name>/readers") {
+			t.Errorf("a campaign %s is refused with %q, which does not say where readers are shown", name, says)
 		}
 	}
 }

@@ -8,7 +8,7 @@ import (
 
 // decodeJSON is the common part of a decoder. An encoding error may quote what is stored, so it is not passed on. The
 // schema version is read first: a later one may have anything else.
-func decodeJSON(stored []byte, current int, into any) error {
+func decodeJSON(stored []byte, current int, into any) error { //nolint:unparam // each kind of entry has a version of its own
 	var versioned struct {
 		Schema int `json:"schema"`
 	}

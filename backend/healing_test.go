@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -29,9 +30,7 @@ func (f *fixture) withHealing(t *testing.T, policy map[string]any) *simulator.Ho
 	hook, fields := f.startHook(t, func() {})
 	f.write(t, "config/acme", fields)
 	data := map[string]any{"rotate_on_rejection": true, "verify_period": 0}
-	for name, value := range policy {
-		data[name] = value
-	}
+	maps.Copy(data, policy)
 	f.write(t, "tokens/acme-rw", data)
 	return hook
 }

@@ -154,22 +154,27 @@ func capturedBy(path *framework.Path, field string) bool {
 	return strings.Contains(path.Pattern, "(?P<"+field+">")
 }
 
-// findInputs finds the fields that a write or deletion takes, whether the path declares them or not.
-func (b *backend) findInputs(ctx context.Context, req *logical.Request, path *framework.Path) inputs {
-	var takes providerInputs
+// undeclaredInputs are the fields of a path that its account, its token or its room has, and the path does not declare.
+func (b *backend) undeclaredInputs(ctx context.Context, req *logical.Request) providerInputs {
 	noun, rest, _ := strings.Cut(req.Path, "/")
 	switch name, below, _ := strings.Cut(rest, "/"); {
 	case noun == "config":
-		takes = b.accountInputs(ctx, req.Storage, name, req.Data)
+		return b.accountInputs(ctx, req.Storage, name, req.Data)
 	case noun+"/" == notificationsPrefix && below == "":
-		takes = providerInputs{own: notificationFields(), all: notificationFields()}
+		return providerInputs{own: notificationFields(), all: notificationFields()}
 	case noun == "tokens" && below == "":
-		takes = b.tokenInputs(ctx, req.Storage, name, req.Data)
+		return b.tokenInputs(ctx, req.Storage, name, req.Data)
 	case noun == "tokens" && below == "rotate":
-		takes = b.rotateInputs(ctx, req.Storage, name)
+		return b.rotateInputs(ctx, req.Storage, name)
 	case noun == "tokens" && below == "consent":
-		takes = b.consentInputs(ctx, req.Storage, name)
+		return b.consentInputs(ctx, req.Storage, name)
 	}
+	return providerInputs{}
+}
+
+// findInputs finds the fields that a write or deletion takes, whether the path declares them or not.
+func (b *backend) findInputs(ctx context.Context, req *logical.Request, path *framework.Path) inputs {
+	takes := b.undeclaredInputs(ctx, req)
 	deletion := req.Operation == logical.DeleteOperation
 	explained := slices.Concat(provider.Names(takes.explained), slices.Collect(maps.Keys(path.Fields)))
 	if deletion {

@@ -101,8 +101,8 @@ func (h happening) aboutToken(t *token) string {
 		return fmt.Sprintf("version %d is current", t.Number())
 	case eventRotateFail:
 		if rotation.Source(h.metadata["source"]).ByPerson() {
-			return "a value that was handed in was not published: the provider refused it, or gave no useful answer. " +
-				"Whoever handed it in was told why"
+			return "a value that was handed in was not published: the provider refused it, gave no useful answer, " +
+				"or shows that it is somebody else's. Whoever handed it in was told why"
 		}
 		return cmp.Or(t.LastError, "a rotation has failed")
 	case eventVerifyFail:

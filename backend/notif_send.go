@@ -82,11 +82,11 @@ var slackCode = regexp.MustCompile(`^[a-z]{1,20}(?:_[a-z]{1,20}){0,4}$`)
 // judge says what an answer means.
 func (n *notification) judge(host string, response *http.Response, answer []byte) delivery {
 	d := delivery{status: response.StatusCode}
-	switch {
-	case d.status/100 == 2:
+	switch d.status / 100 {
+	case 2:
 		d.ok, d.detail = true, fmt.Sprintf("%s has taken the message (HTTP %d)", host, d.status)
 		return d
-	case d.status/100 == 3:
+	case 3:
 		d.detail = fmt.Sprintf("%s answered with a redirect (HTTP %d), which is not followed: set the final address", host, d.status)
 		return d
 	}

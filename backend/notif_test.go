@@ -269,18 +269,25 @@ func TestNotifications_ShowNoSecret(t *testing.T) {
 	if _, shown := chat["url"]; shown || !slices.Equal(chat["secrets_set"].([]string), []string{"url"}) || !slices.Equal(chat["events"].([]string), defaultNotified) {
 		t.Errorf("chat shows %v", chat)
 	}
-	list, err := n.handle(t, logical.ListOperation, "notifications/", nil)
-	if err != nil || !slices.Equal(list.Data["keys"].([]string), []string{"chat", "ops"}) {
-		t.Fatalf("the list is %v, error %v", list, err)
-	}
-	for _, told := range []any{ops, chat, list.Data} {
+	list := n.listed(t, "chat", "ops")
+	for _, told := range []any{ops, chat, list} {
 		if text := fmt.Sprint(told); strings.Contains(text, "s3cr3t") || strings.Contains(text, "key=abc") || strings.Contains(text, notifySecret) {
 			t.Error("a secret is shown")
 		}
 	}
-	if info := list.Data["key_info"].(map[string]any)["ops"].(map[string]any); info["waiting"] != 0 || info["dropped"] != 0 || info["format"] != "standard_webhooks" {
+	if info := list["key_info"].(map[string]any)["ops"].(map[string]any); info["waiting"] != 0 || info["dropped"] != 0 || info["format"] != "standard_webhooks" {
 		t.Errorf("the details are %v", info)
 	}
+}
+
+// listed is the list of notifications, which has to have these.
+func (n *notifying) listed(t *testing.T, names ...string) map[string]any {
+	t.Helper()
+	list, err := n.handle(t, logical.ListOperation, "notifications/", nil)
+	if err != nil || !slices.Equal(list.Data["keys"].([]string), names) {
+		t.Fatalf("the list is %v, error %v", list, err)
+	}
+	return list.Data
 }
 
 func TestNotifications_ChangeOfAddressTakesTheSecret(t *testing.T) {
@@ -332,12 +339,10 @@ func TestNotifications_ChangeOfAddressTakesTheSecret(t *testing.T) {
 	}
 }
 
-func merged(maps ...map[string]any) map[string]any {
+func merged(parts ...map[string]any) map[string]any {
 	all := map[string]any{}
-	for _, m := range maps {
-		for name, value := range m {
-			all[name] = value
-		}
+	for _, m := range parts {
+		maps.Copy(all, m)
 	}
 	return all
 }
@@ -908,6 +913,10 @@ func TestNotifications_Try(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestNotifications_TryNeedsOneThatExistsAndItsSecret(t *testing.T) {
+	t.Parallel()
 	n := newNotifying(t)
 	if _, err := n.handle(t, logical.UpdateOperation, "notifications/ops/test", nil); err == nil || !strings.Contains(err.Error(), `notification "ops" does not exist`) {
 		t.Errorf("got error %v", err)

@@ -64,7 +64,7 @@ func (b *backend) pathCampaigns() *framework.Path {
 		DisplayAttrs:   &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "campaign"},
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.CreateOperation: writeOperation(b.pathCampaignsCreate, "Begin a campaign that resets many tokens.", "begin", ok("The campaign has begun.", campaignStateFields())),
-			logical.UpdateOperation: writeOperation(b.pathCampaignsUpdate, "Retry or cancel a campaign.", "begin", ok("What the campaign does now.", campaignStateFields())),
+			logical.UpdateOperation: writeOperation(b.pathCampaignsUpdate, "Begin, retry or cancel a campaign.", "begin", ok("What the campaign does now.", campaignStateFields())),
 			logical.ReadOperation:   readOperation(b.pathCampaignsRead, "Read how far a campaign is, token by token.", "read", campaignResponseFields()),
 			logical.DeleteOperation: writeOperation(b.pathCampaignsDelete, "Stop a campaign and forget it.", "delete", warningsOnly),
 		},

@@ -23,9 +23,9 @@ func (f *fixture) withRetiringKey(t *testing.T) {
 	f.write(t, "tokens/app/rotate", nil)
 }
 
-func (f *fixture) keys(t *testing.T, name string) int {
+func (f *fixture) keys(t *testing.T) int {
 	t.Helper()
-	keys, err := f.provider.ServiceAccountKeys(t.Context(), name)
+	keys, err := f.provider.ServiceAccountKeys(t.Context(), "app")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestRetire_EndsAnOldValueNow(t *testing.T) {
 			if got := response.Data; got["version"] != 1 || got["retired"] != true || got["rotation_state"] != "idle" || len(response.Warnings) != 0 {
 				t.Errorf("got %v with %v", got, response.Warnings)
 			}
-			if n := f.keys(t, "app"); n != 1 {
+			if n := f.keys(t); n != 1 {
 				t.Errorf("there are %d keys, want the current one", n)
 			}
 			first := f.read(t, "tokens/app/history")["versions"].([]any)[0].(map[string]any)
@@ -83,7 +83,7 @@ func TestRetire_RefusesWhatDoesNotWait(t *testing.T) {
 	f.write(t, "tokens/app/rotate", nil)
 	response, err := f.handle(t, logical.UpdateOperation, "tokens/app/retire", nil)
 	wantSaid(t, "without a version", said(response, err), "several old values", "version 1, planned for", "version 2, planned for")
-	if n := f.keys(t, "app"); n != 3 {
+	if n := f.keys(t); n != 3 {
 		t.Errorf("there are %d keys, want all of them", n)
 	}
 	f.withImpact(t, nil)

@@ -113,7 +113,7 @@ func (w *writtenPolicy) warnOfPlan(response *logical.Response) {
 	case planned && !byItself:
 		response.AddWarning(fmt.Sprintf("only a person can replace a %s of this account, because the account has no reset hook: "+
 			"when its time comes this token does not rotate, it becomes overdue until somebody hands a new value in", t.Type))
-	case !planned && byItself && !t.DisableAutomatedRotation:
+	case !planned && byItself && !t.DisableAutomatedRotation && t.nextRotation.IsZero(): // one that ends is replaced before
 		response.AddWarning(fmt.Sprintf("the engine can rotate this token by itself and does not, because neither rotation_period nor "+
 			"rotation_schedule is set: `vault write <mount>/tokens/%s rotation_period=30d` would have it rotate every 30 days", t.name))
 	}

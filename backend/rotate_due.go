@@ -167,7 +167,7 @@ func (b *backend) tellHealing(ctx context.Context, t *token, from rotation.Sourc
 func (b *backend) tellWaiting(ctx context.Context, t *token) error {
 	for i := range t.Retiring {
 		old := &t.Retiring[i]
-		if !t.waitsForReaders(old) || old.WaitReported || b.now().Before(old.At) {
+		if !t.waitsForReaders(old) || old.WaitReported || b.now().Before(t.waitsSince(old)) {
 			continue
 		}
 		seen, err := b.readersOf(ctx, b.storage, t)

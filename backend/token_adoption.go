@@ -53,8 +53,8 @@ func (b *backend) retirementTime(t *token) func(*rotation.Retiring) time.Time {
 			return b.now() // whoever looks reads storage
 		}
 		at, behind := b.adoption(t, seen, old)
-		if !old.WaitReported && behind.Count() > 0 && old.At.Before(at) {
-			return old.At
+		if told := t.waitsSince(old); !old.WaitReported && behind.Count() > 0 && told.Before(at) {
+			return told
 		}
 		return at
 	}

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -30,9 +31,7 @@ func newAdopting(t *testing.T, policy map[string]any, readers ...Reader) *adopti
 		"account": "google", "type": "service_account_key", "service_account_key": a.serviceAccount(t, "app"),
 		"rotation_grace_period": "1h", "retire_after": "adopted", "reader_window": "24h", "refresh_ttl": "60s",
 	}
-	for name, value := range policy {
-		data[name] = value
-	}
+	maps.Copy(data, policy)
 	a.write(t, "tokens/app", data)
 	for _, r := range readers {
 		a.readAs(t, "creds/app", r)
@@ -89,7 +88,7 @@ func (a *adopting) wantWaiting(t *testing.T, why string, versions ...int) {
 	if !slices.Equal(waiting, versions) {
 		t.Errorf("%s: versions %v wait, want %v", why, waiting, versions)
 	}
-	if n := a.keys(t, "app"); n != len(versions)+1 {
+	if n := a.keys(t); n != len(versions)+1 {
 		t.Errorf("%s: there are %d keys, want %d", why, n, len(versions)+1)
 	}
 }
@@ -189,6 +188,24 @@ func TestAdopted_TellsOnceThatItWaits(t *testing.T) {
 	if text := read(); strings.Contains(text, "version 1") {
 		t.Errorf("it is still told: %s", text)
 	}
+}
+
+func TestAdopted_WaitsForNobodyBeforeAllHadTheTimeToRead(t *testing.T) {
+	t.Parallel()
+	a := newAdopting(t, map[string]any{"rotation_grace_period": "0"}, named("one"))
+	published := a.stored(t, "app").Current.PublishedAt
+	if next := a.work(t); !next.Equal(published.Add(2 * time.Minute)) {
+		t.Errorf("it is looked at %s after the publication", next.Sub(published))
+	}
+	a.after(t, published.Add(2*time.Minute-time.Second).Sub(a.now()))
+	if waits, warned := a.events(eventRetirementWaits), responseWarnings(t, a.fixture, "tokens/app"); len(waits) != 0 || len(warned) != 0 {
+		t.Errorf("a second before, told were %v and %q", waits, warned)
+	}
+	a.after(t, time.Second)
+	if waits := a.events(eventRetirementWaits); len(waits) != 1 || waits[0]["behind"] != "1" {
+		t.Errorf("then, told were %v", waits)
+	}
+	wantSaid(t, "the warning", fmt.Sprint(responseWarnings(t, a.fixture, "tokens/app")), "and waits: 1 reader of the last 24h has not read")
 }
 
 func responseWarnings(t *testing.T, f *fixture, path string) []string {
@@ -311,7 +328,7 @@ func TestAdopted_TheDeletionOfTheTokenEndsIt(t *testing.T) {
 	if _, err := a.handle(t, logical.DeleteOperation, "tokens/app", nil); err != nil {
 		t.Fatal(err)
 	}
-	if n := a.keys(t, "app"); n != 1 {
+	if n := a.keys(t); n != 1 {
 		t.Errorf("there are %d keys, want the current one", n)
 	}
 }

@@ -52,7 +52,7 @@ func (b *backend) countReaders(t *token) (n readerCounts) {
 	n.current = seen.Behind(t.Number(), window, now).Count() - n.behind
 	for i := range t.Retiring {
 		old := &t.Retiring[i]
-		n.waits = n.waits || t.waitsForReaders(old) && !now.Before(old.At) && seen.Behind(old.Version, window, now).Count() > 0
+		n.waits = n.waits || t.waitsForReaders(old) && !now.Before(t.waitsSince(old)) && seen.Behind(old.Version, window, now).Count() > 0
 	}
 	return n
 }
@@ -85,7 +85,7 @@ func (b *backend) retirementWarnings(t *token) (warnings []string) {
 		}
 		n, end := b.behind(t, old.Version).Count(), old.At.UTC().Format(time.RFC3339)
 		switch {
-		case n == 0 || t.waitsForReaders(old) && now.Before(old.At):
+		case n == 0 || t.waitsForReaders(old) && now.Before(t.waitsSince(old)):
 		case t.waitsForReaders(old):
 			warnings = append(warnings, fmt.Sprintf("version %d was to end at %s and waits: %s. %s; `vault write <mount>/tokens/%s/retire version=%d` ends it all the same",
 				old.Version, end, t.haveNot(n), t.seeReaders(), t.name, old.Version))

@@ -168,3 +168,23 @@ func TestExpiry_IsTakenFromANewKey(t *testing.T) {
 		t.Errorf("version 2 retires after %s, want its own end", at)
 	}
 }
+
+func TestExpiry_IsAPlanOfItsOwn(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.withGoogle(t)
+	f.write(t, "tokens/key", map[string]any{"account": "google", "type": "service_account_key", "service_account_key": f.serviceAccount(t, "app")})
+	warned := func() bool {
+		response, err := f.handle(t, logical.UpdateOperation, "tokens/key", map[string]any{"disable_automated_rotation": false})
+		must(t, err)
+		return response != nil && strings.Contains(strings.Join(response.Warnings, " "), "can rotate this token by itself and does not")
+	}
+	if !warned() {
+		t.Error("nobody is warned that a key without an end is never rotated")
+	}
+	must(t, f.provider.ConfigureIAM(t.Context(), simulator.IAMSettings{KeyLife: 8 * time.Hour}))
+	f.write(t, "tokens/key/rotate", nil)
+	if warned() {
+		t.Error("a key that is rotated before its end is said not to be")
+	}
+}

@@ -47,6 +47,14 @@ func (t *token) waitsForReaders(old *rotation.Retiring) bool {
 	return t.RetireWhen == retireAdopted && old.WaitsForReaders()
 }
 
+// waitsSince is from when on an old value waits for those who are behind: once its grace period is over, and all had the time to read.
+func (t *token) waitsSince(old *rotation.Retiring) time.Time {
+	if read := t.ReplacedAt(old.Version).Add(t.adoptionPause()); read.After(old.At) {
+		return read
+	}
+	return old.At
+}
+
 // adoptionPause is how long everybody has at least to read a new version: consumers look again after refresh_ttl, and those with a lease
 // when they renew it.
 func (t *token) adoptionPause() time.Duration {

@@ -26,8 +26,10 @@ func commonPolicyFields() map[string]*framework.FieldSchema {
 		"refresh_ttl":           {Type: framework.TypeDurationSecond, Default: defaultRefreshTTL, Description: "How long an app may go on with a value before it looks again; bounds the outage after a reset. At least 1s."},
 		"verify_period":         {Type: framework.TypeDurationSecond, Default: defaultVerifyPeriod, Description: "How often the provider is asked whether the credential still works; 0 for never."},
 		"rotation_grace_period": {Type: framework.TypeDurationSecond, Default: defaultGracePeriod, Description: "How long an old value lives on that the engine retires itself."},
-		"retire_after": {Type: framework.TypeString, Default: retireByGrace, AllowedValues: allowed([]string{retireByGrace, retireAdopted}),
-			Description: "When an old value ends that the engine retires itself: grace (after rotation_grace_period) or adopted (once everybody who has read the token within reader_window has a newer one)."},
+		"retire_after": {
+			Type: framework.TypeString, Default: retireByGrace, AllowedValues: allowed([]string{retireByGrace, retireAdopted}),
+			Description: "When an old value ends that the engine retires itself: grace (after rotation_grace_period) or adopted (once everybody who has read the token within reader_window has a newer one).",
+		},
 		"reader_window":        {Type: framework.TypeDurationSecond, Default: defaultReaderWindow, Description: "For how long after its last read a reader counts for retire_after. At least 1s."},
 		"rotate_before_expiry": {Type: framework.TypeDurationSecond, Default: defaultBeforeExpiry, Description: "How long before its own end a value is due for rotation, where it has one; at most half of its life counts."},
 		"lease_ttl":            {Type: framework.TypeDurationSecond, Default: 0, Description: "With more than 0, reads of creds/ carry a lease of this length, which ends with the version; each such read writes to storage."},

@@ -153,7 +153,7 @@ func TestClosing_WaitsForTheAnswerToARefresh(t *testing.T) {
 			case <-time.After(50 * time.Millisecond):
 			}
 			close(goOn)
-			_ = <-done // whatever became of it
+			_ = <-done //nolint:staticcheck // an error, whatever it is
 			<-closed
 			if got := f.stored(t, "app"); got.Current.Refreshed.Number() == 0 && got.Number() == 1 && got.Pending == nil {
 				t.Error("the answer is lost")

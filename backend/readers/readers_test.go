@@ -174,7 +174,12 @@ func TestMakeRoom_ForgetsTheLongestSilentOfTheCurrentFirst(t *testing.T) {
 	if b := token.Behind(1, window, now); b.Rows != 10 || b.Forgotten != 0 {
 		t.Errorf("behind are %+v", b)
 	}
-	// After a rotation the forgotten one is behind, too, until the window is over.
+	forgottenIsBehind(t, token, now)
+}
+
+// forgottenIsBehind wants the one that was forgotten to be behind, too, after a rotation, until the window is over.
+func forgottenIsBehind(t *testing.T, token *Token, now time.Time) {
+	t.Helper()
 	if b := token.Behind(2, window, now); b.Forgotten != 1 {
 		t.Errorf("behind version 3 are %+v", b)
 	}

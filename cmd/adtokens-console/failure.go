@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/vault/api"
@@ -44,15 +45,7 @@ func (f *failure) Detail() string { return strings.Join(f.said, " ") }
 // isKind says whether an error is a failure of one of these kinds.
 func isKind(err error, kinds ...kind) bool {
 	f, is := errors.AsType[*failure](err)
-	if !is {
-		return false
-	}
-	for _, k := range kinds {
-		if f.kind == k {
-			return true
-		}
-	}
-	return false
+	return is && slices.Contains(kinds, f.kind)
 }
 
 // failureOf says what an error of Vault's client means.

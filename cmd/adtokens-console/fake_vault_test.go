@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -260,9 +261,7 @@ func (b *browser) csrf(page string) string {
 func (b *browser) post(from, path string, form url.Values) shown {
 	b.t.Helper()
 	sent := url.Values{"csrf": {b.csrf(b.get(from).text)}}
-	for name, values := range form {
-		sent[name] = values
-	}
+	maps.Copy(sent, form)
 	return b.do(b.request(http.MethodPost, path, sent))
 }
 
@@ -310,9 +309,7 @@ func (f *fakeVault) fakeToken(name string, changes fields) {
 		"rotation_state": "idle", "last_error": "", "last_vault_rotation": "2026-11-20T09:00:00Z", "overdue": false, "retiring": []any{},
 		"last_verification": fields{"at": "2026-11-27T08:00:00Z", "outcome": "accepted", "detail": "impact.com accepts the token"},
 	}
-	for field, value := range changes {
-		token[field] = value
-	}
+	maps.Copy(token, changes)
 	f.gives("GET adtokens/tokens/"+name, token)
 	f.gives("GET adtokens/tokens/"+name+"/rotate", fields{
 		"console_url": "https://app.impact.com", "role": "Account Administrator", "steps": []string{

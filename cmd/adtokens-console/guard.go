@@ -97,7 +97,7 @@ func (c *console) origin(r *http.Request) string {
 func (c *console) readForm(r *http.Request) (status int, problem string) {
 	parse := r.ParseForm
 	if strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/") {
-		parse = func() error { return r.ParseMultipartForm(maxForm) }
+		parse = func() error { return r.ParseMultipartForm(maxForm) } //nolint:gosec // guard bounds the body
 	}
 	err := parse()
 	switch _, tooLarge := errors.AsType[*http.MaxBytesError](err); {

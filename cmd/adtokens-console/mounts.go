@@ -92,14 +92,11 @@ func (c *console) inMount(next handler) handler {
 
 // mountURL is the address of a page of a mount.
 func mountURL(mount string, page ...string) string {
-	address := "/m/" + url.PathEscape(mount) + "/"
+	elements := make([]string, len(page))
 	for i, element := range page {
-		if i > 0 {
-			address += "/"
-		}
-		address += url.PathEscape(element)
+		elements[i] = url.PathEscape(element)
 	}
-	return address
+	return "/m/" + url.PathEscape(mount) + "/" + strings.Join(elements, "/")
 }
 
 // home leads to the mount, or has the choice of several.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -21,9 +22,7 @@ func TestOverview_HasTheMostUrgentFirst(t *testing.T) {
 	vault := newFakeVault(t)
 	row := func(changes fields) fields {
 		r := fields{"account": "agency", "type": "scoped", "version": 1, "age": 60, "health": "ok", "overdue": false, "rotation_state": "idle", "last_error": ""}
-		for name, value := range changes {
-			r[name] = value
-		}
+		maps.Copy(r, changes)
 		return r
 	}
 	vault.gives("GET adtokens/status", statusOfTokens(fields{
@@ -460,17 +459,7 @@ func TestTexts_AreInOnePlace(t *testing.T) {
 			return err
 		}
 		all.Write(source)
-		if strings.HasSuffix(path, ".html") {
-			words := regexp.MustCompile(`[A-Za-z]{2,}`).FindAllString(tag.ReplaceAllString(action.ReplaceAllString(string(source), ""), ""), -1)
-			if len(words) > 0 {
-				t.Errorf("%s has words: %q", path, words)
-			}
-		}
-		for _, found := range textKey.FindAllStringSubmatch(string(source), -1) {
-			if p.texts[found[1]] == "" && strings.Contains(found[1], ".") && !strings.HasSuffix(found[1], ".") {
-				t.Errorf("%s: there is no text %s", path, found[1])
-			}
-		}
+		p.check(t, path, string(source))
 		return nil
 	})
 	if err != nil {
@@ -486,6 +475,22 @@ func TestTexts_AreInOnePlace(t *testing.T) {
 		}
 		if start == "" {
 			t.Errorf("the text %s is used nowhere", key)
+		}
+	}
+}
+
+// check wants a file to have no words that belong to the texts, and no key without a text.
+func (p *pages) check(t *testing.T, path, source string) {
+	t.Helper()
+	if strings.HasSuffix(path, ".html") {
+		words := regexp.MustCompile(`[A-Za-z]{2,}`).FindAllString(tag.ReplaceAllString(action.ReplaceAllString(source, ""), ""), -1)
+		if len(words) > 0 {
+			t.Errorf("%s has words: %q", path, words)
+		}
+	}
+	for _, found := range textKey.FindAllStringSubmatch(source, -1) {
+		if p.texts[found[1]] == "" && strings.Contains(found[1], ".") && !strings.HasSuffix(found[1], ".") {
+			t.Errorf("%s: there is no text %s", path, found[1])
 		}
 	}
 }

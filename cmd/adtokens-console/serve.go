@@ -29,7 +29,7 @@ const (
 // serve serves until ctx ends, and then revokes the Vault tokens that sign-ins got.
 func serve(ctx context.Context, o options, c *console, s cli.Streams) error {
 	server := &http.Server{
-		Handler:           c.routes(),
+		Handler:           c.routes(), //nolint:contextcheck // requests have contexts of their own
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: 64 << 10,
 		ErrorLog:       log.New(c.logger.StandardWriter(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}), "", 0),

@@ -52,13 +52,13 @@ func (s *sessionStore) cookieName(name string) string {
 // setCookie sets a cookie until the browser is closed. Lax, not Strict: a person comes here from a link in a message, and back from a
 // platform's consent, and is still signed in. Requests of other sites that change something have none of it.
 func (s *sessionStore) setCookie(w http.ResponseWriter, name, value string) {
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure where browsers come by TLS, which is everywhere but on loopback
 		Name: s.cookieName(name), Value: value, Path: "/", HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteLaxMode,
 	})
 }
 
 func (s *sessionStore) dropCookie(w http.ResponseWriter, name string) {
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure where browsers come by TLS, which is everywhere but on loopback
 		Name: s.cookieName(name), Path: "/", HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteLaxMode, MaxAge: -1,
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -201,7 +202,7 @@ func (c *console) beginConsent(v *visit) {
 	data := map[string]any{"redirect_uri": c.origin(v.r) + "/consent/callback"}
 	var pasted []string
 	for field := range v.r.PostForm {
-		if value := fieldValue(v.r, field); value != "" && !isOwnField(field) {
+		if value := fieldValue(v.r, field); value != "" && !slices.Contains(ownFields, field) {
 			data[field] = value
 			pasted = append(pasted, value)
 		}
@@ -228,15 +229,6 @@ func (c *console) beginConsent(v *visit) {
 			Text: []string{c.pages.text("elsewhere.consent-1"), c.pages.text("elsewhere.consent-2", data["redirect_uri"])},
 		},
 	})
-}
-
-func isOwnField(field string) bool {
-	for _, own := range ownFields {
-		if field == own {
-			return true
-		}
-	}
-	return false
 }
 
 // endConsent takes what a platform's redirect brings, and hands it to the engine at once. The address with the code is left behind: the

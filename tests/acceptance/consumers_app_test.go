@@ -73,11 +73,7 @@ func TestTheGoAppsReportEndsAnOutage(t *testing.T) {
 		app.says(t, "version 2: 200 OK")
 		return time.Since(began)
 	}
-	var without, with time.Duration
-	t.Run("apps", func(t *testing.T) {
-		t.Run("that report", func(t *testing.T) { t.Parallel(); with = outage(t, "report") })
-		t.Run("that do not", func(t *testing.T) { t.Parallel(); without = outage(t) })
-	})
+	with, without := outage(t, "report"), outage(t)
 	t.Logf("after a reset that nobody has announced, the app was down for %s without a report and for %s with one", without.Round(time.Millisecond), with.Round(time.Millisecond))
 	if with >= without || with > routine/2 {
 		t.Errorf("with a report the app was down for %s, without one for %s", with, without)

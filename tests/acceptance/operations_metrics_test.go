@@ -4,6 +4,7 @@ package acceptance
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -17,6 +18,8 @@ import (
 	"github.com/hashicorp/vault/api"
 	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/vaulttest"
 )
 
 // scraped are the labels of each metric by its name, the values that each label has, too.
@@ -63,6 +66,13 @@ func scrape(t *testing.T) scraped {
 	w.write(t, "tokens/acme-rw/verify", nil)
 	reset := done(w.sim.ResetReadWrite(t.Context(), "agency"))(t)
 	w.write(t, "tokens/acme-rw/rotate", fields{"auth_token": reset.AuthToken})
+	receiver := startReceiver(t)
+	w.write(t, "notifications/ops", receiver.fields(fields{"events": "*"}))
+	w.write(t, "tokens/acme-new", fields{"refresh_ttl": 30})                                  // the receiver is told
+	w.write(t, "campaigns/jane-leaves", fields{"reason": "Jane leaves", "tokens": "acme-rw"}) // no hook: it waits for a person
+	vaulttest.Await(t, "a message to be taken", func() bool {
+		return fmt.Sprint(w.data(t, "status")["notifications"].(fields)["ops"].(fields)["waiting"]) == "0" && len(receiver.Taken()) > 0
+	})
 
 	policy := w.Path + "-prometheus"
 	succeeded(t, w.Client.Sys().PutPolicyWithContext(t.Context(), policy, `path "`+w.Path+`/metrics" { capabilities = ["read"] }`))
@@ -106,7 +116,7 @@ var (
 	// scrapeLabels are those that Prometheus adds.
 	scrapeLabels = []string{"job", "instance"}
 	// statesOnDemand are values of labels that a series has only after it happened.
-	statesOnDemand = []string{"failed", "no_answer", "5xx", "rate_limited"}
+	statesOnDemand = []string{"failed", "no_answer", "5xx", "rate_limited", "rejection"}
 )
 
 // knows fails the test unless an expression is about metrics and labels that are served.

@@ -17,12 +17,12 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/vaulttest"
 )
 
-// readers are those of a token by display name, and the summary.
-func (w *world) readers(t *testing.T, name string) (rows map[string]fields, summary fields) {
+// readers are those of the token rw by display name, and the summary.
+func (w *world) readers(t *testing.T) (rows map[string]fields, summary fields) {
 	t.Helper()
-	data := w.data(t, "tokens/"+name+"/readers")
+	data := w.data(t, "tokens/rw/readers")
 	hasOnly(t, data, "current_version", "readers", "summary")
-	has(t, data, fields{"current_version": w.data(t, "tokens/"+name)["version"]})
+	has(t, data, fields{"current_version": w.data(t, "tokens/rw")["version"]})
 	rows = map[string]fields{}
 	list, _ := data["readers"].([]any)
 	for _, row := range list {
@@ -67,7 +67,7 @@ func TestReaders_TellWhoHasWhichVersion(t *testing.T) {
 	if _, err := billing.Read(t.Context(), "tokens/rw/readers"); err == nil {
 		t.Error("an app may see who else reads")
 	}
-	rows, summary := w.readers(t, "rw")
+	rows, summary := w.readers(t)
 	has(t, summary, fields{"total": 3, "current": 3, "behind": 0, "forgotten": 0})
 	has(t, rows[alice.displayName], fields{"entity_id": alice.entityID, "address": "127.0.0.1", "path": "creds", "version": 1})
 	has(t, rows["token-billing"], fields{"entity_id": "", "address": "127.0.0.1", "path": "creds", "version": 1})
@@ -80,7 +80,7 @@ func TestReaders_TellWhoHasWhichVersion(t *testing.T) {
 	compromised := time.Now().UTC().Format(time.RFC3339Nano)
 	w.write(t, "tokens/rw/rotate", fields{"auth_token": done(w.sim.ResetReadWrite(t.Context(), "agency"))(t).AuthToken})
 	done(billing.Read(t.Context(), "creds/rw"))(t)
-	rows, summary = w.readers(t, "rw")
+	rows, summary = w.readers(t)
 	has(t, summary, fields{"total": 3, "current": 1, "behind": 2})
 	has(t, rows["token-billing"], fields{"version": 2})
 	has(t, rows[alice.displayName], fields{"version": 1})
@@ -105,7 +105,7 @@ func TestReaders_TellWhoHasWhichVersion(t *testing.T) {
 
 	w.remove(t, "tokens/rw")
 	w.write(t, "tokens/rw", impactToken("legacy_read_write", done(w.sim.ImpactCredentials(t.Context(), "agency"))(t).ReadWrite))
-	_, summary = w.readers(t, "rw")
+	_, summary = w.readers(t)
 	has(t, summary, fields{"total": 0})
 }
 
@@ -128,11 +128,11 @@ func TestReaders_SurviveACrash(t *testing.T) {
 			time.Sleep(3 * time.Second) // until they are stored, which begins after one and shows nowhere
 			tt.crash(t, server)
 			vaulttest.Await(t, "the engine to answer", func() bool { _, err := w.Read(t.Context(), "info"); return err == nil })
-			rows, summary := w.readers(t, "rw")
+			rows, summary := w.readers(t)
 			has(t, summary, fields{"total": 1, "current": 1})
 			client := rows["token-billing"]["client"]
 			done(billing.Read(t.Context(), "creds/rw"))(t)
-			if rows, summary = w.readers(t, "rw"); rows["token-billing"]["client"] != client {
+			if rows, summary = w.readers(t); rows["token-billing"]["client"] != client {
 				t.Errorf("the same client is another one after the crash: %v", rows)
 			}
 			has(t, summary, fields{"total": 1})
@@ -169,11 +169,11 @@ func TestReaders_ARenewalIsNoRead(t *testing.T) {
 	w.importLegacyTokens(t)
 	w.write(t, "tokens/rw", fields{"lease_ttl": "1h"})
 	lease := w.leased(t, "rw").LeaseID
-	rows, _ := w.readers(t, "rw")
+	rows, _ := w.readers(t)
 	first := rows["token"]["last_read"]
 	time.Sleep(1100 * time.Millisecond)
 	w.vault(t, "lease", "renew", lease)
-	if rows, _ := w.readers(t, "rw"); rows["token"]["last_read"] != first {
+	if rows, _ := w.readers(t); rows["token"]["last_read"] != first {
 		t.Errorf("last_read was %v, and is %v after a renewal", first, rows["token"]["last_read"])
 	}
 }

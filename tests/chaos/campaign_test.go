@@ -16,13 +16,12 @@ import (
 func TestACampaignGoesOnWhateverHappensToItsLeader(t *testing.T) {
 	t.Parallel()
 	const tokens = 16
-	ctx := t.Context()
 	cluster, sim := vaulttest.StartCluster(t), vaulttest.StartSimulator(t)
 	calls := newCallLog(t, sim)
 	cluster.Admit(t, sim.ImpactURL, calls.url)
 	leader := func(nodes ...*vaulttest.Server) (active *vaulttest.Server) {
 		vaulttest.Await(t, "a node to be active", func() bool {
-			active = cluster.Active(ctx, nodes...)
+			active = cluster.Active(t.Context(), nodes...)
 			return active != nil
 		})
 		return active
@@ -31,7 +30,7 @@ func TestACampaignGoesOnWhateverHappensToItsLeader(t *testing.T) {
 	mount := first.Mount(t)
 	write := func(path string, data map[string]any) {
 		t.Helper()
-		if _, err := mount.Write(ctx, path, data); err != nil {
+		if _, err := mount.Write(t.Context(), path, data); err != nil {
 			vaulttest.Fatalf(t, "writing %s: %v", path, err)
 		}
 	}
@@ -41,7 +40,7 @@ func TestACampaignGoesOnWhateverHappensToItsLeader(t *testing.T) {
 	})
 	for i := range tokens {
 		name := fmt.Sprintf("t-%d", i)
-		issued, err := sim.CreateScopedToken(ctx, simulator.ScopedTokenInput{ScopedTokenName: simulator.ScopedTokenName{Account: "agency", Name: name}})
+		issued, err := sim.CreateScopedToken(t.Context(), simulator.ScopedTokenInput{ScopedTokenName: simulator.ScopedTokenName{Account: "agency", Name: name}})
 		must(t, err)
 		write("tokens/"+name, impactToken("scoped", issued.ImpactCredential))
 	}
@@ -51,7 +50,7 @@ func TestACampaignGoesOnWhateverHappensToItsLeader(t *testing.T) {
 		t.Helper()
 		vaulttest.Await(t, fmt.Sprintf("%d tokens to be done", done), func() bool {
 			for _, node := range nodes {
-				secret, err := ask(ctx, mount.On(t, node), "campaigns/all")
+				secret, err := ask(t.Context(), mount.On(t, node), "campaigns/all")
 				if err != nil {
 					continue
 				}

@@ -93,9 +93,7 @@ func (r register) step(a action, answer result) (bool, register) {
 	matches := a.cas < 0 || a.cas == r.version
 	switch {
 	case a.report != 0:
-		// Whoever is told that a version is outdated has to find another one afterwards.
-		old := a.report < r.version
-		return answer.version == r.version && (old || answer.outcome == asked && a.report == r.version), r
+		return r.reported(a, answer), r
 	case a.value == 0:
 		known := r.fingerprint == "" || r.fingerprint == answer.fingerprint
 		right := answer.version == r.version && answer.identifier == r.value && answer.secret == r.value && answer.second == r.value
@@ -110,6 +108,13 @@ func (r register) step(a action, answer result) (bool, register) {
 	default:
 		return matches && answer.version == r.version+1, register{version: answer.version, value: a.value, fingerprint: answer.fingerprint}
 	}
+}
+
+// reported says whether a report could have been answered like this: whoever is told that a version is outdated has to find another one
+// afterwards.
+func (r register) reported(a action, answer result) bool {
+	old := a.report < r.version
+	return answer.version == r.version && (old || answer.outcome == asked && a.report == r.version)
 }
 
 // checkTime is far beyond what a history of these tests takes.

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -188,7 +189,7 @@ type answer struct {
 
 func (v *visitor) do(r *http.Request) answer {
 	v.t.Helper()
-	response := done(v.client.Do(r))(v.t)
+	response := done(v.client.Do(r))(v.t) //nolint:bodyclose // closed below
 	defer response.Body.Close()
 	text := done(io.ReadAll(response.Body))(v.t)
 	return answer{response.StatusCode, response.Request.URL.EscapedPath(), string(text), response.Header}
@@ -209,9 +210,7 @@ func (v *visitor) post(from, path string, form url.Values) answer {
 		vaulttest.Fatalf(v.t, "%s has no form", from)
 	}
 	sent := url.Values{"csrf": {found[1]}}
-	for name, values := range form {
-		sent[name] = values
-	}
+	maps.Copy(sent, form)
 	r := done(http.NewRequestWithContext(v.t.Context(), http.MethodPost, v.url+path, strings.NewReader(sent.Encode())))(v.t)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Origin", v.url)

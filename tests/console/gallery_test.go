@@ -74,8 +74,8 @@ func gallery(t *testing.T) (*world, []sight) {
 	if _, err := w.Write(t.Context(), "campaigns/joe-leaves", fields{"reason": "Joe has left", "tokens": []string{"acme-r*"}}); err == nil {
 		campaigns = true
 	}
-	at := func(format string, args ...any) func(*tab) {
-		return func(b *tab) { b.open(w.at(format, args...)) }
+	at := func(path string) func(*tab) {
+		return func(b *tab) { b.open(w.at("%s", path)) }
 	}
 	sights := []sight{
 		{"overview", at("")},
@@ -176,10 +176,10 @@ func (b *tab) picture(folder, name string) {
 		taken, err = chromedp.FullScreenshot(100)(ctx, target)
 		return err
 	}))
-	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // pictures for people
+	if err := os.MkdirAll(folder, 0o755); err != nil {
 		b.t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(folder, name+".png"), taken, 0o644); err != nil { //nolint:gosec // pictures for people
+	if err := os.WriteFile(filepath.Join(folder, name+".png"), taken, 0o644); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -218,10 +218,10 @@ func (b *tab) small(folder, name string) {
 	if out.Len() > maxSmall {
 		b.t.Errorf("the picture %s has %d bytes", name, out.Len())
 	}
-	if err := os.MkdirAll(filepath.Join(folder, "docs"), 0o755); err != nil { //nolint:gosec // pictures for people
+	if err := os.MkdirAll(filepath.Join(folder, "docs"), 0o755); err != nil {
 		b.t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(folder, "docs", name+".png"), out.Bytes(), 0o644); err != nil { //nolint:gosec // pictures for people
+	if err := os.WriteFile(filepath.Join(folder, "docs", name+".png"), out.Bytes(), 0o644); err != nil {
 		b.t.Fatal(err)
 	}
 }

@@ -94,13 +94,13 @@ func TestRights_ThePolicyReadsNoValue(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.importImpact(t)
-	jane := w.As(t, w.person(t, "jane"))
+	joe := w.As(t, w.person(t, "joe"))
 	for _, path := range []string{"creds/acme-rw", "access-token/acme-rw", "config/acme-impact"} {
-		if _, err := jane.Read(t.Context(), path); err == nil || !strings.Contains(err.Error(), "permission denied") {
+		if _, err := joe.Read(t.Context(), path); err == nil || !strings.Contains(err.Error(), "permission denied") {
 			t.Errorf("reading %s: %v", path, err)
 		}
 	}
-	if _, err := jane.Write(t.Context(), "tokens/acme-rw/rotate", fields{"auth_token": "x", "verify": false}); err == nil || !strings.Contains(err.Error(), "permission denied") {
+	if _, err := joe.Write(t.Context(), "tokens/acme-rw/rotate", fields{"auth_token": "x", "verify": false}); err == nil || !strings.Contains(err.Error(), "permission denied") {
 		t.Errorf("publishing without a check: %v", err)
 	}
 }
