@@ -39,7 +39,7 @@ func (b *backend) pathStatus() *framework.Path {
 				"tokens": {Type: framework.TypeMap, Required: true, Description: "By name: account, type, version, fingerprint, age (seconds), health, overdue, " +
 					"next_vault_rotation, expires_at, rotation_state, last_error."},
 				"notifications": {Type: framework.TypeMap, Description: "Where there are any, by name: waiting and dropped, which count messages, and last_error."},
-				"campaigns":     {Type: framework.TypeMap, Required: true, Description: "Those that are running or have failed, by name: state and progress."},
+				"campaigns":     {Type: framework.TypeMap, Description: "Where some are running or have failed, by name: state and progress."},
 			}),
 		},
 		HelpSynopsis: "Read the state of every token at a glance.",
@@ -123,7 +123,10 @@ func (b *backend) pathStatusRead(ctx context.Context, req *logical.Request, d *f
 			"total": summary.total, "ok": summary.ok, "rejected": summary.rejected, "unverified": summary.unverified,
 			"none": summary.none, "overdue": summary.overdue, "in_flight": summary.inFlight,
 		},
-		"tokens": shown, "campaigns": campaigns,
+		"tokens": shown,
+	}
+	if len(campaigns) > 0 {
+		response.Data["campaigns"] = campaigns
 	}
 	if len(notifications) > 0 {
 		response.Data["notifications"] = notifications

@@ -61,10 +61,13 @@ func TestGoogle_ForgedKeyFileProvesNothingAtItsOwnAddress(t *testing.T) {
 	forged["client_email"] = real["client_email"]
 	forged["private_key_id"] = strings.Repeat("0", 40)
 	forged["token_uri"] = tokenEndpoint(t, http.StatusOK, "application/json", jsonText(t, fields{"access_token": grant, "token_type": "Bearer", "expires_in": 3600}))
-	secret = w.write(t, "tokens/key/rotate", fields{"service_account_key": jsonText(t, forged)})
+	foreign := fields{"service_account_key": jsonText(t, forged)}
+	_, err := w.Write(t.Context(), "tokens/key/rotate", foreign)
+	refused(t, err, http.StatusBadRequest, "this is a credential of", "victim@", "forger@")
+	secret = w.write(t, "tokens/key/rotate", with(foreign, "accept_other_identity", true))
 	warnsAmongOthers(t, secret.Warnings, "which proves to nobody else whose key it is")
 
-	_, err := w.Write(t.Context(), "tokens/key/rotate", nil)
+	_, err = w.Write(t.Context(), "tokens/key/rotate", nil)
 	refused(t, err, http.StatusBadRequest, "nothing was changed")
 	if got := w.keysThere(t, "victim"); len(got) != 1 {
 		t.Errorf("the victim has %d keys", len(got))

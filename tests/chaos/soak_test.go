@@ -367,7 +367,7 @@ func (s *soak) flat(t *testing.T, before, after sample) {
 	t.Helper()
 	expected := []string{"salt"}
 	for _, token := range s.tokens {
-		expected = append(expected, "config/"+token.name, "token/"+token.name, "account-token/"+token.name+"/"+token.name)
+		expected = append(expected, "config/"+token.name, "token/"+token.name, "account-token/"+token.name+"/"+token.name, "readers/"+token.name)
 	}
 	slices.Sort(expected)
 	slices.Sort(after.stored)
