@@ -98,10 +98,7 @@ func (b *backend) pathStatusRead(ctx context.Context, req *logical.Request, d *f
 	for _, problem := range b.unusableAccounts(ctx, req.Storage, s.tokens) {
 		response.AddWarning(problem.Error())
 	}
-	for _, problem := range append(problems(s.tokens, now), campaignProblems...) {
-		response.AddWarning(problem)
-	}
-	for _, problem := range b.readerProblems(s.tokens) {
+	for _, problem := range slices.Concat(problems(s.tokens, now), campaignProblems, b.readerProblems(s.tokens)) {
 		response.AddWarning(problem)
 	}
 	notifications := b.notificationStatus(ctx, req.Storage, response)
@@ -125,11 +122,10 @@ func (b *backend) pathStatusRead(ctx context.Context, req *logical.Request, d *f
 		},
 		"tokens": shown,
 	}
-	if len(campaigns) > 0 {
-		response.Data["campaigns"] = campaigns
-	}
-	if len(notifications) > 0 {
-		response.Data["notifications"] = notifications
+	for part, there := range map[string]map[string]any{"campaigns": campaigns, "notifications": notifications} {
+		if len(there) > 0 {
+			response.Data[part] = there
+		}
 	}
 	return response, nil
 }

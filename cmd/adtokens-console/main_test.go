@@ -33,8 +33,10 @@ func TestFlags(t *testing.T) {
 			t.Errorf("%s: %d, %s", args, code, out.String())
 		}
 	}
-	for _, args := range []string{"-listen 0.0.0.0:443 -tls-cert a -tls-key b", "-listen :8080 -behind-tls-proxy", "-listen localhost:0", "-listen [::1]:8080", "-listen 127.0.0.2:1",
-		"-vault-addr https://vault.acme.example", "-vault-addr unix:///run/vault.sock"} {
+	for _, args := range []string{
+		"-listen 0.0.0.0:443 -tls-cert a -tls-key b", "-listen :8080 -behind-tls-proxy", "-listen localhost:0", "-listen [::1]:8080", "-listen 127.0.0.2:1",
+		"-vault-addr https://vault.acme.example", "-vault-addr unix:///run/vault.sock",
+	} {
 		if _, err := parse(strings.Fields(args), cli.Streams{}); err != nil {
 			t.Errorf("%s: %v", args, err)
 		}

@@ -147,7 +147,8 @@ func TestToken_MessageToOwnersIsTrue(t *testing.T) {
 		},
 		"down": {
 			fields{"health": "rejected"},
-			[]string{"does not work at the moment", "at most 60 seconds after it was published"}, []string{"was replaced on", "within 60 seconds"},
+			[]string{"does not work at the moment", "at most 60 seconds after it was published"},
+			[]string{"was replaced on", "within 60 seconds"},
 		},
 		"down, and never replaced": {
 			fields{"version": 1, "health": "rejected"}, []string{"does not work at the moment"}, []string{"was replaced on"},
