@@ -94,7 +94,8 @@ func (a *adoption) wantAlive(t *testing.T, while string, d time.Duration) {
 // while plugin and server die. A key that an app has must work until the app has read the next one, and end soon after the last has.
 func TestAdoption_AnOldKeyNeverEndsUnderAReaderAndAlwaysAfterTheLast(t *testing.T) {
 	t.Parallel()
-	const apps, soon = 4, 30 * time.Second
+	// stored is how long a read may wait until it is stored: the readers of a token are written once in 30 seconds.
+	const apps, soon, stored = 4, 30 * time.Second, 32 * time.Second
 	server := vaulttest.StartRaft(t)
 	a := newAdoption(t, server, apps)
 	for round, disturb := range []struct {
@@ -107,7 +108,7 @@ func TestAdoption_AnOldKeyNeverEndsUnderAReaderAndAlwaysAfterTheLast(t *testing.
 		{"Vault is sealed", func() { server.Seal(t); server.Unseal(t) }},
 		{"nothing happens any more", func() {}},
 	} {
-		time.Sleep(3 * time.Second) // a crash may lose the reads of the last seconds
+		time.Sleep(stored) // a crash loses the reads that are not stored yet, and nothing tells which are
 		must(t, onlyError(a.Write(t.Context(), "tokens/app/rotate", nil)))
 		order := rand.Perm(apps)
 		for _, app := range order[1:] {
