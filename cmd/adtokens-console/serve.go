@@ -2,10 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"log"
 	"net"
 	"net/http"
@@ -34,7 +30,10 @@ func serve(ctx context.Context, o options, c *console, s cli.Streams) error {
 		MaxHeaderBytes: 64 << 10,
 		ErrorLog:       log.New(c.logger.StandardWriter(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}), "", 0),
 	}
-	failed, err := o.start(ctx, server, s)
+	endpoint := cli.Endpoint{
+		Listen: o.listen, CertFile: o.certFile, KeyFile: o.keyFile, IsSecure: o.isSecure(), Refusal: "without TLS only loopback addresses are served",
+	}
+	failed, err := endpoint.Start(ctx, server, s)
 	if err != nil {
 		return err
 	}
@@ -55,32 +54,6 @@ func serve(ctx context.Context, o options, c *console, s cli.Streams) error {
 			return err
 		}
 	}
-}
-
-// start listens, prints the address and serves. The channel gets the error that ends the serving.
-func (o *options) start(ctx context.Context, server *http.Server, s cli.Streams) (<-chan error, error) {
-	scheme, serve := "http", server.Serve
-	if o.certFile != "" {
-		certificate, err := tls.LoadX509KeyPair(o.certFile, o.keyFile)
-		if err != nil {
-			return nil, fmt.Errorf("loading the certificate: %w", err)
-		}
-		server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
-		scheme, serve = "https", func(l net.Listener) error { return server.ServeTLS(l, "", "") }
-	}
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", o.listen)
-	if err != nil {
-		return nil, fmt.Errorf("listening: %w", err)
-	}
-	// A name such as localhost may stand for anything.
-	address, isTCP := listener.Addr().(*net.TCPAddr)
-	if !o.isSecure() && (!isTCP || !address.IP.IsLoopback()) {
-		return nil, errors.Join(cli.Usagef("without TLS only loopback addresses are served"), listener.Close())
-	}
-	failed := make(chan error, 1)
-	go func() { failed <- serve(listener) }()
-	return failed, json.NewEncoder(s.Out).Encode(map[string]string{"url": scheme + "://" + listener.Addr().String()})
 }
 
 // isLoopback says whether a host name or address is this machine's own.

@@ -5,13 +5,10 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -113,7 +110,11 @@ func serve(ctx context.Context, o options, s cli.Streams) error {
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
 		ErrorLog: log.New(logger.StandardWriter(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}), "", 0),
 	}
-	failed, err := o.start(ctx, server, s)
+	endpoint := cli.Endpoint{
+		Listen: o.listen, CertFile: o.certFile, KeyFile: o.keyFile, IsSecure: o.certFile != "", Path: path,
+		Refusal: "without -tls-cert and -tls-key only loopback addresses are served, because credentials are",
+	}
+	failed, err := endpoint.Start(ctx, server, s)
 	if err != nil {
 		return err
 	}
@@ -158,29 +159,4 @@ func (o options) webhook() (*standardwebhooks.Webhook, error) {
 		return nil, errors.New("the secret must be whsec_ and the base64 form of 24 to 64 bytes, as `echo whsec_$(openssl rand -base64 32)` prints it")
 	}
 	return standardwebhooks.NewWebhookRaw(key)
-}
-
-// start listens, prints the address and serves. The channel gets the error that ends the serving.
-func (o options) start(ctx context.Context, server *http.Server, s cli.Streams) (<-chan error, error) {
-	scheme, serve := "http", server.Serve
-	if o.certFile != "" {
-		certificate, err := tls.LoadX509KeyPair(o.certFile, o.keyFile)
-		if err != nil {
-			return nil, fmt.Errorf("loading the certificate: %w", err)
-		}
-		server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
-		scheme, serve = "https", func(l net.Listener) error { return server.ServeTLS(l, "", "") }
-	}
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", o.listen)
-	if err != nil {
-		return nil, fmt.Errorf("listening: %w", err)
-	}
-	address, isTCP := listener.Addr().(*net.TCPAddr)
-	if scheme == "http" && (!isTCP || !address.IP.IsLoopback()) {
-		return nil, errors.Join(cli.Usagef("without -tls-cert and -tls-key only loopback addresses are served, because credentials are"), listener.Close())
-	}
-	failed := make(chan error, 1)
-	go func() { failed <- serve(listener) }()
-	return failed, json.NewEncoder(s.Out).Encode(map[string]string{"url": scheme + "://" + listener.Addr().String() + path})
 }
