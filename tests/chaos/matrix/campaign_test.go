@@ -106,17 +106,10 @@ func campaignColumn(t *testing.T, w *world, e event, rows []row) {
 	t.Helper()
 	ctx := t.Context()
 	w.hook.spoil()
-	subjects, problems := make([]*subject, len(rows)), make([]error, len(rows))
-	phase := func(do func(r row, s *subject) error) {
-		each(rows, func(i int, r row) {
-			if problems[i] == nil {
-				problems[i] = do(r, subjects[i])
-			}
-		})
-	}
-	each(rows, func(i int, r row) {
-		subjects[i], problems[i] = w.newCampaignSubject(ctx, r.story, fmt.Sprintf("%s-%d", r.story.id, r.at))
+	subjects := lineUp(rows, func(r row) (*subject, error) {
+		return w.newCampaignSubject(ctx, r.story, fmt.Sprintf("%s-%d", r.story.id, r.at))
 	})
+	phase := subjects.phase
 	phase(func(r row, s *subject) error {
 		return errors.Join(s.watch(r.stop()), s.campaign(ctx, fields{"reason": "crash", "tokens": s.name}))
 	})
@@ -129,8 +122,8 @@ func campaignColumn(t *testing.T, w *world, e event, rows []row) {
 		vaulttest.Fatalf(t, "%v", err)
 	}
 	for i, r := range rows {
-		if problems[i] != nil {
-			t.Errorf("%s, before %s: %s", r.story.id, r.stop(), vaulttest.Redact(t, strings.ReplaceAll(problems[i].Error(), "\n", "; ")))
+		if problem := subjects.problem(t, i); problem != "" {
+			t.Errorf("%s, before %s: %s", r.story.id, r.stop(), problem)
 		}
 	}
 }

@@ -212,18 +212,8 @@ func column(t *testing.T, w *world, e event, rows []row) []string {
 	t.Helper()
 	ctx := t.Context()
 	w.hook.spoil()
-	subjects, problems := make([]*subject, len(rows)), make([]error, len(rows))
-	// phase does the same with all subjects that are well.
-	phase := func(do func(r row, s *subject) error) {
-		each(rows, func(i int, r row) {
-			if problems[i] == nil {
-				problems[i] = do(r, subjects[i])
-			}
-		})
-	}
-	each(rows, func(i int, r row) {
-		subjects[i], problems[i] = w.newSubject(ctx, r.story, fmt.Sprintf("%s-%d", r.story.id, r.at))
-	})
+	subjects := lineUp(rows, func(r row) (*subject, error) { return w.newSubject(ctx, r.story, fmt.Sprintf("%s-%d", r.story.id, r.at)) })
+	phase := subjects.phase
 	phase(func(r row, s *subject) error { return s.begin(ctx, r.stop()) })
 	phase(func(r row, s *subject) error { return s.stopped(r.stop()) })
 	if e.happen != nil {
@@ -242,8 +232,8 @@ func column(t *testing.T, w *world, e event, rows []row) []string {
 	cells := make([]string, len(rows))
 	for i, r := range rows {
 		cells[i] = "ok"
-		if problems[i] != nil {
-			cells[i] = vaulttest.Redact(t, strings.ReplaceAll(problems[i].Error(), "\n", "; "))
+		if problem := subjects.problem(t, i); problem != "" {
+			cells[i] = problem
 			t.Errorf("%s, before %s: %s", r.story.name, r.stop(), cells[i])
 		}
 	}

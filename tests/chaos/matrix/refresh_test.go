@@ -385,17 +385,10 @@ func (w *world) recordRefresh(ctx context.Context, told refreshStory) ([]string,
 func refreshColumn(t *testing.T, w *world, e event, rows []refreshRow) []string {
 	t.Helper()
 	ctx := t.Context()
-	subjects, problems := make([]*refreshed, len(rows)), make([]error, len(rows))
-	phase := func(do func(r refreshRow, s *refreshed) error) {
-		each(rows, func(i int, r refreshRow) {
-			if problems[i] == nil {
-				problems[i] = do(r, subjects[i])
-			}
-		})
-	}
-	each(rows, func(i int, r refreshRow) {
-		subjects[i], problems[i] = w.newRefreshed(ctx, r.told, fmt.Sprintf("%s-%d", r.told.id, r.at))
+	subjects := lineUp(rows, func(r refreshRow) (*refreshed, error) {
+		return w.newRefreshed(ctx, r.told, fmt.Sprintf("%s-%d", r.told.id, r.at))
 	})
+	phase := subjects.phase
 	phase(func(r refreshRow, s *refreshed) error { return s.begin(ctx, r.stop()) })
 	phase(func(r refreshRow, s *refreshed) error { return s.stopped(r.stop()) })
 	if e.happen != nil {
@@ -421,8 +414,8 @@ func refreshColumn(t *testing.T, w *world, e event, rows []refreshRow) []string 
 		if cells[i] = "ok"; r.loses(e) {
 			cells[i] = "lost, and says so"
 		}
-		if problems[i] != nil {
-			cells[i] = vaulttest.Redact(t, strings.ReplaceAll(problems[i].Error(), "\n", "; "))
+		if problem := subjects.problem(t, i); problem != "" {
+			cells[i] = problem
 			t.Errorf("%s, before %s: %s", r.told.name, r.stop(), cells[i])
 		}
 	}
