@@ -212,7 +212,9 @@ func column(t *testing.T, w *world, e event, rows []row) []string {
 	t.Helper()
 	ctx := t.Context()
 	w.hook.spoil()
-	subjects := lineUp(rows, func(r row) (*subject, error) { return w.newSubject(ctx, r.story, fmt.Sprintf("%s-%d", r.story.id, r.at)) })
+	subjects := lineUp(rows, func(r row) (*subject, error) {
+		return w.newSubject(ctx, r.story, fmt.Sprintf("%s-%d", r.story.id, r.at))
+	})
 	phase := subjects.phase
 	phase(func(r row, s *subject) error { return s.begin(ctx, r.stop()) })
 	phase(func(r row, s *subject) error { return s.stopped(r.stop()) })
