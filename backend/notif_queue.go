@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
 const (
@@ -214,10 +216,10 @@ func (q *queue) tried(w *waitingMessage, d delivery, now time.Time) (firstFailur
 		return false
 	case d.refused: // this message, and maybe no other
 		w.tries++
-		w.next = now.Add(notifyBackoff(w.tries, d.retryAfter))
+		w.next = now.Add(rotation.Backoff(w.tries-1, firstNotifyRetry, lastNotifyRetry, d.retryAfter))
 	default:
 		q.failures++
-		q.next = now.Add(notifyBackoff(q.failures, d.retryAfter))
+		q.next = now.Add(rotation.Backoff(q.failures-1, firstNotifyRetry, lastNotifyRetry, d.retryAfter))
 	}
 	firstFailure = q.lastError == ""
 	q.lastError = d.detail

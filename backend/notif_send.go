@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -107,15 +106,4 @@ func (n *notification) judge(host string, response *http.Response, answer []byte
 		d.detail += "; check the address"
 	}
 	return d
-}
-
-// notifyBackoff is how long to wait after the given number of failures: doubling, with a fifth of jitter either way, and not shorter
-// than the receiver asks.
-func notifyBackoff(failures int, asked time.Duration) time.Duration {
-	wait := lastNotifyRetry
-	if failures < 20 {
-		wait = min(firstNotifyRetry<<max(failures-1, 0), lastNotifyRetry)
-	}
-	wait = time.Duration(float64(wait) * (0.8 + 0.4*rand.Float64())) //nolint:gosec // jitter is no secret
-	return max(wait, asked)
 }
