@@ -116,9 +116,13 @@ func (b *backend) pathRotateWrite(ctx context.Context, req *logical.Request, d *
 		return nil, err
 	}
 	r, err := b.readRotateRequest(req, d, known.kind)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
+	}
+	if sent := known.startedBy(r.by.requestID); sent != nil {
+		return b.awaitRotation(ctx, req.Storage, sent)
+	}
+	switch {
 	case known.kind.ResetSemantics == provider.None:
 		return nil, badInput("there is nothing to rotate: a %s has no secret. To act for another owner, make another token; %s tells how to end what was handed out",
 			known.Type, readRunbook(known.name))

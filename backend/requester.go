@@ -14,11 +14,14 @@ type requester struct {
 	displayName string
 	// tokenAccessor is that of the Vault token that came with the request.
 	tokenAccessor string
+	// requestID is what Vault calls the request in its audit logs. Vault sends a request again, by the same ID, where the plugin has
+	// ended before its answer.
+	requestID string
 }
 
 // requesterOf reads who sent a request. It is for path files, which hand the answer down.
 func requesterOf(req *logical.Request) requester {
-	return requester{entityID: req.EntityID, displayName: req.DisplayName, tokenAccessor: req.ClientTokenAccessor}
+	return requester{entityID: req.EntityID, displayName: req.DisplayName, tokenAccessor: req.ClientTokenAccessor, requestID: req.ID}
 }
 
 // readerOf reads who sent a read. It is for path files and for reads that come past them.

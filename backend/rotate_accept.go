@@ -53,7 +53,7 @@ func (b *backend) storeAcceptance(ctx context.Context, storage logical.Storage, 
 	}
 	p := t.Pending
 	p.AcceptOther, p.OtherIdentity, p.NextAttempt, p.Rejections, p.Attempts = true, "", b.now().UTC(), 0, 1
-	p.EntityID, p.DisplayName = r.by.entityID, r.by.displayName
+	p.EntityID, p.DisplayName, p.RequestID = r.by.entityID, r.by.displayName, r.by.requestID
 	if r.reason != "" {
 		p.Reason = r.reason
 	}

@@ -140,7 +140,7 @@ func (b *backend) checkHandIn(ctx context.Context, storage logical.Storage, in h
 	}
 	return rotation.Candidate{
 		Credential: credential, Fingerprint: fingerprint, Source: in.source, Reason: in.reason,
-		EntityID: in.by.entityID, DisplayName: in.by.displayName, RotationID: id, Same: t.sameValue, Lifetime: t.kind.Lifetime,
+		EntityID: in.by.entityID, DisplayName: in.by.displayName, RotationID: id, RequestID: in.by.requestID, Same: t.sameValue, Lifetime: t.kind.Lifetime,
 	}, err
 }
 

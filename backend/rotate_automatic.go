@@ -104,7 +104,7 @@ func (b *backend) startByHand(ctx context.Context, storage logical.Storage, know
 	if err != nil {
 		return nil, err
 	}
-	intent.EntityID, intent.DisplayName, intent.AcceptOther = r.by.entityID, r.by.displayName, r.acceptOther
+	intent.EntityID, intent.DisplayName, intent.RequestID, intent.AcceptOther = r.by.entityID, r.by.displayName, r.by.requestID, r.acceptOther
 	started := &startedRotation{id: intent.ID, name: name, tokenID: t.ID, replaces: t.Current}
 	m := b.machine(storage, a, t)
 	if err := b.storeIntent(ctx, storage, m, a, t, intent); err != nil {

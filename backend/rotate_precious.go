@@ -41,7 +41,8 @@ func (b *backend) provePrecious(ctx context.Context, storage logical.Storage, in
 	t, before, now := in.token, in.token.Pending, b.now().UTC()
 	isNew := t.Current == nil && len(t.History) == 0 && in.source == rotation.SourceImport
 	t.Pending = &rotation.Pending{
-		ID: c.RotationID, Source: c.Source, Reason: c.Reason, EntityID: c.EntityID, DisplayName: c.DisplayName, RequestedAt: now, AttemptedAt: now,
+		ID: c.RotationID, Source: c.Source, Reason: c.Reason, EntityID: c.EntityID, DisplayName: c.DisplayName, RequestID: c.RequestID,
+		RequestedAt: now, AttemptedAt: now,
 		Credential: c.Credential, ReceivedAt: now, Attempts: 1, NextAttempt: now, HandedInAs: c.Fingerprint, AcceptOther: in.acceptOther, Replaces: before,
 	}
 	if err := b.commitPrecious(ctx, storage, in); err != nil {

@@ -114,7 +114,10 @@ func (b *backend) rotatedResponse(ctx context.Context, storage logical.Storage, 
 		return nil, started.unpublished(t)
 	}
 	verified := &provider.Verification{Outcome: provider.Outcome(entry.Verification)}
-	if t.LastVerification != nil && t.Number() == entry.Version {
+	switch {
+	case entry.Verification == rotation.VerificationSkipped:
+		verified = nil
+	case t.LastVerification != nil && t.Number() == entry.Version:
 		verified.Detail = t.LastVerification.Detail
 	}
 	response := publishedResponse(t, *entry, started.replaces, verified)
@@ -133,7 +136,7 @@ func (b *backend) rotatedResponse(ctx context.Context, storage logical.Storage, 
 			return response, nil
 		}
 	}
-	if started.replaces != nil && entry.Source.Irreplaceable() {
+	if started.replaces != nil && started.replaces.Credential != nil && entry.Source.Irreplaceable() {
 		if err := b.checkReplaced(ctx, storage, started, response); err != nil {
 			response.AddWarning(fmt.Sprintf("whether version %d still works could not be checked: %s", started.number(), err))
 		}

@@ -22,6 +22,28 @@ type startedRotation struct {
 	replaces *rotation.Version
 }
 
+// startedBy finds the rotation that a request has started; nil where there is none. A request whose answer went with the plugin's process is
+// sent again by Vault: it is told what became of the first one, because a value that was replaced since must not be published anew.
+func (t *token) startedBy(requestID string) *startedRotation {
+	if t == nil || requestID == "" {
+		return nil
+	}
+	started := &startedRotation{name: t.name, tokenID: t.ID, replaces: t.Current}
+	if p := t.Pending; p != nil && p.RequestID == requestID {
+		started.id = p.ID
+		return started
+	}
+	entry := t.PublishedFor(requestID)
+	if entry == nil {
+		return nil
+	}
+	started.id, started.replaces = entry.RotationID, nil
+	if entry.Version > 1 {
+		started.replaces = &rotation.Version{Number: entry.Version - 1} // nobody knows its value by now
+	}
+	return started
+}
+
 // number is that of the version at the start.
 func (s *startedRotation) number() int {
 	if s.replaces == nil {

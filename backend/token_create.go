@@ -29,10 +29,14 @@ func (b *backend) createToken(ctx context.Context, storage logical.Storage, c *t
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
 	if existing != nil {
+		unlock()
+		if sent := existing.startedBy(c.value.by.requestID); sent != nil {
+			return b.awaitRotation(ctx, storage, sent)
+		}
 		return nil, logical.CodedError(http.StatusConflict, "the token was created by somebody else a moment ago; read it, and write again if it still needs to change")
 	}
+	defer unlock()
 	t, err := b.newToken(c)
 	if err != nil {
 		return nil, err

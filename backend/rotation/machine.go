@@ -207,7 +207,7 @@ func (m *Machine) prove(ctx context.Context, r *Record) error {
 	}
 	r.Publish(Candidate{
 		Credential: p.Credential, Fingerprint: fingerprint, Source: p.Source, Reason: p.Reason,
-		EntityID: p.EntityID, DisplayName: p.DisplayName, RotationID: p.ID, Scheduled: p.Scheduled, Healed: p.Healing, Verified: &v, Note: note,
+		EntityID: p.EntityID, DisplayName: p.DisplayName, RotationID: p.ID, RequestID: p.RequestID, Scheduled: p.Scheduled, Healed: p.Healing, Verified: &v, Note: note,
 		Made: m.Keys != nil && p.Source == SourceIAM, Same: m.Same, HandedInAs: p.HandedInAs,
 		Lifetime: m.Lifetime, ExpiresAt: p.ExpiresAt,
 	}, now)

@@ -148,6 +148,8 @@ type HistoryEntry struct {
 	// RotationID identifies the rotation, or the request, that published the version. Version numbers cannot: those of a token
 	// that was deleted and made anew begin again. Entries of releases that had none have the empty string.
 	RotationID string `json:"rotation_id,omitempty"`
+	// RequestID is Vault's of the request that brought the version about; empty where the policy did.
+	RequestID string `json:"request_id,omitempty"`
 	// Note says what a person has to know of the version's publication or end. It holds no secret.
 	Note string `json:"note,omitempty"`
 }
@@ -179,6 +181,7 @@ type Candidate struct {
 	EntityID    string
 	DisplayName string
 	RotationID  string
+	RequestID   string
 	Note        string
 	Scheduled   bool
 	Healed      bool
@@ -218,6 +221,7 @@ func (r *Record) Publish(c Candidate, now time.Time) {
 		Verification: VerificationSkipped,
 		Fingerprint:  c.Fingerprint,
 		RotationID:   c.RotationID,
+		RequestID:    c.RequestID,
 		Note:         c.Note,
 	}
 	r.Current = &Version{Number: entry.Version, Credential: c.Credential, Fingerprint: c.Fingerprint, PublishedAt: now, Proven: c.Made, PublishedAs: c.HandedInAs}
@@ -265,8 +269,17 @@ func (r *Record) ObserveSilence(detail string, now time.Time) {
 
 // Published returns the history's entry of the version that the rotation with this ID published; nil where it published none.
 func (r *Record) Published(rotationID string) *HistoryEntry {
-	i := slices.IndexFunc(r.History, func(e HistoryEntry) bool { return e.RotationID == rotationID })
-	if rotationID == "" || i < 0 {
+	return r.entry(rotationID, func(e *HistoryEntry) string { return e.RotationID })
+}
+
+// PublishedFor finds the version that a request has brought about; nil where there is none.
+func (r *Record) PublishedFor(requestID string) *HistoryEntry {
+	return r.entry(requestID, func(e *HistoryEntry) string { return e.RequestID })
+}
+
+func (r *Record) entry(id string, of func(*HistoryEntry) string) *HistoryEntry {
+	i := slices.IndexFunc(r.History, func(e HistoryEntry) bool { return of(&e) == id })
+	if id == "" || i < 0 {
 		return nil
 	}
 	entry := r.History[i]

@@ -52,6 +52,8 @@ type Pending struct {
 	Reason      string `json:"reason,omitempty"`
 	EntityID    string `json:"entity_id,omitempty"`
 	DisplayName string `json:"display_name,omitempty"`
+	// RequestID is Vault's of the request that asked for it; empty where the policy did.
+	RequestID string `json:"request_id,omitempty"`
 	// Scheduled is set where the policy asked for it, and nobody by hand. Healing is set where it did so because the provider rejects the
 	// current value.
 	Scheduled   bool      `json:"scheduled,omitempty"`

@@ -24,7 +24,7 @@ func TestTheGoAppOutlivesAReset(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		w.importShared(t, 3600) // the ttl alone would have the app go on with the dead value for an hour
-		app := w.startGoApp(t, binary, nil)
+		app := w.startGoApp(t, binary, nil, "-patience=10m")
 		app.says(t, "version 1: 200 OK")
 
 		reset := done(w.sim.ResetReadWrite(t.Context(), "agency"))(t)

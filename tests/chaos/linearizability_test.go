@@ -3,6 +3,7 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,8 @@ type action struct {
 	// cas is the version to replace; negative for whatever it is.
 	cas int
 }
+
+func (a action) isRead() bool { return a.value == 0 && a.report == 0 }
 
 // result is what a client was told.
 type result struct {
@@ -94,7 +97,7 @@ func (r register) step(a action, answer result) (bool, register) {
 	switch {
 	case a.report != 0:
 		return r.reported(a, answer), r
-	case a.value == 0:
+	case a.isRead():
 		known := r.fingerprint == "" || r.fingerprint == answer.fingerprint
 		right := answer.version == r.version && answer.identifier == r.value && answer.secret == r.value && answer.second == r.value
 		r.fingerprint = answer.fingerprint
@@ -473,7 +476,7 @@ func TestReadsAndRotationsAreLinearizable(t *testing.T) {
 	checked, info := porcupine.CheckOperationsVerbose(registers, r.history, checkTime)
 	if checked != porcupine.Ok {
 		drawing := filepath.Join(t.ArtifactDir(), "history.html")
-		t.Errorf("the checker says %s; -artifacts keeps a drawing, %s (%v)", checked, drawing, porcupine.VisualizePath(registers, info, drawing))
+		t.Errorf("the checker says %s; -artifacts keeps a drawing, %s (%v)%s", checked, drawing, porcupine.VisualizePath(registers, info, drawing), stuck(r.history))
 	}
 	for name, corrupt := range map[string]func([]porcupine.Operation){
 		"stale": makeStale, "mixed": makeMixed, "early": makeEarly,
@@ -486,13 +489,50 @@ func TestReadsAndRotationsAreLinearizable(t *testing.T) {
 	}
 }
 
+// stuck tells where the checker found no way on: for each such token the last operations that it could put in an order, and the first
+// answered ones that it could not.
+func stuck(history []porcupine.Operation) string {
+	const shown = 10
+	text := &strings.Builder{}
+	for _, part := range registers.Partition(history) {
+		checked, info := porcupine.CheckOperationsVerbose(registers, part, checkTime)
+		if checked == porcupine.Ok {
+			continue
+		}
+		var longest []porcupine.Operation
+		for _, order := range info.PartialLinearizationsOperations()[0] {
+			if len(order) > len(longest) {
+				longest = order
+			}
+		}
+		ordered := map[porcupine.Operation]bool{}
+		for _, op := range longest {
+			ordered[op] = true
+		}
+		rest := slices.DeleteFunc(slices.Clone(part), func(op porcupine.Operation) bool { return ordered[op] })
+		slices.SortFunc(rest, func(a, b porcupine.Operation) int { return cmp.Compare(a.Return, b.Return) })
+		fmt.Fprintf(text, "\n%d of %d operations are in an order that ends with", len(longest), len(part))
+		for _, op := range longest[max(0, len(longest)-shown):] {
+			fmt.Fprintf(text, "\n\t%+v", op)
+		}
+		fmt.Fprint(text, "\nand these do not follow")
+		for _, op := range rest[:min(shown, len(rest))] {
+			fmt.Fprintf(text, "\n\t%+v", op)
+		}
+	}
+	return text.String()
+}
+
 // summary counts the operations.
 func (r *recorder) summary() string {
 	counts := map[string]int{}
 	for _, op := range r.history {
-		kind := "reads"
-		if op.Input.(action).value != 0 {
-			kind = "rotations " + string(op.Output.(result).outcome)
+		kind, a := "reads", op.Input.(action)
+		switch told := string(op.Output.(result).outcome); {
+		case a.report != 0:
+			kind = "reports " + told
+		case !a.isRead():
+			kind = "rotations " + told
 		}
 		counts[kind]++
 	}
@@ -503,7 +543,7 @@ func (r *recorder) summary() string {
 func readOf(history []porcupine.Operation, atLeast int) *porcupine.Operation {
 	for i := range history {
 		op := &history[i]
-		if a := op.Input.(action); a.token == "oauth" && a.value == 0 && op.Output.(result).version >= atLeast {
+		if a := op.Input.(action); a.token == "oauth" && a.isRead() && op.Output.(result).version >= atLeast {
 			return op
 		}
 	}
