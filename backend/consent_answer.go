@@ -2,7 +2,6 @@ package backend
 
 import (
 	"net/url"
-	"regexp"
 	"strings"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
@@ -42,7 +41,7 @@ func consentSteps(t *token) []string {
 }
 
 // errorCode is what RFC 6749 lets an error be, and short.
-var errorCode = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+var errorCode = provider.Pattern(`^[A-Za-z0-9_.-]{1,64}$`)
 
 // parseRedirect reads the address that a consent sent the browser to. Nothing of it is ever repeated but the platform's error code.
 func parseRedirect(address string) (*consentAnswer, error) {
@@ -54,7 +53,7 @@ func parseRedirect(address string) (*consentAnswer, error) {
 	answer := &consentAnswer{state: query.Get("state"), code: query.Get("code")}
 	if failed := query.Get("error"); failed != "" {
 		answer.refusal = "an error without a readable code"
-		if errorCode.MatchString(failed) {
+		if errorCode().MatchString(failed) {
 			answer.refusal = failed
 		}
 	}

@@ -60,7 +60,7 @@ func checkPathName(path string, routed bool) error {
 		return nil
 	}
 	name, below, deeper := strings.Cut(rest, "/")
-	known := len(name) <= maxNameLength && validName.MatchString(name)
+	known := len(name) <= maxNameLength && validName().MatchString(name)
 	switch {
 	case len(name) > maxNameLength:
 	case routed, deeper && below == "" && known:

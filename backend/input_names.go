@@ -3,7 +3,6 @@ package backend
 import (
 	"fmt"
 	"math"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -35,7 +34,7 @@ func (in inputs) noFieldOf(what string, unknown []string) string {
 	for _, name := range unknown {
 		near := nearest(name, in.names)
 		switch {
-		case len(named) == maxUnknown || near == "" && !plainWord.MatchString(name):
+		case len(named) == maxUnknown || near == "" && !plainWord().MatchString(name):
 			unnamed++
 		case near == "":
 			named = append(named, name)
@@ -58,7 +57,7 @@ func (in inputs) noFieldOf(what string, unknown []string) string {
 
 // plainWord is what a field's name looks like that may be repeated: a secret in its place, such as the beginning of one that ends in
 // "=", has digits, capitals or more letters in a row.
-var plainWord = regexp.MustCompile(`^[a-z]{1,12}(?:[_-][a-z]{1,12}){0,3}$`)
+var plainWord = provider.Pattern(`^[a-z]{1,12}(?:[_-][a-z]{1,12}){0,3}$`)
 
 // otherWords are what people call some fields, without the characters that join words.
 var otherWords = map[string]string{

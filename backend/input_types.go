@@ -108,7 +108,7 @@ func (b *backend) accountInputs(ctx context.Context, storage logical.Storage, na
 // nameIn is what a request names in a field; empty where that is no name.
 func nameIn(given map[string]any, field string) string {
 	name := strings.TrimSpace(fmt.Sprint(given[field]))
-	if !validName.MatchString(name) {
+	if !validName().MatchString(name) {
 		return ""
 	}
 	return name

@@ -1,15 +1,16 @@
 package backend
 
 import (
-	"regexp"
 	"strings"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
 // nameForm is letters, digits and underscores, joined by dashes and single dots. The sdk's GenericNameRegex takes ".."
 // too, which Vault's storage refuses.
 const nameForm = `\w+(?:(?:\.|-+)\w+)*`
 
-var validName = regexp.MustCompile("^" + nameForm + "$")
+var validName = provider.Pattern("^" + nameForm + "$")
 
 // namePattern captures a name in a path.
 func namePattern(field string) string {

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
 // eventNamespace is what the names of all events begin with. Patterns may leave it out.
@@ -77,10 +79,10 @@ func matchesSomeEvent(pattern string) bool {
 }
 
 // plainPattern is what a pattern looks like that may be repeated in an error: anything else could be a secret in the wrong place.
-var plainPattern = regexp.MustCompile(`^[a-z*/_-]{1,40}$`)
+var plainPattern = provider.Pattern(`^[a-z*/_-]{1,40}$`)
 
 func quotePattern(pattern string) string {
-	if !plainPattern.MatchString(pattern) {
+	if !plainPattern().MatchString(pattern) {
 		return "it is not repeated, because it could be a part of a secret"
 	}
 	return pattern

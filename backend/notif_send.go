@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
@@ -76,7 +75,7 @@ func (n *notification) noAnswer(address *url.URL, err error) string {
 }
 
 // slackCode is what Slack says of a message that it does not take, such as channel_is_archived.
-var slackCode = regexp.MustCompile(`^[a-z]{1,20}(?:_[a-z]{1,20}){0,4}$`)
+var slackCode = provider.Pattern(`^[a-z]{1,20}(?:_[a-z]{1,20}){0,4}$`)
 
 // judge says what an answer means.
 func (n *notification) judge(host string, response *http.Response, answer []byte) delivery {
@@ -91,7 +90,7 @@ func (n *notification) judge(host string, response *http.Response, answer []byte
 	}
 	d.retryAfter = min(provider.RetryAfter(response.Header), longestAskedWait)
 	d.detail = fmt.Sprintf("%s did not take the message (HTTP %d)", host, d.status)
-	if code := strings.TrimSpace(string(answer)); n.format() == formatSlack && slackCode.MatchString(code) {
+	if code := strings.TrimSpace(string(answer)); n.format() == formatSlack && slackCode().MatchString(code) {
 		d.detail += ": " + code
 	}
 	switch d.status {

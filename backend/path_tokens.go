@@ -176,7 +176,7 @@ func (b *backend) readTokenCreation(ctx context.Context, req *logical.Request, d
 		return nil, badInput("the token's name must have at most %d characters", maxNameLength)
 	case c.accountName == "":
 		return nil, badInput("account is missing; name an account of config/")
-	case !validName.MatchString(c.accountName):
+	case !validName().MatchString(c.accountName):
 		return nil, badInput("account must be the name of an account of config/: " + nameRule)
 	}
 	var err error

@@ -46,7 +46,7 @@ func hotRead(req *logical.Request) (read hotReader, name string) {
 	}
 	name, isCreds, ok := hotName(req.Path)
 	switch {
-	case !ok || !validName.MatchString(name):
+	case !ok || !validName().MatchString(name):
 		return nil, ""
 	case isCreds:
 		return (*backend).readCreds, name

@@ -29,15 +29,30 @@ func compareFile(t *testing.T, path string, args ...string) {
 	if code := program().Execute(t.Context(), args, cli.Streams{Out: &out, Err: &errOut}); code != cli.ExitOK {
 		t.Fatalf("%q: exit code %d: %s", args, code, &errOut)
 	}
+	compareWith(t, path, out.Bytes())
+}
+
+// compareWith wants a file to be what it is made of.
+func compareWith(t *testing.T, path string, want []byte) {
+	t.Helper()
 	if *update {
-		if err := os.WriteFile(path, out.Bytes(), 0o644); err != nil {
+		if err := os.WriteFile(path, want, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	if written, err := os.ReadFile(path); err != nil || !bytes.Equal(written, out.Bytes()) {
-		t.Errorf("%s is not what %q prints (%v): run go test ./cmd/adtokens-provider -update", path, args, err)
+	if written, err := os.ReadFile(path); err != nil || !bytes.Equal(written, want) {
+		t.Errorf("%s is not what it is made of (%v): run go test ./cmd/adtokens-provider -update", path, err)
 	}
+}
+
+func TestCompiled_IsThatOfTheDocuments(t *testing.T) {
+	t.Parallel()
+	compiled, err := catalogue.Compiled()
+	if err != nil {
+		t.Fatal(err)
+	}
+	compareWith(t, "../../backend/provider/catalogue/compiled.jsonl", compiled)
 }
 
 func TestDoc_PagesAreThoseOfTheCatalogue(t *testing.T) {

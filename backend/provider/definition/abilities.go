@@ -11,9 +11,9 @@ type abilities struct {
 	verify     *request
 	outcomes   []*rule
 	control    *field
-	identity   *expression
-	expiresAt  *expression
-	requestID  *expression
+	identity   expression
+	expiresAt  expression
+	requestID  expression
 	grant      *grant
 	consent    *consent
 	rotate     *rotate

@@ -1,7 +1,6 @@
 package definition
 
 import (
-	"regexp"
 	"slices"
 	"time"
 
@@ -85,10 +84,10 @@ func (d *Definition) checkNames(l *list, taken provider.Taken) {
 	}
 }
 
-var nameForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+var nameForm = provider.Pattern(`^[a-z][a-z0-9_]{0,62}$`)
 
 // IsName says whether a definition, or anything in it, can be called so.
-func IsName(text string) bool { return nameForm.MatchString(text) }
+func IsName(text string) bool { return nameForm().MatchString(text) }
 
 func checkName(l *list, place, name string) {
 	if !IsName(name) {

@@ -16,8 +16,8 @@ type compiler struct {
 	t *tokenType
 }
 
-// expression compiles an expression; nil where there is none, or a mistake.
-func (c *compiler) expression(place, text string, of environment, want ...*cel.Type) *expression {
+// expression is nil where there is none. Where the definition was not checked before, one with a mistake is told of.
+func (c *compiler) expression(place, text string, of environment, want ...*cel.Type) expression {
 	if text == "" {
 		return nil
 	}
@@ -27,8 +27,11 @@ func (c *compiler) expression(place, text string, of environment, want ...*cel.T
 		}
 		return nil
 	}
-	e, err := of.compile(text, want)
-	if err != nil {
+	e := of.expression(text, want)
+	if c.t.definition.checked {
+		return e
+	}
+	if _, err := e(); err != nil {
 		c.add(place, "%v", err)
 		return nil
 	}

@@ -206,12 +206,10 @@ func (o *ordered[T]) UnmarshalJSON(data []byte) error {
 		if err != nil {
 			return err
 		}
-		var raw json.RawMessage
-		if err := d.Decode(&raw); err != nil {
-			return err
-		}
-		m := member[T]{Name: fmt.Sprint(name)}
-		if err := json.Unmarshal(raw, &m.Value); err != nil && !isTypeError(err) || bytes.Equal(raw, []byte("null")) {
+		m, from := member[T]{Name: fmt.Sprint(name)}, d.InputOffset()
+		err = d.Decode(&m.Value) // reads the whole value whatever is wrong with it
+		written := bytes.TrimLeft(data[from:d.InputOffset()], ": \t\r\n")
+		if err != nil && !isTypeError(err) || bytes.Equal(written, []byte("null")) {
 			continue
 		}
 		*o = append(*o, m)

@@ -77,9 +77,12 @@ func newEnvironment(names ...string) environment {
 	})
 }
 
-// expression is a compiled one.
-type expression struct {
-	program cel.Program
+// expression is compiled once. The error is a mistake of the definition.
+type expression func() (*program, error)
+
+// program is a compiled expression.
+type program struct {
+	cel.Program
 	// credential are the fields of the credential that it reads; everything where it cannot be told.
 	credential []string
 }
@@ -97,8 +100,13 @@ var (
 // wholeCredential stands for an expression that reads the credential otherwise than field by field.
 const wholeCredential = "*"
 
+// expression is the text's, which is compiled at its first use.
+func (e environment) expression(text string, want []*cel.Type) expression {
+	return sync.OnceValues(func() (*program, error) { return e.compile(text, want) })
+}
+
 // compile checks an expression and makes a program of it.
-func (e environment) compile(text string, want []*cel.Type) (*expression, error) {
+func (e environment) compile(text string, want []*cel.Type) (*program, error) {
 	env, err := e()
 	if err != nil {
 		return nil, fmt.Errorf("expressions cannot be compiled: %w", err)
@@ -116,11 +124,11 @@ func (e environment) compile(text string, want []*cel.Type) (*expression, error)
 		}
 		return nil, fmt.Errorf("must give %s, this gives %s", strings.Join(names, " or "), result.TypeName())
 	}
-	compiled := &expression{}
+	compiled := &program{}
 	if err := compiled.inspect(tree.NativeRep()); err != nil {
 		return nil, err
 	}
-	compiled.program, err = env.Program(tree, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost), cel.InterruptCheckFrequency(100))
+	compiled.Program, err = env.Program(tree, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost), cel.InterruptCheckFrequency(100))
 	if err != nil {
 		return nil, fmt.Errorf("cannot be compiled: %w", err)
 	}
@@ -147,7 +155,7 @@ func issuesText(issues *cel.Issues) string {
 
 // inspect wants patterns that are written in the expression: one that came with an answer could take any time. It also finds the
 // fields of the credential that are read.
-func (e *expression) inspect(tree *ast.AST) error {
+func (p *program) inspect(tree *ast.AST) error {
 	var problem error
 	selected := map[int64]string{}
 	ast.PostOrderVisit(tree.Expr(), ast.NewExprVisitor(func(node ast.Expr) {
@@ -179,7 +187,7 @@ func (e *expression) inspect(tree *ast.AST) error {
 			if name == "" {
 				name = wholeCredential
 			}
-			e.credential = append(e.credential, name)
+			p.credential = append(p.credential, name)
 		}
 	}))
 	return problem
@@ -194,11 +202,15 @@ func literal(node ast.Expr) (string, bool) {
 }
 
 // evaluate gives nil where the expression fails or costs too much, or the time for all of them is over.
-func (e *expression) evaluate(ctx context.Context, facts map[string]any) ref.Val {
+func (e expression) evaluate(ctx context.Context, facts map[string]any) ref.Val {
 	if e == nil || ctx.Err() != nil {
 		return nil
 	}
-	value, _, err := e.program.ContextEval(ctx, facts)
+	p, err := e()
+	if err != nil {
+		return nil
+	}
+	value, _, err := p.ContextEval(ctx, facts)
 	if err != nil || types.IsUnknownOrError(value) {
 		return nil
 	}
@@ -206,6 +218,6 @@ func (e *expression) evaluate(ctx context.Context, facts map[string]any) ref.Val
 }
 
 // holds says whether the expression gives true.
-func (e *expression) holds(ctx context.Context, facts map[string]any) bool {
+func (e expression) holds(ctx context.Context, facts map[string]any) bool {
 	return e.evaluate(ctx, facts) == types.True
 }

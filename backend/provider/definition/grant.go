@@ -23,11 +23,11 @@ type grant struct {
 	tokenType string
 	// kind is refresh_token, client_credentials, authorization_code or request.
 	kind        string
-	accessToken *expression
-	expiresIn   *expression
+	accessToken expression
+	expiresIn   expression
 	// refreshToken and refreshExpires are what an answer says of a new refresh token; nil where it never carries one.
-	refreshToken   *expression
-	refreshExpires *expression
+	refreshToken   expression
+	refreshExpires expression
 }
 
 // undecided is the error of a grant whose answer says nothing about the credential.
@@ -95,7 +95,7 @@ func (c *call) granting(ctx context.Context, of *grant, j *judged) error {
 	if detail, known := refusedGrants[code]; known {
 		return &provider.Refused{Detail: title + " " + detail, Code: code}
 	}
-	if !plainWord.MatchString(code) || repeats(code, j.secrets) {
+	if !plainWord().MatchString(code) || repeats(code, j.secrets) {
 		code = ""
 	}
 	return &undecided{fmt.Sprintf("%s answered HTTP %d to a grant, which says nothing about the credential", j.Host, j.Status), code}
@@ -145,7 +145,7 @@ func (g *grant) typeOf(j *judged) string {
 	}
 	body, _ := j.body.(map[string]any)
 	said, _ := body["token_type"].(string)
-	if said == "" || strings.EqualFold(said, "bearer") || !schemeName.MatchString(said) || repeats(said, j.secrets) {
+	if said == "" || strings.EqualFold(said, "bearer") || !schemeName().MatchString(said) || repeats(said, j.secrets) {
 		return "Bearer"
 	}
 	return said

@@ -15,7 +15,7 @@ type answered []answeredField
 
 type answeredField struct {
 	name  string
-	value *expression
+	value expression
 }
 
 func (c *compiler) answered(place string, members ordered[string]) answered {

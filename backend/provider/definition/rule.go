@@ -32,15 +32,15 @@ type rule struct {
 	*outcomeDocument
 	// place is where it stands in the document.
 	place               string
-	when                *expression
-	codeOf              *expression
-	waitFor, waitedTill *expression
+	when                expression
+	codeOf              expression
+	waitFor, waitedTill expression
 	hintRules           []hint
 }
 
 // hint is what a refused credential looks like.
 type hint struct {
-	when *expression
+	when expression
 	text string
 }
 
@@ -78,13 +78,17 @@ func (c *compiler) rule(place string, d *outcomeDocument) *rule {
 }
 
 // hint keeps those who write definitions from finding out a secret bit by bit: one hint after the other could ask for its characters.
-func (c *compiler) hint(place string, d textDocument) *expression {
+func (c *compiler) hint(place string, d textDocument) expression {
 	place = within(place, "when")
 	e := c.expression(place, d.When, ofHints, wantBool...)
 	if e == nil || c.t.definition.trusted {
 		return e
 	}
-	for _, name := range e.credential {
+	p, err := e()
+	if err != nil {
+		return nil // it was told of
+	}
+	for _, name := range p.credential {
 		if f := lookup(c.t.fields, name); f == nil || f.Secret {
 			c.add(place, "a hint reads fields that are no secret, as credential.<field>: "+
 				"who writes definitions could find out a secret bit by bit")

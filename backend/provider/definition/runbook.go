@@ -11,7 +11,7 @@ import (
 
 // conditional is a text that holds where its expression says so; one without holds always.
 type conditional struct {
-	when        *expression
+	when        expression
 	conditioned bool
 	text        string
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/yosida95/uritemplate/v3"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
 // template is text with variables, of RFC 6570: {name} and {+name}.
@@ -31,7 +33,7 @@ var (
 	braces = regexp.MustCompile(`\{[^{}]*\}?`)
 	// meant is how braces begin that can only be meant as a variable.
 	meant   = regexp.MustCompile(`^\{[^A-Za-z]?(account|credential|option|grant|current|consent)\.`)
-	oneName = regexp.MustCompile(`^\{(\+?)([a-z][a-z0-9_]*\.[a-z][a-z0-9_]*)\}$`)
+	oneName = provider.Pattern(`^\{(\+?)([a-z][a-z0-9_]*\.[a-z][a-z0-9_]*)\}$`)
 )
 
 const oneVariable = "a pair of braces holds one variable and no modifier, such as {credential.api_key} or {+account.base_url}"
@@ -51,7 +53,7 @@ func parseAddress(text string) (*template, error) {
 		}
 		rest = rest[open:]
 		pair := braces.FindString(rest)
-		match := oneName.FindStringSubmatch(pair)
+		match := oneName().FindStringSubmatch(pair)
 		if match == nil || !strings.HasPrefix(rest, pair) {
 			return nil, errors.New(oneVariable)
 		}
@@ -75,7 +77,7 @@ func parseText(text string, known func(name string) bool) (*template, error) {
 			break
 		}
 		pair := text[at[0]:at[1]]
-		match := oneName.FindStringSubmatch(pair)
+		match := oneName().FindStringSubmatch(pair)
 		bare := strings.Trim(pair, "{+}")
 		switch {
 		case match == nil && meant.MatchString(pair):

@@ -20,6 +20,8 @@ import (
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
 // parseJSON reads one JSON value for expressions. Whole numbers stay exact at any size: those of 64 bits become int or uint, and
@@ -55,13 +57,13 @@ func exact(value any) any {
 }
 
 var (
-	wholeNumber = regexp.MustCompile(`^-?[0-9]+$`)
+	wholeNumber = provider.Pattern(`^-?[0-9]+$`)
 	// plainNumber is one whose value is small enough to be looked at as a fraction.
-	plainNumber = regexp.MustCompile(`^-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,2})?$`)
+	plainNumber = provider.Pattern(`^-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,2})?$`)
 )
 
 func exactNumber(text string) any {
-	if !wholeNumber.MatchString(text) && plainNumber.MatchString(text) {
+	if !wholeNumber().MatchString(text) && plainNumber().MatchString(text) {
 		if fraction, ok := new(big.Rat).SetString(text); ok && fraction.IsInt() {
 			text = fraction.Num().String() // 7.0 and 1e3 are whole
 		}
@@ -72,7 +74,7 @@ func exactNumber(text string) any {
 	if whole, err := strconv.ParseUint(text, 10, 64); err == nil {
 		return whole
 	}
-	if wholeNumber.MatchString(text) {
+	if wholeNumber().MatchString(text) {
 		return text
 	}
 	float, _ := strconv.ParseFloat(text, 64) // infinite where it is too large
@@ -83,15 +85,15 @@ func exactNumber(text string) any {
 const maxIdentity = 256
 
 // schemeName is that of a scheme of HTTP authentication.
-var schemeName = regexp.MustCompile(`^[0-9A-Za-z_-]{1,64}$`)
+var schemeName = provider.Pattern(`^[0-9A-Za-z_-]{1,64}$`)
 
-var plainWord = regexp.MustCompile(`^[0-9A-Za-z_.:/-]([0-9A-Za-z_.:/ -]{0,126}[0-9A-Za-z_.:/-])?$`)
+var plainWord = provider.Pattern(`^[0-9A-Za-z_.:/-]([0-9A-Za-z_.:/ -]{0,126}[0-9A-Za-z_.:/-])?$`)
 
 // plain is an error code or a request id that may be shown: a short plain identifier without a part of a secret. It is empty for
 // anything else.
 func plain(value ref.Val, secrets []string) string {
 	text, ok := scalarText(value)
-	if !ok || !plainWord.MatchString(text) || repeats(text, secrets) {
+	if !ok || !plainWord().MatchString(text) || repeats(text, secrets) {
 		return ""
 	}
 	return text

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -233,7 +232,7 @@ func send(ctx context.Context, a provider.Account, o outgoing) (*provider.Respon
 	return provider.Do(a.Client, request)
 }
 
-var publicIDPattern = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,128}$`)
+var publicIDPattern = provider.Pattern(`^[A-Za-z0-9_.:-]{1,128}$`)
 
 // minEchoLength is how much of a secret an identifier must repeat to count as an echo of it.
 const minEchoLength = 8
@@ -241,7 +240,7 @@ const minEchoLength = 8
 // publicID returns an error code or request ID that came over the network if it may be shown: nothing but a plain
 // identifier without a part of a secret.
 func publicID(id string, secrets []string) string {
-	if !publicIDPattern.MatchString(id) || slices.ContainsFunc(secrets, func(secret string) bool { return echoes(id, secret) }) {
+	if !publicIDPattern().MatchString(id) || slices.ContainsFunc(secrets, func(secret string) bool { return echoes(id, secret) }) {
 		return ""
 	}
 	return id

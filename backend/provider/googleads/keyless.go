@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"regexp"
 	"strings"
 	"time"
 
@@ -18,12 +17,12 @@ import (
 )
 
 // serviceAccountEmail is what the address of a service account looks like; nothing of it means something in a URL's path.
-var serviceAccountEmail = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}@[a-z0-9][a-z0-9.-]{0,190}\.gserviceaccount\.com$`)
+var serviceAccountEmail = provider.Pattern(`^[a-z0-9][a-z0-9._-]{0,62}@[a-z0-9][a-z0-9.-]{0,190}\.gserviceaccount\.com$`)
 
 // checkImpersonated is the Check of service_account_email.
 func checkImpersonated(value string) (string, error) {
 	value = strings.ToLower(value)
-	if !serviceAccountEmail.MatchString(value) {
+	if !serviceAccountEmail().MatchString(value) {
 		return "", errors.New("must be the e-mail address of a service account, such as ads@my-project.iam.gserviceaccount.com")
 	}
 	return value, nil
