@@ -40,7 +40,11 @@ const (
 	declaredToken = "access-token/<name>, declared"
 	kvBuiltIn     = "KV v2, built in"
 	kvExternal    = "KV v2, external plugin"
+	earlierCreds  = "creds/<name>, earlier"
 )
+
+// earlier is the name of the plugin that ADTOKENS_BENCH_EARLIER names.
+const earlier = "earlier"
 
 var connectionCounts = []int{1, 16, 64}
 
@@ -67,7 +71,8 @@ func (s readSample) perRequest(d time.Duration) float64 {
 //
 //	go test -run='^$' -bench='^BenchmarkReads$' -benchtime=5x -timeout=30m ./tests/bench
 //
-// ADTOKENS_BENCH_SECONDS is how long one run takes (3).
+// ADTOKENS_BENCH_SECONDS is how long one run takes (3). ADTOKENS_BENCH_EARLIER is the directory of another commit, relative to this one,
+// whose plugin is then read in the same rounds: `git worktree add ../before COMMIT` makes one.
 func BenchmarkReads(b *testing.B) {
 	server := vaulttest.StartQuietRaft(b)
 	subjects := readSubjects(b, server)
@@ -94,6 +99,9 @@ func BenchmarkReads(b *testing.B) {
 		if r.Subject == creds {
 			b.ReportMetric(r.Ratio, fmt.Sprintf("×noop-%d", r.Connections))
 			b.ReportMetric(r.KVBuiltIn, fmt.Sprintf("×kv-%d", r.Connections))
+			if r.Earlier > 0 {
+				b.ReportMetric(r.Earlier, fmt.Sprintf("×earlier-%d", r.Connections))
+			}
 		}
 	}
 }
@@ -122,7 +130,7 @@ func readSubjects(b *testing.B, server *vaulttest.Server) []subject {
 		})
 	}
 	engine := mountTokens(b, server)
-	return []subject{
+	subjects := []subject{
 		{name: noop, path: "noop/creds/one", plugin: "noop"},
 		{name: noopOld, path: "noop/old/one", plugin: "noop"},
 		{name: creds, path: engine.Path + "/creds/rw", plugin: vaulttest.PluginName},
@@ -131,6 +139,13 @@ func readSubjects(b *testing.B, server *vaulttest.Server) []subject {
 		{name: kvBuiltIn, path: "kv/data/one"},
 		{name: kvExternal, path: "kv-external/data/one", plugin: "kv-external"},
 	}
+	if commit := os.Getenv("ADTOKENS_BENCH_EARLIER"); commit != "" {
+		server.RegisterPlugin(b, filepath.Join(commit, "cmd", vaulttest.PluginName), earlier)
+		mount(earlier, &api.MountInput{Type: earlier})
+		fillImpact(b, &vaulttest.Mount{Server: server, Path: earlier, Client: server.Client}, vaulttest.StartSimulator(b))
+		subjects = append(subjects, subject{name: earlierCreds, path: earlier + "/creds/rw", plugin: earlier})
+	}
+	return subjects
 }
 
 // mountTokens mounts the engine with a legacy token and a service account key.
@@ -146,26 +161,11 @@ func mountTokens(b *testing.B, server *vaulttest.Server) *vaulttest.Mount {
 func fill(b *testing.B, engine *vaulttest.Mount) {
 	b.Helper()
 	sim := vaulttest.StartSimulator(b)
-	credentials, err := sim.ImpactCredentials(b.Context(), "agency")
-	if err != nil {
-		vaulttest.Fatalf(b, "%v", err)
-	}
+	write := fillImpact(b, engine, sim)
 	key, err := sim.ServiceAccountKey(b.Context(), simulator.DefaultName)
 	if err != nil {
 		vaulttest.Fatalf(b, "%v", err)
 	}
-	write := func(path string, data map[string]any) {
-		if _, err := engine.Write(b.Context(), path, data); err != nil {
-			vaulttest.Fatalf(b, "writing %s: %v", path, err)
-		}
-	}
-	write("config/agency", map[string]any{
-		"provider": "impact", "account_type": "agency", "base_url": sim.ImpactURL, "contact_email": "ads-api@acme.example",
-	})
-	write("tokens/rw", map[string]any{
-		"account": "agency", "type": "legacy_read_write",
-		"account_sid": credentials.ReadWrite.AccountSID, "auth_token": credentials.ReadWrite.AuthToken,
-	})
 	write("config/google", map[string]any{
 		"provider": "google_ads", "base_url": sim.GoogleURL, "token_url": sim.GoogleURL + "/token", "iam_url": sim.GoogleURL,
 		"contact_email": "ads-api@acme.example", "login_customer_id": "1234567890",
@@ -178,6 +178,28 @@ func fill(b *testing.B, engine *vaulttest.Mount) {
 	}
 	write("config/pinterest", map[string]any{"provider": "pinterest_ads", "base_url": platform.URL})
 	write("tokens/pins", token)
+}
+
+// fillImpact makes the token rw, and returns what it has written with.
+func fillImpact(b *testing.B, engine *vaulttest.Mount, sim *vaulttest.Simulator) (write func(path string, data map[string]any)) {
+	b.Helper()
+	credentials, err := sim.ImpactCredentials(b.Context(), "agency")
+	if err != nil {
+		vaulttest.Fatalf(b, "%v", err)
+	}
+	write = func(path string, data map[string]any) {
+		if _, err := engine.Write(b.Context(), path, data); err != nil {
+			vaulttest.Fatalf(b, "writing %s: %v", path, err)
+		}
+	}
+	write("config/agency", map[string]any{
+		"provider": "impact", "account_type": "agency", "base_url": sim.ImpactURL, "contact_email": "ads-api@acme.example",
+	})
+	write("tokens/rw", map[string]any{
+		"account": "agency", "type": "legacy_read_write",
+		"account_sid": credentials.ReadWrite.AccountSID, "auth_token": credentials.ReadWrite.AuthToken,
+	})
+	return write
 }
 
 // readBench is a benchmark of reads under way.
@@ -304,6 +326,8 @@ type readRow struct {
 	// KVBuiltIn and KVExternal are Rate relative to theirs, in the same way.
 	KVBuiltIn  float64 `json:"times_kv_built_in"`
 	KVExternal float64 `json:"times_kv_external"`
+	// Earlier is Rate relative to that of the earlier plugin's creds/<name>; 0 where there is none.
+	Earlier float64 `json:"times_earlier,omitempty"`
 	// In microseconds.
 	P50       float64 `json:"p50_us"`
 	P99       float64 `json:"p99_us"`
@@ -335,11 +359,14 @@ func (r *readBench) rows() []readRow {
 				}
 				return ratios
 			}
-			ratios := relativeTo(noop)
+			ratios, against := relativeTo(noop), 0.
+			if _, there := r.samples[earlierCreds]; there {
+				against = median(relativeTo(earlierCreds))
+			}
 			rows = append(rows, readRow{
 				Subject: s.name, Connections: connections, Rates: rates, Rate: median(rates),
 				Ratio: median(ratios), Lowest: slices.Min(ratios), Highest: slices.Max(ratios),
-				KVBuiltIn: median(relativeTo(kvBuiltIn)), KVExternal: median(relativeTo(kvExternal)),
+				KVBuiltIn: median(relativeTo(kvBuiltIn)), KVExternal: median(relativeTo(kvExternal)), Earlier: against,
 				P50:       median(of(func(s readSample) float64 { return float64(quantile(s.latencies, .5).Microseconds()) })),
 				P99:       median(of(func(s readSample) float64 { return float64(quantile(s.latencies, .99).Microseconds()) })),
 				VaultCPU:  median(of(func(s readSample) float64 { return s.perRequest(s.vaultTime) })),
