@@ -47,6 +47,7 @@ func (c *console) routes() http.Handler {
 	mux.HandleFunc("POST /sign-in/oidc", c.beginOIDC)
 	mux.HandleFunc("GET /sign-in/oidc/callback", c.endOIDC)
 	mux.HandleFunc("POST /sign-out", c.signOut)
+	mux.Handle("GET /sign-out", http.RedirectHandler("/", http.StatusSeeOther)) // loaded again
 
 	mux.Handle("GET /{$}", c.signedIn(c.home))
 	mux.Handle("GET /consent/callback", c.signedIn(c.endConsent))

@@ -313,7 +313,7 @@ func (f *fakeVault) fakeToken(name string, changes fields) {
 	f.gives("GET adtokens/tokens/"+name, token)
 	f.gives("GET adtokens/tokens/"+name+"/rotate", fields{
 		"console_url": "https://app.impact.com", "role": "Account Administrator", "steps": []string{
-			"Sign in to impact.com.", "Press Reset.", "Hand it in at once: `vault write adtokens/tokens/" + name + "/rotate auth_token=-`.",
+			"Sign in to impact.com.", "Press `Reset`.", "Hand it in at once: `vault write adtokens/tokens/" + name + "/rotate auth_token=-`.",
 		},
 		"reset_semantics": "immediate", "previous_credential": "Invalid from the moment of the reset.", "fields": []string{"account_sid", "auth_token"},
 		"automatic": false, "consent": false, "notes": []string{"There is no public API for the reset."},

@@ -61,7 +61,7 @@ func loadPages() (*pages, error) {
 		return nil, fmt.Errorf("texts/en.yaml: %w", err)
 	}
 	functions := template.FuncMap{
-		"t": p.text, "known": func(key string) bool { return p.textOr(key, "") != "" }, "or_text": p.textOr,
+		"t": p.text, "known": func(key string) bool { return p.textOr(key, "") != "" }, "or_text": p.textOr, "kind": p.kind,
 		"moment": p.moment, "ago": p.ago, "stamp": func(at time.Time) string { return at.UTC().Format(time.RFC3339) },
 		"dict": dict, "deref": func(at *time.Time) time.Time { return *at },
 		"seconds": func(n int) string { return p.duration(time.Duration(n) * time.Second) },

@@ -119,7 +119,7 @@ func TestToken_Page(t *testing.T) {
 		"Joe has left", "1 of 2", "app-reports", "still has version 2", "What to tell", "These still have an old one: app-reports", "End version 1 now",
 		"the platform accepts it", "Legacy Read/Write token",
 	)
-	got.hasNot(t, "vault write", "in a terminal")
+	got.hasNot(t, "vault write", "in a terminal", "`")
 	vault.onlyAs(t, "", userToken)
 	if missing := b.get("/m/adtokens/tokens/none"); missing.status != http.StatusNotFound {
 		t.Errorf("a token that is not there answers %d", missing.status)
@@ -199,6 +199,7 @@ func TestHandIn(t *testing.T) {
 	}{
 		"published":    {http.StatusOK, "", published, []string{"Published. Version 4 is in use now.", "old value does not work any more", "impact.com accepts the token."}},
 		"refused":      {http.StatusBadRequest, "the provider refuses this credential, so nothing was changed: " + value + ". `vault read -field=runbook adtokens/tokens/acme-rw/rotate` tells where the right value is", nil, []string{"Refused. Nothing was changed", "provider refuses this credential"}},
+		"the same":     {http.StatusBadRequest, "this is the current credential already (version 3); nothing was changed", nil, []string{"This is the value in use already. Nothing was changed"}},
 		"silent":       {http.StatusBadGateway, "nothing was changed, because the credential could not be verified", nil, []string{"could not be asked. Nothing was changed"}},
 		"too late":     {http.StatusGatewayTimeout, "no answer", nil, []string{"could not be asked"}},
 		"busy":         {http.StatusConflict, "a rotation is under way", nil, []string{"Something else is under way"}},

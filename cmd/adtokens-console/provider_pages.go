@@ -79,7 +79,7 @@ func (c *console) providerPage(v *visit) {
 	d := data.document()
 	for kind, about := range data.TokenTypes {
 		line := typeLine{
-			Name: kind, Title: cmp.Or(about.Title, kind), ResetSemantics: about.ResetSemantics, Automatic: about.Automatic, Consent: about.Consent,
+			Name: kind, Title: c.pages.kind(kind, about.Title), ResetSemantics: about.ResetSemantics, Automatic: about.Automatic, Consent: about.Consent,
 			Role: d.TokenTypes[kind].Runbook.Role, Inputs: c.pages.inputs(&data.platform, kind, about.Fields, false),
 		}
 		if address, err := url.Parse(d.TokenTypes[kind].Runbook.ConsoleURL); err == nil && isPlatformURL(address) {

@@ -87,7 +87,7 @@ func (c *console) lookAtToken(v *visit, name string) (*tokenData, error) {
 	}
 	d.Concern, d.Result = d.Token.concern(d.Now), v.told(v.mount, name, d.Now)
 	about := c.platformOf(v, d.Token.Provider)
-	d.describe(v.mount, about)
+	d.describe(c.pages, v.mount, about)
 	if d.RunbookTrouble = c.pages.trouble(runbookErr, "token.runbook-denied"); runbookErr == nil {
 		d.Runbook = &steps
 		d.guide(c.pages, about)
@@ -117,13 +117,13 @@ func (c *console) platformOf(v *visit, name string) *platform {
 	return &about
 }
 
-func (d *tokenData) describe(mount string, about *platform) {
-	d.Platform, d.TypeTitle = d.Token.Provider, d.Token.Type
+func (d *tokenData) describe(p *pages, mount string, about *platform) {
+	d.Platform, d.TypeTitle = d.Token.Provider, p.kind(d.Token.Type, "")
 	if about == nil {
 		return
 	}
 	d.Platform, d.PlatformURL = about.people(), mountURL(mount, "providers", about.Name)
-	d.TypeTitle = cmp.Or(about.TokenTypes[d.Token.Type].Title, d.Token.Type)
+	d.TypeTitle = p.kind(d.Token.Type, about.TokenTypes[d.Token.Type].Title)
 	if !about.Verified {
 		d.Unconfirmed = about.Notes
 	}
@@ -132,6 +132,10 @@ func (d *tokenData) describe(mount string, about *platform) {
 // guide makes steps for somebody with this page of the runbook, whose commands are for a terminal.
 func (d *tokenData) guide(p *pages, about *platform) {
 	d.Steps = p.steps(d.Runbook.Steps)
+	d.Runbook.Previous = unmarked(d.Runbook.Previous)
+	for i, note := range d.Runbook.Notes {
+		d.Runbook.Notes[i] = unmarked(note)
+	}
 	hasValue := d.Token.Version > 0
 	d.Inputs = p.inputs(about, d.Token.Type, d.Runbook.Fields, hasValue)
 	d.HasFile = slices.ContainsFunc(d.Inputs, func(in input) bool { return in.File })
@@ -155,10 +159,13 @@ func (p *pages) steps(all []string) []string {
 		case strings.Contains(step, "`vault "), strings.Contains(step, "terminal with Vault"):
 			continue // the page's own field
 		}
-		steps = append(steps, step)
+		steps = append(steps, unmarked(step))
 	}
 	return steps
 }
+
+// unmarked takes the marks of code out of a text.
+func unmarked(text string) string { return strings.ReplaceAll(text, "`", "") }
 
 // ownersMessage is what a person can send to those whose apps use the token.
 func (p *pages) ownersMessage(d *tokenData) []string {

@@ -80,14 +80,18 @@ func (p *pages) outcome(tone, key string, args ...any) *result {
 func (p *pages) failed(err error, what string) *result {
 	k := kindOf(err)
 	key := "result." + what + "." + string(k)
-	if p.textOr(key, "") == "" {
+	detail := sentence(detailOf(err))
+	switch {
+	case strings.Contains(detail, "is the current credential already"):
+		key = "result.rotate.same"
+	case p.textOr(key, "") == "":
 		key = "result.failed." + string(k)
 	}
 	r := p.outcome("bad", key)
 	if k == silent || k == late || k == busy {
 		r.Tone = "info"
 	}
-	r.Detail = sentence(detailOf(err))
+	r.Detail = detail
 	r.OtherIdentity = strings.Contains(r.Detail, "accept_other_identity")
 	r.signedOut = k == signedOut
 	return r
@@ -116,6 +120,11 @@ func (c *console) nothingHere(v *visit) { c.say(v, http.StatusNotFound, "problem
 // plainProblem is a page for somebody of whom nothing is known.
 func (c *console) plainProblem(w http.ResponseWriter, status int, key string) {
 	c.render(w, status, page{name: "problem", title: c.pages.text("problem.title"), data: trouble{Text: c.pages.text(key)}}, frame{})
+}
+
+// kind is what people call a type of tokens: the platform's title, where it is at hand.
+func (p *pages) kind(name, title string) string {
+	return cmp.Or(title, p.textOr("type."+name, strings.ReplaceAll(name, "_", " ")))
 }
 
 // moment is a point in time as people read it.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"syscall"
 )
 
 // Endpoint is where a command serves HTTP.
@@ -37,7 +38,10 @@ func (e Endpoint) Start(ctx context.Context, server *http.Server, s Streams) (<-
 	}
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", e.Listen)
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("another program listens on %s already: end it, or give another address", e.Listen)
+	case err != nil:
 		return nil, fmt.Errorf("listening: %w", err)
 	}
 	// A name such as localhost may stand for anything.
