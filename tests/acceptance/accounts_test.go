@@ -4,7 +4,6 @@ package acceptance
 
 import (
 	"maps"
-	"net"
 	"net/http"
 	"testing"
 	"time"
@@ -70,7 +69,7 @@ func TestAnAccountNeverTellsItsSecrets(t *testing.T) {
 
 func TestAnAccountsIdentityIsTriedBeforeItIsStored(t *testing.T) {
 	t.Parallel()
-	nobody := closedPort(t)
+	const nobody = "http://127.0.0.1:1" // a port that no system gives out
 	tests := map[string]struct {
 		change fields
 		fault  *simulator.Fault
@@ -110,15 +109,6 @@ func TestAnAccountsIdentityIsTriedBeforeItIsStored(t *testing.T) {
 			refused(t, err, http.StatusNotFound)
 		})
 	}
-}
-
-// closedPort is an address where nobody listens.
-func closedPort(t *testing.T) string {
-	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	succeeded(t, err)
-	succeeded(t, listener.Close())
-	return "http://" + listener.Addr().String()
 }
 
 func TestAnUpdateThatTheProviderRefusesLeavesTheAccountAsItWas(t *testing.T) {

@@ -77,7 +77,7 @@ func startDevelopment(t *testing.T) *development {
 	output := filepath.Join(t.TempDir(), "output")
 	log := done(os.Create(output))(t)
 	defer log.Close()
-	_, port, err := net.SplitHostPort(freeAddress(t))
+	_, port, err := net.SplitHostPort(vaulttest.FreeAddress(t))
 	succeeded(t, err)
 	stale := t.TempDir() // a simulator of another release, installed before
 	succeeded(t, os.WriteFile(filepath.Join(stale, "adtokens-simulator"), []byte("#!/bin/sh\nexit 1\n"), 0o700))

@@ -12,7 +12,6 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -47,7 +46,7 @@ func TestDocsCommands(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only on Linux can the plugin be told by its environment to trust the simulated internet")
 	}
-	sim, hook, receiver := vaulttest.StartSimulator(t), freeAddress(t), freeAddress(t)
+	sim, hook, receiver := vaulttest.StartSimulator(t), vaulttest.FreeAddress(t), vaulttest.FreeAddress(t)
 	succeeded(t, sim.SetTokenURI(t.Context(), "https://oauth2.googleapis.com/token")) // as Google's key files have it
 	plugins, dir := realTempDir(t), t.TempDir()
 	server := vaulttest.StartBare(t, vaulttest.Bare{PluginDirectory: plugins, Environment: startInternet(t, map[string]string{
@@ -69,14 +68,6 @@ func TestDocsCommands(t *testing.T) {
 	for _, p := range readPages(t) { // they build on each other
 		p.run(t, dir, environment)
 	}
-}
-
-// freeAddress is a loopback address that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener := done(net.Listen("tcp", "127.0.0.1:0"))(t)
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // realTempDir has no symbolic link in it, which Vault refuses in a plugin directory.

@@ -55,7 +55,15 @@ var vaultCommand = sync.OnceValues(func() (string, error) {
 // Plugin is what an operator needs to register a build of the plugin.
 type Plugin struct{ command, sha256, version string }
 
-var plugin = sync.OnceValues(func() (Plugin, error) { return buildPlugin(PluginName) })
+// raceVariable, if set, has the servers' own plugin built with the race detector although the test binary is not.
+const raceVariable = "ADTOKENS_TEST_RACE"
+
+var plugin = sync.OnceValues(func() (Plugin, error) {
+	if !raceEnabled && os.Getenv(raceVariable) != "" {
+		return buildPlugin(PluginName, "-race")
+	}
+	return buildPlugin(PluginName)
+})
 
 // BuildPlugin builds the plugin with other flags than the servers' own, under a name of its own.
 func BuildPlugin(t testing.TB, name string, flags ...string) Plugin {

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -185,18 +186,33 @@ func (s *Server) patienceOfPeers() int {
 	return 2
 }
 
-// freePorts returns two ports that are free now.
+// freePorts returns two ports that are free now. They are outside of the range that the system gives ports of, so that nobody who asks it
+// for one gets them before they are used.
 func freePorts() (string, string, error) {
-	var ports [2]string
-	for i := range ports {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+	const from, to, attempts = 12_000, 32_000, 100
+	var ports []string
+	for range attempts {
+		port := strconv.Itoa(from + mathrand.IntN(to-from))
+		listener, err := net.Listen("tcp", "127.0.0.1:"+port)
 		if err != nil {
-			return "", "", fmt.Errorf("looking for a free port: %w", err)
+			continue
 		}
 		defer listener.Close() // after both are chosen, so that they differ
-		ports[i] = strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
+		if ports = append(ports, port); len(ports) == 2 {
+			return ports[0], ports[1], nil
+		}
 	}
-	return ports[0], ports[1], nil
+	return "", "", fmt.Errorf("there is no free port between %d and %d", from, to)
+}
+
+// FreeAddress is a loopback address that nobody listens at, for a process that is going to.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	port, _, err := freePorts()
+	if err != nil {
+		Fatalf(t, "%v", err)
+	}
+	return "127.0.0.1:" + port
 }
 
 func (s *Server) writeConfig(apiPort, clusterPort string) error {

@@ -133,15 +133,25 @@ func Await(t testing.TB, what string, condition func() bool) {
 }
 
 func await(what string, condition func() bool) error {
-	// The longer it takes, the less often it is looked at: most conditions ask a server, which costs everybody.
-	const first, most = 10 * time.Millisecond, 200 * time.Millisecond
+	return Poll(patience, func() error {
+		if condition() {
+			return nil
+		}
+		return fmt.Errorf("waiting for %s took more than %s", what, patience)
+	})
+}
+
+// Poll looks until there is no problem, or until its patience is over, and returns the last problem. The longer it takes, the less often it
+// looks, a fifth of the time later at most: most who look ask a server, which costs everybody.
+func Poll(patience time.Duration, problem func() error) error {
+	const first, most = 10 * time.Millisecond, time.Second
 	deadline, pause := time.Now().Add(patience), first
-	for !condition() {
-		if time.Now().After(deadline) {
-			return fmt.Errorf("waiting for %s took more than %s", what, patience)
+	for {
+		err := problem()
+		if err == nil || time.Now().After(deadline) {
+			return err
 		}
 		time.Sleep(pause)
 		pause = min(pause*5/4, most)
 	}
-	return nil
 }

@@ -325,13 +325,4 @@ func number(value any) (n int) {
 const patience = time.Minute
 
 // await waits until there is no problem any more, and returns the last one where that takes too long.
-func await(problem func() error) error {
-	deadline := time.Now().Add(patience)
-	for {
-		err := problem()
-		if err == nil || time.Now().After(deadline) {
-			return err
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-}
+func await(problem func() error) error { return vaulttest.Poll(patience, problem) }
