@@ -167,6 +167,17 @@ func TestToken_MessageToOwnersIsTrue(t *testing.T) {
 	}
 }
 
+func TestToken_AnOldValueThatWaitsForPrograms(t *testing.T) {
+	t.Parallel()
+	vault := newFakeVault(t)
+	vault.fakeToken("acme-rw", fields{"retire_after": "adopted", "retiring": []any{fields{"version": 2, "at": "2026-11-26T09:00:00Z"}}})
+	b := newBrowser(t, vault, nil)
+	b.signIn()
+	got := b.get("/m/adtokens/tokens/acme-rw")
+	got.has(t, "Version 2 ends as soon as every program has read a newer one.")
+	got.hasNot(t, "ends on 26 November")
+}
+
 func TestToken_PartsWithoutTheRight(t *testing.T) {
 	t.Parallel()
 	vault := newFakeVault(t)

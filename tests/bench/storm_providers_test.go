@@ -55,8 +55,7 @@ type providers struct {
 	limited int
 }
 
-// startProviders starts them with that many service account keys in stock: making one takes the processors longer than
-// everything else that there is to measure.
+// startProviders starts them with that many service account keys in stock, so that none is made while something is measured.
 func startProviders(b *testing.B, keys int) *providers {
 	b.Helper()
 	p := &providers{}
