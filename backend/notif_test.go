@@ -974,6 +974,7 @@ func TestNotifications_SlowReceiverHoldsUpNothing(t *testing.T) {
 		t.Errorf("it took %v", took)
 	}
 	awaitCondition(t, "the slow receiver to be asked", func() bool { return asked.Load() > 0 })
+	awaitCondition(t, "what was taken to be forgotten", func() bool { return n.storedMessages(t) == 20 })
 	closing := time.Now()
 	n.Cleanup(context.WithoutCancel(t.Context()))
 	if took := time.Since(closing); took > unstoredPatience {
