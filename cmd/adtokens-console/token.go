@@ -23,7 +23,6 @@ type token struct {
 	ExpiresAt        *time.Time     `json:"expires_at"`
 	Retiring         []retiring     `json:"retiring"`
 	RetireAfter      string         `json:"retire_after"`
-	RetireAfter      string         `json:"retire_after"`
 	Identity         any            `json:"identity"`
 	NextRefresh      *time.Time     `json:"next_refresh"`
 	Metadata         map[string]any `json:"custom_metadata"`
