@@ -167,8 +167,9 @@ func TestOAuth_PluginDiesBetweenAnswerAndStorage(t *testing.T) {
 			s.mu.Lock()
 			s.answered = func() { server.KillPlugins(t) }
 			s.mu.Unlock()
-			if _, err := m.Read(t.Context(), "access-token/app"); err == nil {
-				t.Error("a read gave an access token although the plugin died")
+			// Vault may send the read to the next process, which can use the old value only where that did not die.
+			if _, err := m.Read(t.Context(), "access-token/app"); err == nil && uses == 1 {
+				t.Error("a read gave an access token although its refresh token was dead")
 			}
 			wanted := fields{"health": "rejected", "version": 1}
 			if uses == 2 {
