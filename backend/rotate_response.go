@@ -113,14 +113,7 @@ func (b *backend) rotatedResponse(ctx context.Context, storage logical.Storage, 
 	if entry == nil {
 		return nil, started.unpublished(t)
 	}
-	verified := &provider.Verification{Outcome: provider.Outcome(entry.Verification)}
-	switch {
-	case entry.Verification == rotation.VerificationSkipped:
-		verified = nil
-	case t.LastVerification != nil && t.Number() == entry.Version:
-		verified.Detail = t.LastVerification.Detail
-	}
-	response := publishedResponse(t, *entry, started.replaces, verified)
+	response := publishedResponse(t, *entry, started.replaces, t.verificationOf(entry))
 	response.Data["rotation_state"] = string(t.State())
 	if t.Number() == entry.Version && entry.Source.Irreplaceable() {
 		if a, err := b.account(ctx, storage, t.Account); err == nil {
@@ -142,6 +135,18 @@ func (b *backend) rotatedResponse(ctx context.Context, storage logical.Storage, 
 		}
 	}
 	return response, nil
+}
+
+// verificationOf is what is known by now of the verification that a version was published with; nil where the provider was not asked.
+func (t *token) verificationOf(entry *rotation.HistoryEntry) *provider.Verification {
+	if entry.Verification == rotation.VerificationSkipped {
+		return nil
+	}
+	verified := &provider.Verification{Outcome: provider.Outcome(entry.Verification)}
+	if t.LastVerification != nil && t.Number() == entry.Version {
+		verified.Detail = t.LastVerification.Detail
+	}
+	return verified
 }
 
 // retires says when an old value ends.
