@@ -37,25 +37,18 @@ func TestRotate_WaiterWhoseTokenIsGoneIsTold(t *testing.T) {
 			h := f.withStubHook(t, notYet)
 			waiter := f.goRotate(t, "acme-rw", nil)
 			<-h.asked
-			eventually(t, "the rotation and its waiter to wait", func() bool {
-				f.watchMu.Lock()
-				defer f.watchMu.Unlock()
-				return f.contenders("acme-rw") == 0 && f.watchers["acme-rw"] != nil
-			})
-			// The waiter looks at the next change only, so that it sees the new token and not that the old one is gone.
-			f.watchMu.Lock()
-			held := f.watchers["acme-rw"]
-			delete(f.watchers, "acme-rw")
-			f.watchMu.Unlock()
+			eventually(t, "the rotation to be stored", func() bool { return f.contenders("acme-rw") == 0 })
+			begun := f.stored(t, "acme-rw")
+			started := &startedRotation{id: begun.Pending.ID, name: begun.name, tokenID: begun.ID, replaces: begun.Current}
 			f.removeToken(t)
 			tt.then(t, f, current)
-			f.watchMu.Lock()
-			f.watchers["acme-rw"] = held
-			f.watchMu.Unlock()
-			f.changed("acme-rw")
+			// Whoever looks now sees the new token. The waiter may have looked between the two.
+			response, err := f.awaitRotation(t.Context(), f.storage, started)
+			wantStatus(t, err, http.StatusConflict)
+			wantSaid(t, "the answer to a late look", said(response, err), tt.words...)
 			answer := <-waiter
 			wantStatus(t, answer.err, http.StatusConflict)
-			wantSaid(t, "the answer", said(answer.response, answer.err), tt.words...)
+			wantSaid(t, "the answer", said(answer.response, answer.err), "was deleted")
 		})
 	}
 }
