@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
@@ -74,6 +75,9 @@ func checkEvents(given []string) ([]string, error) {
 }
 
 func matchesSomeEvent(pattern string) bool {
+	if !utf8.ValidString(pattern) {
+		return false // it cannot be compiled either
+	}
 	compiled := []*regexp.Regexp{eventPattern(pattern)}
 	return slices.ContainsFunc(notifiableEvents(), func(name string) bool { return matchesEvent(compiled, name) })
 }

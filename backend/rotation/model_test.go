@@ -622,13 +622,16 @@ func (w *world) start(id string) error {
 // handIn publishes a value that a person made at the provider, which leaves the one before alive.
 func (w *world) handIn(id string) error {
 	w.tb.Helper()
-	return w.run(func(m *Machine, r *Record) error {
+	var dropped []string
+	err := w.run(func(m *Machine, r *Record) error {
 		if w.isReset() {
 			w.live = id
 		}
 		if w.source == SourceAPI && r.Pending != nil { // whoever hands a value in is told of those that it drops
-			for dropped := range held(&Record{Current: r.Current, Pending: r.Pending}) {
-				w.released[dropped] = true
+			for value := range held(&Record{Current: r.Current, Pending: r.Pending}) {
+				if !w.released[value] {
+					w.released[value], dropped = true, append(dropped, value)
+				}
 			}
 		}
 		if _, gone := w.deleted[id]; gone {
@@ -638,6 +641,12 @@ func (w *world) handIn(id string) error {
 		r.Publish(candidate(id, SourceAssisted), w.now)
 		return m.Save(w.tb.Context(), r)
 	})
+	if w.last.Current.Credential["id"] != id { // the write did not arrive, and nothing was dropped
+		for _, value := range dropped {
+			delete(w.released, value)
+		}
+	}
+	return err
 }
 
 // step lets time pass until the next step and takes it. It returns false where there is none.
