@@ -628,7 +628,11 @@ func (w *world) handIn(id string) error {
 			w.live = id
 		}
 		if w.source == SourceAPI && r.Pending != nil { // whoever hands a value in is told of those that it drops
-			for value := range held(&Record{Current: r.Current, Pending: r.Pending}) {
+			told := held(&Record{Current: r.Current, Pending: r.Pending})
+			if r.Pending.Credential == nil && r.Pending.MayHaveAsked() { // and of an answer that was lost
+				maps.Copy(told, w.unrecorded())
+			}
+			for value := range told {
 				if !w.released[value] {
 					w.released[value], dropped = true, append(dropped, value)
 				}
@@ -678,6 +682,17 @@ func (w *world) sleepUntil(t time.Time) {
 	if t.After(w.now) {
 		w.now = t
 	}
+}
+
+// unrecorded are the values that were made and never got into storage.
+func (w *world) unrecorded() map[string]bool {
+	ids := map[string]bool{}
+	for id := range w.made {
+		if !w.recorded[id] && !w.foreign[id] && id != "first" {
+			ids[id] = true
+		}
+	}
+	return ids
 }
 
 // lost counts the keys whose secret never got into storage.
