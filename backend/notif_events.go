@@ -5,7 +5,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
@@ -75,8 +74,8 @@ func checkEvents(given []string) ([]string, error) {
 }
 
 func matchesSomeEvent(pattern string) bool {
-	if !utf8.ValidString(pattern) {
-		return false // it cannot be compiled either
+	if !plainText(pattern) {
+		return false // such as what is no UTF-8, which cannot be compiled either
 	}
 	compiled := []*regexp.Regexp{eventPattern(pattern)}
 	return slices.ContainsFunc(notifiableEvents(), func(name string) bool { return matchesEvent(compiled, name) })

@@ -697,13 +697,9 @@ func (w *world) unrecorded() map[string]bool {
 
 // lost counts the keys whose secret never got into storage.
 func (w *world) lost() int {
-	n := 0
-	for id := range w.made {
-		if !w.recorded[id] && !w.foreign[id] && !w.released[id] && id != "first" {
-			n++
-		}
-	}
-	return n
+	ids := w.unrecorded()
+	maps.DeleteFunc(ids, func(id string, _ bool) bool { return w.released[id] })
+	return len(ids)
 }
 
 // orphans are the keys that work and that nobody knows.
