@@ -3,13 +3,14 @@ package backend
 import (
 	"encoding/json"
 	"math"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/go-secure-stdlib/parseutil"
 	"github.com/hashicorp/vault/sdk/framework"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
 // textOf is the text of a field that a path need not declare. It takes and refuses what the sdk and fits do where a path declares the
@@ -132,7 +133,7 @@ const maxExact = 1 << 53
 // maxSeconds is what fits a time.Duration.
 const maxSeconds = math.MaxInt64 / int64(time.Second)
 
-var wholeNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
+var wholeNumber = provider.Pattern(`^-?(0|[1-9][0-9]*)$`)
 
 // isWhole wants a whole number as people write it. The sdk would read a text with a leading zero as an octal number.
 func isWhole(value any) bool {
@@ -142,7 +143,7 @@ func isWhole(value any) bool {
 	case float64:
 		return v == math.Trunc(v) && math.Abs(v) <= maxExact
 	case string:
-		return wholeNumber.MatchString(v)
+		return wholeNumber().MatchString(v)
 	default:
 		return true // Go's own whole numbers; what is none at all is the sdk's to refuse
 	}

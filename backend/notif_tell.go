@@ -5,7 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"regexp"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
 // tell stores a message for each notification that wants to know of the event, and has it sent. It is called with whatever lock the
@@ -102,7 +103,7 @@ func stateID(h happening, key string) string {
 }
 
 // wordsThatVary are those with a digit in them, such as the ids of requests, and times.
-var wordsThatVary = regexp.MustCompile(`[\w.:-]*[0-9][\w.:-]*|\[request id [^\]]*\]`)
+var wordsThatVary = provider.Pattern(`[\w.:-]*[0-9][\w.:-]*|\[request id [^\]]*\]`)
 
 // sameProblem is a problem's text without what differs from try to try.
-func sameProblem(problem string) string { return wordsThatVary.ReplaceAllString(problem, "#") }
+func sameProblem(problem string) string { return wordsThatVary().ReplaceAllString(problem, "#") }

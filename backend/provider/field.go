@@ -3,7 +3,6 @@ package provider
 import (
 	"fmt"
 	"net"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -95,9 +94,9 @@ func Lookup(fields []Field, name string) (Field, bool) {
 
 // Match returns a Check that wants the whole value to match the pattern. Want completes "must be …".
 func Match(pattern, want string) func(string) (string, error) {
-	re := regexp.MustCompile(`^(?:` + pattern + `)$`)
+	re := Pattern(`^(?:` + pattern + `)$`)
 	return func(value string) (string, error) {
-		if !re.MatchString(value) {
+		if !re().MatchString(value) {
 			return "", fmt.Errorf("must be %s", want)
 		}
 		return value, nil

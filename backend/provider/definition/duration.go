@@ -3,15 +3,16 @@ package definition
 import (
 	"encoding/json"
 	"math"
-	"regexp"
 	"strconv"
 	"time"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
 // duration is one as Vault takes it: 90d, 24h, 30s, or seconds as a number.
 type duration time.Duration
 
-var durationPart = regexp.MustCompile(`([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)`)
+var durationPart = provider.Pattern(`([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)`)
 
 var durationUnits = map[string]time.Duration{
 	"ms": time.Millisecond, "s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour,
@@ -30,7 +31,7 @@ func (d *duration) UnmarshalJSON(data []byte) error {
 	if seconds, err := strconv.ParseFloat(text, 64); err == nil {
 		total = seconds * float64(time.Second)
 	}
-	for _, part := range durationPart.FindAllStringSubmatch(text, -1) {
+	for _, part := range durationPart().FindAllStringSubmatch(text, -1) {
 		number, err := strconv.ParseFloat(part[1], 64)
 		if err != nil {
 			number = math.Inf(1)

@@ -7,13 +7,14 @@ import (
 	"fmt"
 	"io"
 	"math/big"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
 // Bounds of a document.
@@ -43,7 +44,7 @@ func read(text []byte) (*written, Mistakes) {
 		return nil, Mistakes{{Problem: "the document must be UTF-8"}}
 	}
 	if json.Valid(text) {
-		text = jsonEscapes.ReplaceAllFunc(text, unescape)
+		text = jsonEscapes().ReplaceAllFunc(text, unescape)
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var root, second yaml.Node
@@ -62,7 +63,7 @@ func read(text []byte) (*written, Mistakes) {
 }
 
 // jsonEscapes finds the escapes of JSON, among them the two that YAML does not have: a slash, and a character in two halves.
-var jsonEscapes = regexp.MustCompile(`\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\.`)
+var jsonEscapes = provider.Pattern(`\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\.`)
 
 // unescape writes what YAML cannot read as the character itself.
 func unescape(escape []byte) []byte {

@@ -3,7 +3,6 @@ package definition
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -30,9 +29,9 @@ type part struct {
 type variables map[string]string
 
 var (
-	braces = regexp.MustCompile(`\{[^{}]*\}?`)
+	braces = provider.Pattern(`\{[^{}]*\}?`)
 	// meant is how braces begin that can only be meant as a variable.
-	meant   = regexp.MustCompile(`^\{[^A-Za-z]?(account|credential|option|grant|current|consent)\.`)
+	meant   = provider.Pattern(`^\{[^A-Za-z]?(account|credential|option|grant|current|consent)\.`)
 	oneName = provider.Pattern(`^\{(\+?)([a-z][a-z0-9_]*\.[a-z][a-z0-9_]*)\}$`)
 )
 
@@ -52,7 +51,7 @@ func parseAddress(text string) (*template, error) {
 			t.parts = append(t.parts, part{literal: rest[:open]})
 		}
 		rest = rest[open:]
-		pair := braces.FindString(rest)
+		pair := braces().FindString(rest)
 		match := oneName().FindStringSubmatch(pair)
 		if match == nil || !strings.HasPrefix(rest, pair) {
 			return nil, errors.New(oneVariable)
@@ -72,7 +71,7 @@ func parseAddress(text string) (*template, error) {
 func parseText(text string, known func(name string) bool) (*template, error) {
 	t := &template{}
 	for text != "" {
-		at := braces.FindStringIndex(text)
+		at := braces().FindStringIndex(text)
 		if at == nil {
 			break
 		}
@@ -80,7 +79,7 @@ func parseText(text string, known func(name string) bool) (*template, error) {
 		match := oneName().FindStringSubmatch(pair)
 		bare := strings.Trim(pair, "{+}")
 		switch {
-		case match == nil && meant.MatchString(pair):
+		case match == nil && meant().MatchString(pair):
 			return nil, fmt.Errorf("%s is no variable: %s", quote(pair), oneVariable)
 		case match == nil && strings.HasSuffix(pair, "}") && known("credential."+bare):
 			return nil, fmt.Errorf("%s is no variable; write {credential.%s}", quote(pair), bare)

@@ -10,7 +10,6 @@ import (
 	"math"
 	"math/big"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -211,7 +210,7 @@ func holdsPart(text, secret string) bool {
 }
 
 // encodedRun is text that may be hexadecimal or base64 of minSecretPart characters, in either alphabet.
-var encodedRun = regexp.MustCompile(`[0-9A-Za-z+/_-]{16,}`)
+var encodedRun = provider.Pattern(`[0-9A-Za-z+/_-]{16,}`)
 
 // decodings are what a text may stand for, in lower case. A run of base64 is read from each of its first four characters, because what
 // stands before it moves the groups of four.
@@ -220,7 +219,7 @@ func decodings(text string) []string {
 	if decoded, err := url.QueryUnescape(text); err == nil && decoded != text {
 		found = append(found, decoded)
 	}
-	for _, run := range encodedRun.FindAllString(text, -1) {
+	for _, run := range encodedRun().FindAllString(text, -1) {
 		for from := range 4 {
 			whole := run[from:]
 			if decoded, err := hex.DecodeString(whole[:len(whole)/2*2]); err == nil {

@@ -3,7 +3,6 @@ package googleads
 import (
 	"errors"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -111,10 +110,10 @@ func isGoogleHost(host string) bool {
 }
 
 // adsVersionSegment is what an Ads API version looks like at the end of a path. One digit is left to proxies.
-var adsVersionSegment = regexp.MustCompile(`(?i)/v[1-9][0-9]{1,2}$`)
+var adsVersionSegment = provider.Pattern(`(?i)/v[1-9][0-9]{1,2}$`)
 
 // namesMethod reports whether a path goes on into what the engine appends: a version at its end, or a method.
 func namesMethod(path string) bool {
-	return adsVersionSegment.MatchString(strings.TrimRight(path, "/")) ||
+	return adsVersionSegment().MatchString(strings.TrimRight(path, "/")) ||
 		strings.Contains(path, "/customers:") || strings.Contains(path, "/customers/") || strings.Contains(path, "/serviceAccounts")
 }

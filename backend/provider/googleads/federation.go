@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"golang.org/x/oauth2"
@@ -43,7 +42,7 @@ type federationSource struct {
 }
 
 // impersonationPath is what the address of an impersonation ends with.
-var impersonationPath = regexp.MustCompile(`^/v1/projects/-/serviceAccounts/([^/:]+):generateAccessToken$`)
+var impersonationPath = provider.Pattern(`^/v1/projects/-/serviceAccounts/([^/:]+):generateAccessToken$`)
 
 // maxSubjectToken bounds the file that is sent.
 const maxSubjectToken = 64 << 10
@@ -116,7 +115,7 @@ func (f *federation) serviceAccount() string {
 	if err != nil {
 		return ""
 	}
-	found := impersonationPath.FindStringSubmatch(u.Path)
+	found := impersonationPath().FindStringSubmatch(u.Path)
 	if found == nil {
 		return ""
 	}

@@ -8,10 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
 )
 
 // maxWrappings is how many times a key file may be wrapped, as base64 or as a JSON string.
@@ -220,7 +221,7 @@ func repairPrivateKey(members []member) (bool, error) {
 		return false, nil
 	}
 	given, ok := members[i].text()
-	if block, _ := pem.Decode([]byte(given)); !ok || block != nil && !emptyLine.MatchString(strings.TrimSpace(given)) {
+	if block, _ := pem.Decode([]byte(given)); !ok || block != nil && !emptyLine().MatchString(strings.TrimSpace(given)) {
 		return false, nil
 	}
 	repaired, found := withLineBreaks(given)
@@ -241,10 +242,10 @@ func repairPrivateKey(members []member) (bool, error) {
 
 // A line break may have come as \n or \r\n, with any number of backslashes, as white space, twice, or not at all.
 var (
-	escapedLineBreak = regexp.MustCompile(`\\+[rn]`)
-	emptyLine        = regexp.MustCompile(`\n[ \t\r]*\n`)
-	pemFrame         = regexp.MustCompile(`^\s*-----\s*BEGIN` + pemLabel + `-----([A-Za-z0-9+/=\s]*)-----\s*END` + pemLabel + `-----\s*$`)
-	pemOfAKey        = regexp.MustCompile(`BEGIN` + pemLabel)
+	escapedLineBreak = provider.Pattern(`\\+[rn]`)
+	emptyLine        = provider.Pattern(`\n[ \t\r]*\n`)
+	pemFrame         = provider.Pattern(`^\s*-----\s*BEGIN` + pemLabel + `-----([A-Za-z0-9+/=\s]*)-----\s*END` + pemLabel + `-----\s*$`)
+	pemOfAKey        = provider.Pattern(`BEGIN` + pemLabel)
 )
 
 // pemLabel matches the names of private keys in PEM, whose spaces may be lost.
@@ -253,11 +254,11 @@ const pemLabel = `\s*(RSA)?\s*PRIVATE\s*KEY\s*`
 // withLineBreaks returns the PEM of a private key that has lost its lines; empty where it is no whole key. Found says
 // whether there is a key of which that can be said.
 func withLineBreaks(text string) (repaired string, found bool) {
-	text = escapedLineBreak.ReplaceAllString(text, "\n")
-	if !pemOfAKey.MatchString(text) {
+	text = escapedLineBreak().ReplaceAllString(text, "\n")
+	if !pemOfAKey().MatchString(text) {
 		return "", false
 	}
-	frame := pemFrame.FindStringSubmatch(text)
+	frame := pemFrame().FindStringSubmatch(text)
 	if frame == nil || frame[1] != frame[3] {
 		return "", true
 	}
