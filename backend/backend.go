@@ -122,7 +122,7 @@ type backend struct {
 	metrics *metrics
 }
 
-// Factory makes the engine for one mount. It is a logical.Factory, and what it returns is a WarmReader and a HeapReserver too.
+// Factory makes the engine for one mount. It is a logical.Factory, and what it returns is a WarmReader too.
 func Factory(ctx context.Context, config *logical.BackendConfig) (logical.Backend, error) {
 	b := newBackend(time.Now)
 	if err := b.setUp(ctx, config); err != nil {

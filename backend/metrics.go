@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,11 +37,9 @@ func triggerOf(scheduled, healing bool) trigger {
 	return triggerByHand
 }
 
-const familyLiveHeap = "adtokens_go_gc_heap_live_bytes"
-
 // processFamilies are what is told of the plugin's process, out of all that the collectors know.
 var processFamilies = []string{
-	familyLiveHeap,
+	"adtokens_go_gc_heap_live_bytes",
 	"adtokens_go_goroutines",
 	"adtokens_process_cpu_seconds_total",
 	"adtokens_process_open_fds",
@@ -49,7 +48,7 @@ var processFamilies = []string{
 }
 
 // process are the metrics of the plugin's process. All its mounts share it, and tell the same.
-var process = func() prometheus.GathererFunc {
+var process = sync.OnceValue(func() prometheus.Gatherer {
 	registry := prometheus.NewRegistry()
 	prometheus.WrapRegistererWithPrefix("adtokens_", registry).MustRegister(
 		collectors.NewGoCollector(
@@ -59,11 +58,11 @@ var process = func() prometheus.GathererFunc {
 		),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
-	return func() ([]*dto.MetricFamily, error) {
+	return prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
 		families, err := registry.Gather()
 		return slices.DeleteFunc(families, func(f *dto.MetricFamily) bool { return !slices.Contains(processFamilies, f.GetName()) }), err
-	}
-}()
+	})
+})
 
 // metrics are counted by this process since it started. What is known of tokens is added at each reading.
 type metrics struct {
@@ -72,8 +71,6 @@ type metrics struct {
 	calls     *prometheus.HistogramVec
 	messages  *prometheus.CounterVec
 	reports   *prometheus.CounterVec
-	// reservedHeap is in bytes: see HeapReserver.
-	reservedHeap int
 }
 
 func newMetrics() *metrics {
@@ -148,16 +145,6 @@ func resultClass(response *http.Response, err error) string {
 
 // openMetricsFormat is the text format of OpenMetrics 1.0.
 var openMetricsFormat = expfmt.NewFormat(expfmt.TypeOpenMetrics)
-
-// HeapReserver is what Factory returns, beside a logical.Backend.
-type HeapReserver interface {
-	// ReserveHeap has the metrics leave out as many bytes of the heap, which the process has set aside and does not use. It is called
-	// before the first request.
-	ReserveHeap(bytes int)
-}
-
-// ReserveHeap is part of HeapReserver.
-func (b *backend) ReserveHeap(bytes int) { b.metrics.reservedHeap = bytes }
 
 // outcomeOutdated is the outcome of a report of a value that is not the current one.
 const outcomeOutdated = "outdated"

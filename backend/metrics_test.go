@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
-	dto "github.com/prometheus/client_model/go"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/internal/testkit"
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
@@ -79,35 +78,5 @@ func TestSeriesOfTokensAreBounded(t *testing.T) {
 	}
 	if !strings.Contains(string(text), "adtokens_tokens_without_series 7.0") || !strings.Contains(string(text), `adtokens_tokens{health="none"} 1007.0`) {
 		t.Error("the others are not counted")
-	}
-}
-
-func TestMetrics_DoNotCountTheReserveAsLive(t *testing.T) {
-	t.Parallel()
-	for name, tc := range map[string]struct {
-		family   string
-		reserved int
-		value    float64
-		want     float64
-	}{
-		"a reserve":                          {familyLiveHeap, 128 << 20, 130 << 20, 2 << 20},
-		"no reserve":                         {familyLiveHeap, 0, 130 << 20, 130 << 20},
-		"nothing known before a collection":  {familyLiveHeap, 128 << 20, 0, 0},
-		"the reserve is not of other values": {"adtokens_process_resident_memory_bytes", 128 << 20, 40 << 20, 40 << 20},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			family := &dto.MetricFamily{Name: &tc.family, Metric: []*dto.Metric{{Gauge: &dto.Gauge{Value: &tc.value}}}}
-			(&metrics{reservedHeap: tc.reserved}).leaveOutReserve(family)
-			if got := family.GetMetric()[0].GetGauge().GetValue(); got != tc.want {
-				t.Errorf("got %.0f, want %.0f", got, tc.want)
-			}
-		})
-	}
-	f := newFixture(t)
-	f.ReserveHeap(1 << 40)
-	response, err := f.handle(t, logical.ReadOperation, "metrics", nil)
-	if err != nil || !strings.Contains(string(response.Data[logical.HTTPRawBody].([]byte)), "\n"+familyLiveHeap+" 0.0\n") {
-		t.Errorf("the metrics count what the process has set aside; error %v", err)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/provider"
@@ -19,13 +18,12 @@ func (m *metrics) text(s *snapshot) ([]byte, error) {
 	if err := states.Register(s); err != nil {
 		return nil, fmt.Errorf("collecting metrics: %w", err)
 	}
-	families, err := prometheus.Gatherers{m.registry, states, process}.Gather()
+	families, err := prometheus.Gatherers{m.registry, states, process()}.Gather()
 	if err != nil {
 		return nil, fmt.Errorf("collecting metrics: %w", err)
 	}
 	var text bytes.Buffer
 	for _, family := range families {
-		m.leaveOutReserve(family)
 		if _, err := expfmt.MetricFamilyToOpenMetrics(&text, family); err != nil {
 			return nil, fmt.Errorf("writing metrics: %w", err)
 		}
@@ -34,19 +32,6 @@ func (m *metrics) text(s *snapshot) ([]byte, error) {
 		return nil, fmt.Errorf("writing metrics: %w", err)
 	}
 	return text.Bytes(), nil
-}
-
-// leaveOutReserve takes what the process has set aside out of the live heap: it is no memory that anything lives in. Before the first
-// collection nothing is known to be live.
-func (m *metrics) leaveOutReserve(family *dto.MetricFamily) {
-	if family.GetName() != familyLiveHeap {
-		return
-	}
-	for _, metric := range family.GetMetric() {
-		if g := metric.GetGauge(); g != nil {
-			g.Value = new(max(0, g.GetValue()-float64(m.reservedHeap)))
-		}
-	}
 }
 
 // maxTokenSeries bounds how many tokens have series of their own, in the order of their names. The others are counted.

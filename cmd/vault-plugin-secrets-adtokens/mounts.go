@@ -18,14 +18,10 @@ type engine interface {
 	logical.Backend
 	logical.PluginVersioner
 	backend.WarmReader
-	backend.HeapReserver
 }
 
 // mounts are those that the plugin's process serves. The zero value is ready for use.
 type mounts struct {
-	// reservedHeap is how many bytes of the heap the process has set aside and does not use. The metrics leave them out.
-	reservedHeap int
-
 	mu sync.RWMutex
 	// byID has the names by which Vault tells mounts apart on the connection that they share.
 	byID map[string]engine
@@ -49,7 +45,6 @@ func (m *mounts) factory(ctx context.Context, config *logical.BackendConfig) (lo
 
 // add knows the mount until it is closed. One without an ID has the process to itself, and is served without short cuts.
 func (m *mounts) add(ctx context.Context, e engine) engine {
-	e.ReserveHeap(m.reservedHeap)
 	id := multiplexID(ctx)
 	if id == "" {
 		return e
