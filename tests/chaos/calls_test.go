@@ -29,6 +29,8 @@ type callLog struct {
 	hook        *simulator.Hook
 	iam         http.Handler
 	url, secret string
+	// made, where it is set, is told of what the hook answers before the engine is.
+	made func(*makeCall, *httptest.ResponseRecorder)
 
 	mu    sync.Mutex
 	calls []*makeCall
@@ -104,6 +106,9 @@ func (l *callLog) reset(w http.ResponseWriter, r *http.Request) {
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	made := httptest.NewRecorder()
 	l.hook.ServeHTTP(made, r)
+	if l.made != nil {
+		l.made(c, made)
+	}
 	l.answer(w, r, c, made)
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"path/filepath"
@@ -24,165 +25,6 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/tests/vaulttest"
 )
 
-// A history names credentials by their numbers, from 1, so that it holds no secret.
-
-// action is a request of a client: to read a token's credential, to replace it, or to report that a version was refused.
-type action struct {
-	token string
-	// report is the version that is reported; 0 for no report.
-	report int
-	// value is the number of the new credential; 0 for a read.
-	value int
-	// cas is the version to replace; negative for whatever it is.
-	cas int
-}
-
-func (a action) isRead() bool { return a.value == 0 && a.report == 0 }
-
-// result is what a client was told.
-type result struct {
-	// outcome says whether a rotation took place; a read that failed is no part of a history.
-	outcome outcome
-	version int
-	// identifier, secret and second are the numbers of the credentials that each field belongs to: account SID and auth token,
-	// or client ID, client secret and refresh token. An auth token is its own second.
-	identifier, secret, second int
-	fingerprint                string
-}
-
-type outcome string
-
-const (
-	published  outcome = "done"
-	casRefused outcome = "refused by cas"
-	// unknown is the outcome of a request whose answer was lost: it took place at any time since, or will never.
-	unknown outcome = "unknown"
-	// outdated and asked are those of a report: another version is current, or the provider was asked about it.
-	outdated outcome = "outdated"
-	asked    outcome = "asked"
-)
-
-// register is a token as it ought to be: one credential, replaced at one moment.
-type register struct {
-	version, value int
-	// fingerprint is empty until somebody was told.
-	fingerprint string
-}
-
-// registers is the model: a register for each token.
-var registers = porcupine.Model{
-	Init: func() any { return register{} },
-	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
-		byToken := map[string][]porcupine.Operation{}
-		for _, op := range history {
-			name := op.Input.(action).token
-			byToken[name] = append(byToken[name], op)
-		}
-		var parts [][]porcupine.Operation
-		for _, part := range byToken {
-			parts = append(parts, part)
-		}
-		return parts
-	},
-	Step: func(state, input, output any) (bool, any) {
-		return state.(register).step(input.(action), output.(result))
-	},
-	DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v: %+v", input, output) },
-	DescribeState:     func(state any) string { return fmt.Sprintf("%+v", state) },
-}
-
-// step says whether a register could have answered like this, and what it is afterwards.
-func (r register) step(a action, answer result) (bool, register) {
-	matches := a.cas < 0 || a.cas == r.version
-	switch {
-	case a.report != 0:
-		return r.reported(a, answer), r
-	case a.isRead():
-		known := r.fingerprint == "" || r.fingerprint == answer.fingerprint
-		right := answer.version == r.version && answer.identifier == r.value && answer.secret == r.value && answer.second == r.value
-		r.fingerprint = answer.fingerprint
-		return right && known, r
-	case answer.outcome == casRefused:
-		return !matches, r
-	case answer.outcome == unknown && !matches:
-		return true, r
-	case answer.outcome == unknown:
-		return true, register{version: r.version + 1, value: a.value}
-	default:
-		return matches && answer.version == r.version+1, register{version: answer.version, value: a.value, fingerprint: answer.fingerprint}
-	}
-}
-
-// reported says whether a report could have been answered like this: whoever is told that a version is outdated has to find another one
-// afterwards.
-func (r register) reported(a action, answer result) bool {
-	old := a.report < r.version
-	return answer.version == r.version && (old || answer.outcome == asked && a.report == r.version)
-}
-
-// checkTime is far beyond what a history of these tests takes.
-const checkTime = time.Minute
-
-func linearizable(history []porcupine.Operation) porcupine.CheckResult {
-	return porcupine.CheckOperationsTimeout(registers, history, checkTime)
-}
-
-func TestTheCheckerFindsWhatARegisterDoesNot(t *testing.T) {
-	t.Parallel()
-	rotate := func(from, until int64, value, cas int, how outcome, version int) porcupine.Operation {
-		return porcupine.Operation{
-			Input: action{token: "t", value: value, cas: cas}, Call: from, Return: until,
-			Output: result{outcome: how, version: version, fingerprint: fmt.Sprint("f", value)},
-		}
-	}
-	sees := func(from, until int64, version, identifier, secret int, fingerprint string) porcupine.Operation {
-		return porcupine.Operation{
-			Input: action{token: "t"}, Call: from, Return: until,
-			Output: result{version: version, identifier: identifier, secret: secret, second: secret, fingerprint: fingerprint},
-		}
-	}
-	reports := func(from, until int64, version int, how outcome, current int) porcupine.Operation {
-		return porcupine.Operation{
-			Input: action{token: "t", report: version}, Call: from, Return: until, Output: result{outcome: how, version: current},
-		}
-	}
-	first, second := rotate(0, 1, 1, 0, published, 1), rotate(10, 20, 2, 1, published, 2)
-	lost := rotate(10, math.MaxInt64, 2, 1, unknown, 0)
-	tests := map[string]struct {
-		history []porcupine.Operation
-		want    porcupine.CheckResult
-	}{
-		"reads around a rotation":             {[]porcupine.Operation{first, second, sees(2, 3, 1, 1, 1, "f1"), sees(21, 22, 2, 2, 2, "f2")}, porcupine.Ok},
-		"reads of both values meanwhile":      {[]porcupine.Operation{first, second, sees(11, 13, 2, 2, 2, "f2"), sees(12, 14, 1, 1, 1, "f1")}, porcupine.Ok},
-		"a lost answer, and it took place":    {[]porcupine.Operation{first, lost, sees(90, 91, 2, 2, 2, "f2")}, porcupine.Ok},
-		"a lost answer, and it did not":       {[]porcupine.Operation{first, lost, sees(90, 91, 1, 1, 1, "f1")}, porcupine.Ok},
-		"two with one cas, one refused":       {[]porcupine.Operation{first, second, rotate(12, 18, 3, 1, casRefused, 0)}, porcupine.Ok},
-		"reports of both versions":            {[]porcupine.Operation{first, second, reports(2, 3, 1, asked, 1), reports(21, 22, 1, outdated, 2)}, porcupine.Ok},
-		"a report that a rotation overtakes":  {[]porcupine.Operation{first, second, reports(9, 25, 1, asked, 2)}, porcupine.Ok},
-		"a current version is outdated":       {[]porcupine.Operation{first, second, reports(21, 22, 2, outdated, 2)}, porcupine.Illegal},
-		"a report is told of a version early": {[]porcupine.Operation{first, second, reports(5, 9, 1, outdated, 2)}, porcupine.Illegal},
-		"a report is told of an old version":  {[]porcupine.Operation{first, second, reports(21, 22, 1, asked, 1)}, porcupine.Illegal},
-		"a read goes back afterwards":         {[]porcupine.Operation{first, second, sees(21, 22, 1, 1, 1, "f1")}, porcupine.Illegal},
-		"a read goes back meanwhile":          {[]porcupine.Operation{first, second, sees(11, 12, 2, 2, 2, "f2"), sees(13, 14, 1, 1, 1, "f1")}, porcupine.Illegal},
-		"a lost answer takes place and not":   {[]porcupine.Operation{first, lost, sees(80, 81, 2, 2, 2, "f2"), sees(90, 91, 1, 1, 1, "f1")}, porcupine.Illegal},
-		"a read mixes fields":                 {[]porcupine.Operation{first, second, sees(11, 19, 2, 2, 1, "f2")}, porcupine.Illegal},
-		"a read mixes version and fields":     {[]porcupine.Operation{first, second, sees(11, 19, 1, 2, 2, "f2")}, porcupine.Illegal},
-		"a read mixes fingerprint and fields": {[]porcupine.Operation{first, second, sees(11, 19, 2, 2, 2, "f1")}, porcupine.Illegal},
-		"a read is early":                     {[]porcupine.Operation{first, second, sees(5, 9, 2, 2, 2, "f2")}, porcupine.Illegal},
-		"two with one cas succeed":            {[]porcupine.Operation{first, second, rotate(12, 18, 3, 1, published, 3)}, porcupine.Illegal},
-		"cas refuses the current version":     {[]porcupine.Operation{first, rotate(12, 18, 3, 1, casRefused, 0)}, porcupine.Illegal},
-		"a rotation skips a version":          {[]porcupine.Operation{first, rotate(12, 18, 3, 1, published, 3)}, porcupine.Illegal},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			if got := linearizable(tt.history); got != tt.want {
-				t.Errorf("the checker says %s instead of %s", got, tt.want)
-			}
-		})
-	}
-}
-
 // recorder records what clients ask and are told.
 type recorder struct {
 	*vaulttest.Mount
@@ -196,7 +38,9 @@ type recorder struct {
 	last    int
 	// rotated counts the rotations that are known to have taken place, by token.
 	rotated map[string]int
-	failed  int
+	// resets are the keys that the hook was asked with.
+	resets map[string]bool
+	failed int
 	// kills is odd while the plugin is being killed, and grows.
 	kills atomic.Int64
 }
@@ -257,25 +101,30 @@ func (r *recorder) read(ctx context.Context, client int, token string) (version 
 		return 0, false
 	}
 	version = asInt(secret.Data["version"])
-	r.add(client, from, action{token: token}, r.shown(version, secret.Data))
+	answer := r.shown(version, secret.Data)
+	if token == healable {
+		answer.identifier = answer.secret // all its values have one account SID
+	}
+	r.add(client, from, action{token: token}, answer)
 	return version, true
 }
 
-// report records a report of a version, which may be an old one by now. One that failed is no part of a history.
-func (r *recorder) report(ctx context.Context, client int, token string, version int) {
+// report records a report of a version, which may be an old one by now, and returns what was told. One that failed is no part of a history.
+func (r *recorder) report(ctx context.Context, client int, token string, version int) (told outcome) {
 	from := time.Now()
 	secret, err := r.Write(ctx, "report/"+token, map[string]any{"version": version, "status": http.StatusUnauthorized})
 	if err != nil || secret == nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.failed++
-		return
+		return unknown
 	}
-	told := asked
-	if secret.Data["outcome"] == string(outdated) {
-		told = outdated
+	told = asked
+	if found := outcome(fmt.Sprint(secret.Data["outcome"])); found == outdated || found == rejected {
+		told = found
 	}
 	r.add(client, from, action{token: token, report: version}, result{outcome: told, version: asInt(secret.Data["current_version"])})
+	return told
 }
 
 // shown names the credentials that the fields of an answer belong to. A value that nobody has made is 0, which is no
@@ -345,8 +194,8 @@ func (r *recorder) use(t *testing.T) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var clients sync.WaitGroup
-	id := 0
-	for token, m := range r.makers() {
+	id, makers := 0, r.makers()
+	for _, token := range append(slices.Collect(maps.Keys(makers)), healable) {
 		for range readersPerToken {
 			id++
 			client := id
@@ -360,6 +209,8 @@ func (r *recorder) use(t *testing.T) (stop func()) {
 				}
 			})
 		}
+	}
+	for token, m := range makers {
 		for range rotatorsPerToken {
 			id++
 			client := id
@@ -456,21 +307,38 @@ func TestReadsAndRotationsAreLinearizable(t *testing.T) {
 	t.Parallel()
 	server := vaulttest.StartRaft(t)
 	r := &recorder{
-		Mount: server.Mount(t), sim: vaulttest.StartSimulator(t), began: time.Now(), numbers: map[string]int{}, rotated: map[string]int{},
+		Mount: server.Mount(t), sim: vaulttest.StartSimulator(t), began: time.Now(),
+		numbers: map[string]int{}, rotated: map[string]int{}, resets: map[string]bool{},
 	}
 	r.importTokens(t)
+	r.importHealable(t)
 	stop := r.use(t)
 	r.progress(t)
-	for range 3 {
+	for round := range maxHealings {
+		r.resetInConsole(t)
+		looked := r.verifyHealable(t)
+		pause(t.Context(), time.Duration(round)*answerDelay*2/3) // the kill meets another step of the healing in each round
 		r.kills.Add(1)
 		server.KillPlugins(t)
 		r.kills.Add(1)
+		<-looked
+		r.awaitHealable(t, round+2, "")
 		r.progress(t)
 		server.Seal(t)
 		server.Unseal(t)
 		r.progress(t)
 	}
+	r.resetInConsole(t)
+	<-r.verifyHealable(t)
+	r.awaitHealable(t, maxHealings+1, "this waits for a person")
 	stop()
+	r.awaitRejection(t, maxHealings+1)
+	r.handInHealable(t)
+	r.awaitHealable(t, maxHealings+2, "")
+	r.read(t.Context(), 0, healable)
+	if len(r.resets) != maxHealings {
+		t.Errorf("the hook was asked for %d resets, want %d", len(r.resets), maxHealings)
+	}
 
 	t.Log(r.summary())
 	checked, info := porcupine.CheckOperationsVerbose(registers, r.history, checkTime)
@@ -529,6 +397,8 @@ func (r *recorder) summary() string {
 	for _, op := range r.history {
 		kind, a := "reads", op.Input.(action)
 		switch told := string(op.Output.(result).outcome); {
+		case a.event != "":
+			kind = string(a.event)
 		case a.report != 0:
 			kind = "reports " + told
 		case !a.isRead():
