@@ -58,7 +58,7 @@ allocs: ## Fail where a hot function takes more memory than it did (make test co
 bench: $(VAULT_BIN) ## Measure reads on a real Vault, beside a no-op plugin and KV, a mount of many tokens, and reads while a thousand rotate; keeps bin/bench.json (ROUNDS=5 TOKENS=10000)
 	@mkdir -p bin
 	ADTOKENS_BENCH_TOKENS=$(TOKENS) ADTOKENS_BENCH_JSON=$(CURDIR)/bin/bench.json go test -run '^$$' -bench '^Benchmark(Reads|Scale|Storm)$$' -benchtime=$(ROUNDS)x -timeout 60m ./tests/bench
-	go test -run '^$$' -bench . -benchmem ./backend ./backend/rotation ./backend/schedule ./cmd/vault-plugin-secrets-adtokens
+	go test -run '^$$' -bench . -benchmem ./backend ./backend/rotation ./backend/schedule ./cmd/adtokens-audit ./cmd/vault-plugin-secrets-adtokens
 
 .PHONY: profile
 profile: $(VAULT_BIN) ## Tell where the processor time of a read goes; stacks for a flame graph are in bin/stacks/

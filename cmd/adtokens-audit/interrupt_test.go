@@ -48,21 +48,40 @@ func manyTokens(tokens int) string {
 	return log.String()
 }
 
-func TestReport_TakesTimeInProportionToTokens(t *testing.T) {
-	t.Parallel()
-	const tokens = 6000
-	log := manyTokens(tokens) // which took minutes when each token's panel looked at all tokens
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
+// writeReport makes a report of a log, and returns the page.
+func writeReport(tb testing.TB, log string) []byte {
+	tb.Helper()
 	var stderr bytes.Buffer
-	started := time.Now()
-	file := filepath.Join(t.TempDir(), "report.html")
-	if code := program().Execute(ctx, []string{"report", "-html", file, "-"}, cli.Streams{In: strings.NewReader(log), Out: io.Discard, Err: &stderr}); code != cli.ExitOK {
-		t.Fatalf("exit code %d after %s: %s", code, time.Since(started), stderr.String())
+	file := filepath.Join(tb.TempDir(), "report.html")
+	if code := program().Execute(tb.Context(), []string{"report", "-html", file, "-"}, cli.Streams{In: strings.NewReader(log), Out: io.Discard, Err: &stderr}); code != cli.ExitOK {
+		tb.Fatalf("exit code %d: %s", code, stderr.String())
 	}
 	page, err := os.ReadFile(file)
-	if err != nil || bytes.Count(page, []byte("<section>")) != tokens {
-		t.Errorf("the page has %d tokens: %v", bytes.Count(page, []byte("<section>")), err)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return page
+}
+
+func TestReport_HasASectionForEachToken(t *testing.T) {
+	t.Parallel()
+	const tokens = 200
+	if sections := bytes.Count(writeReport(t, manyTokens(tokens)), []byte("<section>")); sections != tokens {
+		t.Errorf("the page has %d sections, want %d", sections, tokens)
+	}
+}
+
+// BenchmarkReport shows that a token takes the same time whatever the number of others. It took minutes for 6,000 of them when each token's
+// panel looked at all tokens.
+func BenchmarkReport(b *testing.B) {
+	for _, tokens := range []int{1000, 6000} {
+		b.Run(fmt.Sprint(tokens), func(b *testing.B) {
+			log := manyTokens(tokens)
+			for b.Loop() {
+				writeReport(b, log)
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*tokens), "µs/token")
+		})
 	}
 }
 

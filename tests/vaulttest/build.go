@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend"
@@ -135,16 +136,59 @@ func compile(dir, name string, flags ...string) (string, error) {
 	path := filepath.Join(run.dir, binDir, name)
 	// Without what only a debugger needs, and where the race detector does not need C, in the way of `make build`.
 	args := []string{"build", "-ldflags=-s -w"}
-	env := os.Environ()
-	if !slices.Contains(flags, "-race") {
+	env, kept := os.Environ(), filepath.Join(root, "bin", "tests", name)
+	if slices.Contains(flags, "-race") {
+		kept += "-race"
+	} else {
 		args, env = append(args, "-trimpath"), append(env, "CGO_ENABLED=0")
 	}
-	cmd := exec.Command("go", slices.Concat(args, flags, []string{"-o", path, "."})...)
+	cmd := exec.Command("go", slices.Concat(args, flags, []string{"-o", kept, "."})...)
 	cmd.Dir, cmd.Env = source, env // the directory may be a module of its own
+	unlock, err := lockBuilds(filepath.Dir(kept))
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building %s: %w\n%s", name, err, output)
 	}
-	return path, nil
+	return path, install(kept, path)
+}
+
+// lockBuilds waits until no other test binary builds into the directory, where everything that was built is kept: Go leaves alone what is up
+// to date, which linking takes longer than.
+func lockBuilds(dir string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("making a directory for what is built: %w", err)
+	}
+	fd, err := syscall.Open(dir, syscall.O_RDONLY, 0) // not by os.Open, which `go test` would take for something that tests depend on
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", dir, err)
+	}
+	syscall.CloseOnExec(fd)
+	if err := syscall.Flock(fd, syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(fmt.Errorf("locking %s: %w", dir, err), syscall.Close(fd))
+	}
+	return func() { _ = syscall.Close(fd) }, nil // that unlocks it
+}
+
+// install has a binary under another path too. Go replaces a file that it builds anew, so what was installed stays as it is.
+func install(built, path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("making a directory for binaries: %w", err)
+	}
+	_ = os.Remove(path) // an earlier build
+	if os.Link(built, path) == nil {
+		return nil
+	}
+	binary, err := os.ReadFile(built) // it is in another file system
+	if err == nil {
+		err = os.WriteFile(path, binary, 0o755)
+	}
+	if err != nil {
+		return fmt.Errorf("copying %s: %w", built, err)
+	}
+	return nil
 }
 
 func readEngine() error {
