@@ -9,8 +9,8 @@ import (
 	"github.com/adtokens/vault-plugin-secrets-adtokens/backend/rotation"
 )
 
-// savesEvery is how often the items of a campaign are stored at most. A crash before that loses nothing: the tokens' records tell.
-const savesEvery = time.Second
+// savesEvery is between two writes of a campaign's items, a chunk each. A crash before that loses nothing: the tokens' records tell.
+const savesEvery = 100 * time.Millisecond
 
 // campaigns are those whose items may still change, in memory. Reads of credentials ask nothing of it, and nobody waits for anything
 // while mu is held.
@@ -36,7 +36,9 @@ type campaignRun struct {
 	progress campaignProgress
 	// unseen are the items whose token may have changed, and unsaved the chunks with items that storage has not got.
 	unseen, unsaved map[int]struct{}
-	savedAt         time.Time
+	// saved is the chunk that was stored last, and savedAt when.
+	saved   int
+	savedAt time.Time
 	// ordered are the items whose rotation is to begin, and begun those whose rotation is under way.
 	ordered, begun map[int]struct{}
 	// next is the first item that may be waiting for the engine.

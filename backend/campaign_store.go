@@ -49,23 +49,35 @@ func (c *campaigns) chunk(r *campaignRun, n int) []campaignItem {
 	return slices.Clone(r.items[n*campaignChunk : min((n+1)*campaignChunk, len(r.items))])
 }
 
-// takeUnsaved returns the chunks that storage has not got, unless it is too early to write again: then the time that is left.
+// takeUnsaved returns the chunk to store next, or all that storage has not got where that has to be now. Wait is the time until there may be
+// another one; zero where there is none.
 func (c *campaigns) takeUnsaved(r *campaignRun, now bool) (chunks []int, wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(r.unsaved) == 0 {
+	chunks = slices.Sorted(maps.Keys(r.unsaved))
+	switch left := c.pace - time.Since(r.savedAt); {
+	case len(chunks) == 0:
 		return nil, 0
-	}
-	if left := c.pace - time.Since(r.savedAt); !now && left > 0 {
+	case now:
+		r.unsaved = map[int]struct{}{}
+		return chunks, 0
+	case left > 0:
 		return nil, left
 	}
-	chunks = slices.Sorted(maps.Keys(r.unsaved))
-	r.unsaved, r.savedAt = map[int]struct{}{}, time.Now()
-	return chunks, 0
+	next := 0
+	if i, _ := slices.BinarySearch(chunks, r.saved+1); i < len(chunks) {
+		next = i
+	}
+	r.saved, r.savedAt = chunks[next], time.Now()
+	delete(r.unsaved, r.saved)
+	if len(r.unsaved) > 0 {
+		wait = max(c.pace, time.Millisecond)
+	}
+	return chunks[next : next+1], wait
 }
 
-// saveItems stores what has changed of a campaign's items: at once, or else not more often than savesEvery; then it says how long to wait.
-// The caller holds the campaign's lock.
+// saveItems stores what has changed of a campaign's items: everything, or else one chunk, so that reads do not wait behind several, and then
+// it says how long to wait for the next. The caller holds the campaign's lock.
 func (b *backend) saveItems(ctx context.Context, storage logical.Storage, r *campaignRun, now bool) (wait time.Duration, err error) {
 	chunks, wait := b.campaigns.takeUnsaved(r, now)
 	for i, n := range chunks {
