@@ -33,26 +33,11 @@ func (r *recorder) importHealable(t *testing.T) {
 	if _, err := r.sim.CreateScopedToken(t.Context(), simulator.ScopedTokenInput{ScopedTokenName: healableName}); err != nil {
 		vaulttest.Fatalf(t, "%v", err)
 	}
-	data, number, err := r.credential(t.Context(), r.inConsole)
-	if err != nil {
-		vaulttest.Fatalf(t, "%v", err)
-	}
-	account := map[string]any{
+	r.configure(t, "hook", map[string]any{
 		"provider": "impact", "account_type": "agency", "base_url": r.sim.ImpactURL,
 		"reset_hook_url": calls.url + "/reset", "reset_hook_secret": calls.secret,
-	}
-	if _, err := r.Write(t.Context(), "config/hook", account); err != nil {
-		vaulttest.Fatalf(t, "configuring the account: %v", err)
-	}
-	data["account"], data["type"], data["rotate_on_rejection"] = "hook", "scoped", true
-	from := time.Now()
-	secret, err := r.Write(t.Context(), "tokens/"+healable, data)
-	if err != nil || secret == nil {
-		vaulttest.Fatalf(t, "importing %s: %v", healable, err)
-	}
-	r.add(0, from, action{token: healable, value: number}, result{
-		outcome: published, version: asInt(secret.Data["version"]), fingerprint: fmt.Sprint(secret.Data["fingerprint"]),
 	})
+	r.importToken(t, healable, r.inConsole, map[string]any{"account": "hook", "type": "scoped", "rotate_on_rejection": true})
 }
 
 // inConsole is the value that the provider's console has now. It is a maker.

@@ -279,28 +279,40 @@ func (r *recorder) importTokens(t *testing.T) {
 		vaulttest.Fatalf(t, "%v", err)
 	}
 	for account, data := range accounts {
-		if _, err := r.Write(t.Context(), "config/"+account, data); err != nil {
-			vaulttest.Fatalf(t, "configuring %s: %v", account, err)
-		}
+		r.configure(t, account, data)
 	}
 	for token, m := range r.makers() {
-		data, number, err := r.credential(t.Context(), m)
-		if err != nil {
-			vaulttest.Fatalf(t, "%v", err)
-		}
-		data["account"], data["type"] = "scoped", "scoped"
+		settings := map[string]any{"account": "scoped", "type": "scoped"}
 		if token == "oauth" {
-			data["account"], data["type"] = "oauth", "oauth_client"
+			settings = map[string]any{"account": "oauth", "type": "oauth_client"}
 		}
-		from := time.Now()
-		secret, err := r.Write(t.Context(), "tokens/"+token, data)
-		if err != nil || secret == nil {
-			vaulttest.Fatalf(t, "importing %s: %v", token, err)
-		}
-		r.add(0, from, action{token: token, value: number}, result{
-			outcome: published, version: asInt(secret.Data["version"]), fingerprint: fmt.Sprint(secret.Data["fingerprint"]),
-		})
+		r.importToken(t, token, m, settings)
 	}
+}
+
+func (r *recorder) configure(t *testing.T, account string, data map[string]any) {
+	t.Helper()
+	if _, err := r.Write(t.Context(), "config/"+account, data); err != nil {
+		vaulttest.Fatalf(t, "configuring %s: %v", account, err)
+	}
+}
+
+// importToken makes a token with these settings, and a value of the maker's.
+func (r *recorder) importToken(t *testing.T, token string, m maker, settings map[string]any) {
+	t.Helper()
+	data, number, err := r.credential(t.Context(), m)
+	if err != nil {
+		vaulttest.Fatalf(t, "%v", err)
+	}
+	maps.Copy(data, settings)
+	from := time.Now()
+	secret, err := r.Write(t.Context(), "tokens/"+token, data)
+	if err != nil || secret == nil {
+		vaulttest.Fatalf(t, "importing %s: %v", token, err)
+	}
+	r.add(0, from, action{token: token, value: number}, result{
+		outcome: published, version: asInt(secret.Data["version"]), fingerprint: fmt.Sprint(secret.Data["fingerprint"]),
+	})
 }
 
 func TestReadsAndRotationsAreLinearizable(t *testing.T) {
