@@ -36,9 +36,7 @@ type campaignRun struct {
 	progress campaignProgress
 	// unseen are the items whose token may have changed, and unsaved the chunks with items that storage has not got.
 	unseen, unsaved map[int]struct{}
-	// saved is the chunk that was stored last, and savedAt when.
-	saved   int
-	savedAt time.Time
+	savedAt         time.Time
 	// ordered are the items whose rotation is to begin, and begun those whose rotation is under way.
 	ordered, begun map[int]struct{}
 	// next is the first item that may be waiting for the engine.

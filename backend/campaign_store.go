@@ -49,31 +49,27 @@ func (c *campaigns) chunk(r *campaignRun, n int) []campaignItem {
 	return slices.Clone(r.items[n*campaignChunk : min((n+1)*campaignChunk, len(r.items))])
 }
 
-// takeUnsaved returns the chunk to store next, or all that storage has not got where that has to be now. Wait is the time until there may be
+// takeUnsaved returns a chunk to store, or all that storage has not got where that has to be now. Wait is the time until there may be
 // another one; zero where there is none.
 func (c *campaigns) takeUnsaved(r *campaignRun, now bool) (chunks []int, wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	chunks = slices.Sorted(maps.Keys(r.unsaved))
-	switch left := c.pace - time.Since(r.savedAt); {
-	case len(chunks) == 0:
-		return nil, 0
-	case now:
+	if now {
+		chunks = slices.Sorted(maps.Keys(r.unsaved))
 		r.unsaved = map[int]struct{}{}
 		return chunks, 0
-	case left > 0:
+	}
+	if left := c.pace - time.Since(r.savedAt); len(r.unsaved) > 0 && left > 0 {
 		return nil, left
 	}
-	next := 0
-	if i, _ := slices.BinarySearch(chunks, r.saved+1); i < len(chunks) {
-		next = i
+	for n := range r.unsaved { // any of them: none is passed over for long
+		r.savedAt = time.Now()
+		if delete(r.unsaved, n); len(r.unsaved) > 0 {
+			wait = c.pace
+		}
+		return []int{n}, wait
 	}
-	r.saved, r.savedAt = chunks[next], time.Now()
-	delete(r.unsaved, r.saved)
-	if len(r.unsaved) > 0 {
-		wait = max(c.pace, time.Millisecond)
-	}
-	return chunks[next : next+1], wait
+	return nil, 0
 }
 
 // saveItems stores what has changed of a campaign's items: everything, or else one chunk, so that reads do not wait behind several, and then
