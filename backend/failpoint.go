@@ -66,15 +66,9 @@ func reachPoint(t *token, point string) {
 	if wanted, _ := dir.ReadFile("panic"); string(wanted) == point && dir.Remove("panic") == nil { // else none is wanted
 		panic(wantedPanic("a test wants it at the point: " + point))
 	}
-	if !stopsAt(dir, point) {
-		return
-	}
-	const first, most = 5 * time.Millisecond, 250 * time.Millisecond // many are stopped at the same time, and all look
-	for pause := first; ; pause = min(2*pause, most) {
-		time.Sleep(pause)
-		if _, err := dir.Stat("stopped"); err != nil {
-			return
-		}
+	for stops := stopsAt(dir, point); stops; time.Sleep(5 * time.Millisecond) {
+		_, err := dir.Stat("stopped")
+		stops = err == nil
 	}
 }
 
